@@ -1,0 +1,71 @@
+// The fence record: what is due against one ended session, how far it has come, and what proves that it is over.
+
+import type { IncarnationId, LeaseId, Revision, SessionId } from './names.ts'
+
+export type FenceCause = 'expired' | 'operator'
+
+/** A fencer of a level, by its name in the configuration. */
+export type FencePlanLevels = readonly (readonly string[])[]
+
+export interface FenceAttempt {
+  readonly level: number
+  readonly fencer: string
+  readonly number: number
+  /** Wall clock, RFC 3339; for people. */
+  readonly startedAt: string
+  readonly endedAt: string
+  readonly outcome: 'verified' | 'failed' | 'timed-out' | 'unknown' | 'refused'
+  /** What the driver noted and why it failed; redacted, at most 4,096 characters. */
+  readonly output: string
+}
+
+/** A verified success of one fencer. */
+export interface FenceProof {
+  readonly fencer: string
+  readonly proves: readonly ('no-new-calls' | 'swept' | 'blocks' | 'flushed')[]
+  /** Every gateway had reported the seals up to this revision before the observation began. */
+  readonly sealedThrough: Revision
+  readonly observedAt: string
+  readonly observed: string
+  readonly request: string
+}
+
+export type FenceState =
+  /** Wanted; nobody works on it. `notBefore` is wall clock for people; the sequencer backs off monotonically. */
+  | { readonly state: 'due'; readonly level: number }
+  /** One gateway holds the claim: `claim` names its incarnation and the lease that the claim goes with. */
+  | {
+      readonly state: 'running'
+      readonly level: number
+      readonly claim: { readonly incarnation: IncarnationId; readonly lease: LeaseId | null }
+    }
+  /** All levels failed. Only an operator's retry or confirmation goes on from here. */
+  | { readonly state: 'blocked'; readonly reason: string }
+  | {
+      readonly state: 'closed'
+      /** `unfenced`: the session had no plan, and there is no default: seal and drain are all there was. */
+      readonly outcome: 'fenced' | 'confirmed' | 'unfenced'
+      readonly closedAt: string
+      /** Of a confirmation: who vouched, and why. */
+      readonly by: string | null
+      readonly reason: string | null
+    }
+
+/** One per ended session; its id is the session's id, so two gateways that create it create the same. */
+export interface FenceRecord {
+  readonly id: SessionId
+  readonly cause: FenceCause
+  readonly by: string | null
+  readonly reason: string | null
+  readonly holder: Readonly<Record<string, unknown>> | null
+  readonly fenceInfo: Readonly<Record<string, unknown>>
+  /** Name of the plan; null where there was none. */
+  readonly plan: string | null
+  readonly levels: FencePlanLevels
+  /** Targets (`<driver>:<target>`) that no new session may have while this is not closed. */
+  readonly targets: readonly string[]
+  readonly createdAt: string
+  readonly progress: FenceState
+  readonly attempts: readonly FenceAttempt[]
+  readonly proofs: readonly FenceProof[]
+}

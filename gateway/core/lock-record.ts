@@ -1,0 +1,49 @@
+// The lock record: which grants of a lock are open, which are sealed, and why. The durable half of a handover.
+
+import type { LockMode, LockName, Revision, SessionId } from './names.ts'
+
+/**
+ * Why a grant ended. `released`: given back, or its key deleted by a third hand while the lease lived. `expired`: the
+ * lease ended, or it cannot be told. `revoked`: an operator had the session fenced. Decided once, in the transaction of
+ * the seal, and never read again.
+ */
+export type SealCause = 'released' | 'expired' | 'revoked'
+
+interface GrantBase {
+  /** The waiter key that is the grant, and its create revision. The revision names it; the key may come again. */
+  readonly key: string
+  readonly createRevision: Revision
+  readonly session: SessionId
+  readonly mode: LockMode
+  /** Wall clock of the opening, RFC 3339; for people. */
+  readonly openedAt: string
+}
+
+export interface OpenGrant extends GrantBase {
+  readonly state: 'open'
+}
+
+export interface SealedGrant extends GrantBase {
+  readonly state: 'sealed'
+  readonly cause: SealCause
+  readonly sealedAt: string
+  /** Id of the fence record written in the same transaction; null after a release. */
+  readonly fence: string | null
+}
+
+export type Grant = OpenGrant | SealedGrant
+
+/**
+ * `grants` holds at most one exclusive grant, or any number of shared ones, among those that are open; sealed ones stay
+ * until they are drained and fenced. No grant that conflicts with one in the list is ever added.
+ */
+export interface LockRecord {
+  readonly lock: LockName
+  readonly grants: readonly Grant[]
+  /** The largest create revision that was ever opened. 0: none. */
+  readonly highWater: number
+}
+
+export function conflicts(a: LockMode, b: LockMode): boolean {
+  return a === 'exclusive' || b === 'exclusive'
+}

@@ -1,0 +1,134 @@
+// What the control API asks of the locks. Implemented by gateway/locking; gateway/control turns it into HTTP.
+// Methods reject with GatewayError; StoreUnavailable passes through and means that the outcome may be unknown.
+
+import type { FenceRecord } from '../core/fence-record.ts'
+import type { SealCause } from '../core/lock-record.ts'
+import type { LockMode, LockName, SessionId } from '../core/names.ts'
+
+export interface HolderIdentity {
+  readonly id: string
+  readonly [key: string]: unknown
+}
+
+export interface SessionInfo {
+  readonly session: SessionId
+  readonly ttlMs: number
+  /** Wall clock, from the last renewal that this gateway has seen; null where it has seen none. */
+  readonly expiresAtMs: number | null
+  readonly holder: HolderIdentity | null
+  readonly fenceInfo: Readonly<Record<string, unknown>>
+  readonly plan: string | null
+  readonly openedAt: string | null
+  readonly holds: readonly { readonly lock: LockName; readonly mode: LockMode; readonly token: string }[]
+  readonly waitsFor: readonly { readonly lock: LockName; readonly mode: LockMode }[]
+}
+
+export interface GrantInfo {
+  readonly lock: LockName
+  readonly mode: LockMode
+  readonly token: string
+  readonly signed?: string
+  readonly acquiredAt: string
+}
+
+export interface OwnerInfo {
+  readonly session: SessionId
+  readonly holder: HolderIdentity | null
+  readonly mode: LockMode
+  readonly token: string
+  readonly since: string
+  readonly state: 'open' | 'sealed'
+  readonly cause?: SealCause
+  readonly fence?: string
+  readonly inFlight: number
+  readonly unknown: number
+}
+
+export interface WaiterInfo {
+  readonly session: SessionId
+  readonly holder: HolderIdentity | null
+  readonly mode: LockMode
+  readonly token: string
+  /** Null where the waiter was there before this gateway. */
+  readonly waitedSeconds: number | null
+  readonly note?: string
+}
+
+export type LockPhase = 'free' | 'open' | 'handover' | 'blocked'
+
+export interface LockInfo {
+  readonly lock: LockName
+  readonly phase: LockPhase
+  readonly owners: readonly OwnerInfo[]
+  readonly waiters: readonly WaiterInfo[]
+  readonly highWater: string
+  /** What the handover waits for, for people: one line each; empty where nothing is waited for. */
+  readonly waitingOn: readonly string[]
+  readonly inFlight: readonly {
+    readonly token: string
+    readonly backend: string
+    readonly method: string
+    readonly target: string
+    readonly state: 'forwarded' | 'job' | 'unknown'
+    readonly seconds: number
+    readonly job?: string
+    readonly reason?: string
+  }[]
+  readonly lastFences: readonly string[]
+}
+
+export type AcquireResult =
+  | { readonly kind: 'granted'; readonly grant: GrantInfo; readonly already: boolean }
+  | { readonly kind: 'held'; readonly owner: OwnerInfo | null; readonly waiters: number }
+
+export interface Page {
+  readonly limit: number
+  readonly after: string | null
+}
+
+export interface Paged<Item> {
+  readonly items: readonly Item[]
+  readonly next: string | null
+}
+
+export interface ControlPlane {
+  openSession(request: {
+    readonly ttlMs: number
+    readonly holder: HolderIdentity
+    readonly fenceInfo: Readonly<Record<string, unknown>>
+    readonly plan: string | null
+  }): Promise<SessionInfo>
+  /** Null once the session is gone: the holder must stop. */
+  keepAlive(session: SessionId): Promise<SessionInfo | null>
+  closeSession(session: SessionId): Promise<void>
+  session(session: SessionId): SessionInfo | null
+  sessions(page: Page): Paged<SessionInfo>
+
+  /** `gone` aborts when the caller hangs up: a waiter then leaves the queue. */
+  acquire(
+    request: {
+      readonly lock: LockName
+      readonly session: SessionId
+      readonly mode: LockMode
+      readonly waitMs: number
+      readonly note: string | null
+    },
+    gone: AbortSignal,
+  ): Promise<AcquireResult>
+  /** Never fails for a lock that is not held; rejects only where the store does not answer. */
+  release(lock: LockName, session: SessionId): Promise<void>
+  lock(name: LockName): LockInfo
+  locks(prefix: string, page: Page): Paged<LockInfo>
+
+  fence(id: string): FenceRecord | null
+  fences(page: Page): Paged<FenceRecord>
+  retryFence(id: string): Promise<FenceRecord>
+  confirmFence(id: string, word: { readonly by: string; readonly reason: string }): Promise<FenceRecord>
+  fenceSession(
+    session: SessionId,
+    order: { readonly by: string; readonly reason: string; readonly plan: string | null },
+  ): Promise<FenceRecord>
+
+  /** Whether mutating calls are admitted at all, and if not, why. For `/readyz`. */
+  readiness(): { readonly ready: boolean; readonly reason: string | null }
+}

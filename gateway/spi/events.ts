@@ -1,0 +1,37 @@
+// What happens, as past participles; one stream for the log, the metrics and `GET /v1/events`.
+
+export interface GatewayEvent {
+  readonly type:
+    | 'session.opened'
+    | 'session.closed'
+    | 'session.expired'
+    | 'lock.queued'
+    | 'lock.granted'
+    | 'lock.released'
+    | 'grant.sealed'
+    | 'handover.drained'
+    | 'handover.opened'
+    | 'lock.blocked'
+    | 'fence.due'
+    | 'fence.started'
+    | 'fence.attempted'
+    | 'fence.closed'
+    | 'fence.blocked'
+    | 'call.refused'
+    | 'call.shadowed'
+    | 'call.unknown'
+    | 'view.lost'
+    | 'view.current'
+  readonly lock?: string
+  readonly session?: string
+  readonly token?: string
+  readonly backend?: string
+  readonly fence?: string
+  readonly verdict?: string
+  readonly detail?: string
+  /** For measurements: how long the thing took. */
+  readonly durationMs?: number
+}
+
+/** Takes an event; never throws, never blocks, keeps nothing unbounded. */
+export type EventSink = (event: GatewayEvent) => void

@@ -1,0 +1,82 @@
+// The contract of a fencing driver: what it proves, what it needs, how it acts, and how it is checked.
+// A driver never certifies itself: `fence` acts, and the sequencer believes only what `verify` has seen.
+
+import type { ZodType } from 'zod'
+import type { Clock } from './clock.ts'
+
+/**
+ * What a verified success means. `no-new-calls`: the holder can start nothing any more. `swept`: what had arrived
+ * at the backend is over. `blocks`: the backend refuses everything of this holder from now on, late arrivals too.
+ * `flushed`: everything forwarded is over.
+ */
+export type Proof = 'no-new-calls' | 'swept' | 'blocks' | 'flushed'
+
+/** What stands in the record for good: what was observed, and by which request. Never a secret. */
+export interface Evidence {
+  readonly observed: string
+  readonly request: string
+}
+
+export type Verification =
+  | { readonly state: 'fenced'; readonly evidence: Evidence }
+  /** Seen to be able to do harm still; the sequencer polls again until its deadline. */
+  | { readonly state: 'not-fenced'; readonly reason: string }
+  /** Nothing could be seen. Never counted as success. */
+  | { readonly state: 'unknown'; readonly reason: string }
+
+export interface FencerContext {
+  readonly clock: Clock
+  /** A line for the fence's record and the log; secrets are the driver's to leave out. */
+  note(line: string): void
+}
+
+export interface Attempt extends FencerContext {
+  /** Of the fence; the same on every attempt, so usable as an idempotency key. */
+  readonly fenceId: string
+  /** From 1. */
+  readonly number: number
+  /** Aborted at the attempt's deadline, or when the claim on the fence is lost: stop at once, strike no more. */
+  readonly signal: AbortSignal
+  /** Monotonic. Every destructive step checks at the last instant that it is not past. */
+  readonly deadlineMs: number
+}
+
+/** A configured fencer. `Info` is the part of the holder's `fenceInfo` that the driver's schema picks. */
+export interface Fencer<Info> {
+  /**
+   * Makes the holder harmless. Idempotent: a target that is gone is success. Strikes only the incarnation that
+   * `info` names. Resolves when it has done what it can; rejects where the action failed. Not a proof.
+   */
+  fence(info: Info, attempt: Attempt): Promise<void>
+  /** Looks, changes nothing. Begins its observation after it is called. */
+  verify(info: Info, attempt: Attempt): Promise<Verification>
+  /** Could this fencer do its job right now (credentials, reachability)? Changes nothing; rejects with the reason. */
+  monitor(context: FencerContext & { readonly signal: AbortSignal }): Promise<void>
+  /** Undoes what a fence did that outlasts the holder. Only where the driver has such a thing. */
+  unfence?(info: Info, attempt: Attempt): Promise<void>
+  /** Frees connections. Idempotent. */
+  close?(): Promise<void>
+}
+
+export interface FencerDriver<Options = unknown, Info = unknown> {
+  /** The name of the driver's file without its ending. */
+  readonly id: string
+  /** One line for `fencegate fencers list`. */
+  readonly summary: string
+  /** Strict; what stands beside `driver:` in the configuration. */
+  readonly options: ZodType<Options>
+  /** Not strict: it picks its keys from the holder's `fenceInfo` and leaves the others to other fencers. */
+  readonly fenceInfo: ZodType<Info>
+  proves(options: Options): readonly Proof[]
+  /** Names the incarnation that would be struck: two equal strings are one target. */
+  target(info: Info): string
+  /** Does no I/O. */
+  create(options: Options, context: FencerContext): Fencer<Info>
+}
+
+/** Keeps a driver's own types while it is checked against the contract. */
+export function defineFencer<Options, Info>(
+  driver: FencerDriver<Options, Info>,
+): FencerDriver<Options, Info> {
+  return driver
+}

@@ -1,0 +1,86 @@
+// What a policy decides of a call. Implemented by gateway/policy from the YAML packs; the data plane knows only this.
+
+import type { LockMode, LockName } from '../core/names.ts'
+import type { Refusal } from '../core/verdict.ts'
+
+export type Effect = 'read' | 'mutate' | 'session' | 'deny'
+
+/** In whose words a refusal is said. */
+export type Dialect = 'problem' | 'openstack' | 'soap'
+
+export interface CallHead {
+  /** Upper case, as received. */
+  readonly method: string
+  /** Path and query as received, beginning with `/`. */
+  readonly target: string
+  /** Names in lower case. A repeated field has its values joined by `, ` as RFC 9110 allows. */
+  readonly headers: Readonly<Record<string, string | undefined>>
+}
+
+export interface RequiredLock {
+  readonly name: LockName
+  readonly mode: LockMode
+}
+
+/** How to find out whether the asynchronous work that a call started is over. */
+export type JobProbe =
+  /** Ask the backend over HTTP with the call's own credentials. */
+  | {
+      readonly kind: 'http'
+      readonly target: string
+      /** Terminal where the answer's status is one of these. */
+      readonly terminalStatuses: readonly number[]
+      /** Terminal where the string at this JSON pointer of a 200 answer is not one of `runningValues`. */
+      readonly pointer: string | null
+      readonly runningValues: readonly string[]
+    }
+  /** A vSphere Task, by its managed object id, through the property collector. */
+  | { readonly kind: 'vsphere-task'; readonly task: string }
+
+/** Reads an answer and says which job it names. Compiled from a rule's `job:`. */
+export interface JobRule {
+  /** Statuses whose answers can name a job. */
+  appliesTo(status: number): boolean
+  /** At most this many bytes of the answer's body are needed. 0: none. */
+  readonly bodyBytesMax: number
+  /**
+   * The job that this answer names. `none`: it names none, the call has ended. `unreadable`: it should name one but
+   * cannot be read, so the call is unknown.
+   */
+  read(
+    status: number,
+    body: Buffer,
+  ): { kind: 'job'; id: string; probe: JobProbe } | { kind: 'none' } | { kind: 'unreadable'; reason: string }
+}
+
+export type Classification =
+  | {
+      readonly kind: 'call'
+      readonly effect: Effect
+      /** Stable id of the rule, `default` where none matched. */
+      readonly rule: string
+      /** Empty for `read`, `session` and `deny`; never empty for `mutate`. */
+      readonly locks: readonly RequiredLock[]
+      /** How long such a call may be parked during a handover. */
+      readonly waitMs: number
+      readonly job: JobRule | null
+      /** The one spelling of the target that was checked and that is forwarded. */
+      readonly target: string
+    }
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+
+export interface Policy {
+  readonly name: string
+  readonly dialect: Dialect
+  /** How long after which an unknown call can do no more harm; null where nothing is known. */
+  readonly quietMs: number | null
+  /**
+   * How many bytes of the body `classify` needs for a call with this head. 0: none, it streams. A body that is
+   * longer than that is `too-large`.
+   */
+  bodyBytesNeeded(head: CallHead): number
+  /** `body` is the whole body where `bodyBytesNeeded` was above 0, else null. Never throws; bounded time. */
+  classify(head: CallHead, body: Buffer | null): Classification
+  /** As `classify`, with why other rules did not match. For `explain` and `/v1/check`; off the hot path. */
+  explain(head: CallHead, body: Buffer | null): { classification: Classification; trace: readonly string[] }
+}
