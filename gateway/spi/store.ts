@@ -77,7 +77,8 @@ export interface LeaseState {
 
 /**
  * Every method rejects with `StoreUnavailable` where no answer came in time; a transaction, grant or revocation
- * that so failed may still have happened. Other errors are programmer faults.
+ * that so failed may still have happened. A transaction that writes under a lease that is gone rejects with `LeaseGone`.
+ * Other errors are programmer faults.
  */
 export interface Store {
   readonly kind: 'etcd' | 'embedded'
@@ -97,6 +98,11 @@ export interface Store {
   currentRevision(): Promise<Revision>
   /** Ends watches and connections. Idempotent. */
   close(): Promise<void>
+}
+
+/** A write named a lease that is gone. Nothing of its transaction was written. */
+export class LeaseGone extends Error {
+  override readonly name = 'LeaseGone'
 }
 
 /** The store did not answer in time or has no quorum. What was asked of it may have happened. */
