@@ -53,21 +53,41 @@ installed() {
 }
 
 # npm's own configuration may leave out development or optional packages; both are needed here.
+# In the background, so that a signal ends the wait and npm with it.
+run_npm() {
+  (cd "$1" && shift && exec npm "$@" --include=dev --include=optional --no-progress >"$npm_log" 2>&1) &
+  npm_pid=$!
+  npm_exit=0
+  wait "$npm_pid" || npm_exit=$?
+  npm_pid=''
+  return "$npm_exit"
+}
+
+# npm 11.11 and later also looks up the packages of other platforms, and calls those that a partial mirror does not have
+# missing from the lockfile: with no version, unlike what is really missing from it.
+only_lacks_other_platforms() {
+  grep -q 'Missing: .*@ from lock file$' "$npm_log" || return 1
+  ! grep -E 'Missing: |Invalid: ' "$npm_log" | grep -q -v 'Missing: .*@ from lock file$'
+}
+
 install_packages() {
   command -v npm >/dev/null 2>&1 || die "npm is not on the PATH. Install npm (Debian: apt-get install npm), then run this again."
+  npm_log="$root/.cache/npm.$$.log"
+  lockfile=$(cksum <"$1/package-lock.json")
   say "installing $2 (npm ci)"
-  log="$root/.cache/npm-ci.$$.log"
-  # In the background, so that a signal ends the wait and npm with it.
-  (cd "$1" && exec npm ci --include=dev --include=optional --no-progress >"$log" 2>&1) &
-  npm_pid=$!
-  if ! wait "$npm_pid"; then
-    cat "$log" >&2
-    rm -f "$log"
-    die "npm ci failed in $1: see above. It needs the npm registry: check the network, or point npm to a mirror (npm config set registry URL), then run this again."
+  if ! run_npm "$1" ci; then
+    if ! only_lacks_other_platforms || ! run_npm "$1" install --no-save; then
+      sed '/^npm error Clean install a project$/,$d' "$npm_log" >&2
+      rm -f "$npm_log"
+      die "npm failed in $1: see above. It needs the npm registry: check the network, or point npm to a mirror (npm config set registry URL), then run this again."
+    fi
+    say "this npm registry lacks packages of other platforms: installed with npm install instead, from the same lockfile"
   fi
-  npm_pid=''
-  rm -f "$log"
-  cksum <"$1/package-lock.json" >"$1/node_modules/.fencegate-stamp"
+  rm -f "$npm_log"
+  if [ "$(cksum <"$1/package-lock.json")" != "$lockfile" ]; then
+    die "npm changed $1/package-lock.json, so what it installed is not what is pinned. Restore it (git checkout package-lock.json), then run this again."
+  fi
+  printf '%s\n' "$lockfile" >"$1/node_modules/.fencegate-stamp"
 }
 
 abandon_setup() {
