@@ -1,0 +1,16 @@
+// What other rooms may take from the configuration.
+
+export type { CheckResult, Knowledge, PolicyKnowledge, RoomFault } from './check.ts'
+export { type ConfigFault, formatFault, formatFaults } from './fault.ts'
+export { formatListen, isLoopback, type ListenAddress, parseListen } from './listen.ts'
+export { type LoadRequest, type LoadResult, loadConfig } from './load.ts'
+export { nearest } from './nearest.ts'
+export type {
+  BackendConfig,
+  Config,
+  ControlConfig,
+  FencerConfig,
+  PlanConfig,
+  StoreConfig,
+} from './schema.ts'
+export { Secret } from './secret.ts'

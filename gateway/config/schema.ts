@@ -1,0 +1,344 @@
+// The whole configuration as one strict zod object with every default.
+// Each message in here completes the sentence "expected …"; load.ts says what was found instead, and where.
+
+import { z } from 'zod'
+import { parseListen } from './listen.ts'
+import { Secret } from './secret.ts'
+
+export const NAME_EXPECTED = 'a name of 1 to 64 letters, digits, dots, dashes or underscores'
+
+/**
+ * A strict object. Its message about unknown keys is the list of the known ones, for load.ts to compare with.
+ */
+function strict<Shape extends z.ZodRawShape>(shape: Shape, expected: string) {
+  return z.strictObject(shape, {
+    error: (issue) => (issue.code === 'unrecognized_keys' ? Object.keys(shape).join(' ') : expected),
+  })
+}
+
+function text(expected: string, max = 4096) {
+  return z.string({ error: expected }).min(1, { error: expected }).max(max, { error: expected })
+}
+
+function named<Value extends z.ZodType>(value: Value, expected: string) {
+  const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, { error: NAME_EXPECTED })
+  return z.record(name, value, { error: expected })
+}
+
+function whole(min: number, max: number) {
+  const expected = `a whole number from ${min} to ${max}`
+  return z
+    .number({ error: expected })
+    .int({ error: expected })
+    .min(min, { error: expected })
+    .max(max, { error: expected })
+}
+
+/** Seconds in the file, milliseconds in the program. */
+function seconds(min: number, max: number) {
+  const expected = `a number of seconds from ${min} to ${max}`
+  return z
+    .number({ error: expected })
+    .min(min, { error: expected })
+    .max(max, { error: expected })
+    .transform((value) => Math.round(value * 1000))
+}
+
+const flag = z.boolean({ error: 'true or false' })
+const secret = text(`a secret: file:PATH, \${NAME}, or the text itself`, 65_536).transform(
+  (value) => new Secret(value),
+)
+
+const listen = z
+  .string({ error: 'an address such as "127.0.0.1:7070", "[::1]:7070" or ":7070"' })
+  .transform((value, context) => {
+    const address = parseListen(value)
+    if (address !== null) return address
+    context.addIssue({
+      code: 'custom',
+      message: 'an address such as "127.0.0.1:7070", "[::1]:7070" or ":7070"',
+    })
+    return z.NEVER
+  })
+
+function url(expected: string, accepts: (url: URL) => boolean) {
+  return z.string({ error: expected }).refine((value) => URL.canParse(value) && accepts(new URL(value)), {
+    error: expected,
+  })
+}
+
+const isHttp = (value: URL): boolean => value.protocol === 'http:' || value.protocol === 'https:'
+
+const upstream = url(
+  'an http:// or https:// URL without user name, query and fragment',
+  (value) =>
+    isHttp(value) &&
+    value.username === '' &&
+    value.password === '' &&
+    value.search === '' &&
+    value.hash === '',
+)
+
+const certificate = z
+  .string({ error: 'a certificate in PEM, or the path of one' })
+  .refine((value) => value.includes('-----BEGIN CERTIFICATE'), {
+    error: 'a certificate in PEM, or the path of one',
+  })
+const privateKey = z
+  .string({ error: 'a private key in PEM, or the path of one' })
+  .refine((value) => value.includes('PRIVATE KEY-----'), {
+    error: 'a private key in PEM, or the path of one',
+  })
+  .transform((value) => new Secret(value))
+
+const serverTls = strict({ cert: certificate, key: privateKey }, 'a section with cert and key')
+
+const clientTls = strict(
+  {
+    /** Who may sign the other side's certificate; the system's authorities where absent. */
+    ca: certificate.optional(),
+    /** For servers that ask for a client's certificate; both or none. */
+    cert: certificate.optional(),
+    key: privateKey.optional(),
+    /** The name in the other side's certificate, where it is not the host of its URL. */
+    serverName: text('a host name').optional(),
+    /** `false` accepts any certificate. `fencegate check` warns. */
+    verify: flag.default(true),
+  },
+  'a section with ca, cert, key, serverName or verify',
+).refine((tls) => (tls.cert === undefined) === (tls.key === undefined), {
+  error: 'cert and key together, or neither',
+})
+
+const etcd = strict(
+  {
+    endpoints: z
+      .array(url('an http:// or https:// URL of an etcd member', isHttp), {
+        error: 'a list of http:// or https:// URLs of etcd members',
+      })
+      .min(1, { error: 'a list of at least one URL of an etcd member' }),
+    prefix: z
+      .string({ error: 'a key prefix such as /fencegate' })
+      .regex(/^\/.*[^/]$/, { error: 'a key prefix that begins with a slash and does not end with one' })
+      .default('/fencegate'),
+    username: text('a user name').optional(),
+    password: secret.optional(),
+    tls: clientTls.optional(),
+  },
+  'a section with endpoints',
+).refine((value) => (value.username === undefined) === (value.password === undefined), {
+  error: 'username and password together, or neither',
+})
+
+const store = strict(
+  {
+    etcd: etcd.optional(),
+    embedded: strict({ path: text('the path of a directory') }, 'a section with path').optional(),
+  },
+  'a section with either etcd or embedded',
+).transform((value, context) => {
+  if (value.etcd !== undefined && value.embedded === undefined)
+    return { kind: 'etcd' as const, ...value.etcd }
+  if (value.embedded !== undefined && value.etcd === undefined)
+    return { kind: 'embedded' as const, ...value.embedded }
+  context.addIssue({ code: 'custom', message: 'exactly one of etcd and embedded' })
+  return z.NEVER
+})
+
+const credential = strict(
+  {
+    token: text(`a secret of at least 16 characters: file:PATH, \${NAME}, or the text itself`, 4096)
+      .min(16, { error: `a secret of at least 16 characters: file:PATH, \${NAME}, or the text itself` })
+      .transform((value) => new Secret(value)),
+    role: z.enum(['holder', 'operator', 'viewer'], { error: 'holder, operator or viewer' }),
+    /** The only holder id that a `holder` may speak for; any where absent. */
+    holder: text('a holder id', 256).optional(),
+  },
+  'a section with token and role',
+).refine((value) => value.holder === undefined || value.role === 'holder', {
+  error: 'holder only beside role: holder',
+  path: ['holder'],
+})
+
+const control = strict(
+  {
+    listen: listen.prefault('127.0.0.1:7070'),
+    tls: serverTls.optional(),
+    credentials: z
+      .array(credential, { error: 'a list of sections with token and role' })
+      .max(1000, { error: 'at most 1000 credentials' })
+      .default([]),
+  },
+  'a section with listen, tls and credentials',
+)
+
+const limits = strict(
+  {
+    /** Request line and header fields. */
+    headerBytes: whole(1024, 1_048_576).default(65_536),
+    /** Of a body that the policy has to read; bodies that it has not are streamed. */
+    inspectedBytes: whole(1024, 67_108_864).default(1_048_576),
+    connections: whole(1, 100_000).default(4096),
+    /** Calls of this backend that wait for a handover. */
+    parked: whole(0, 100_000).default(1024),
+    /** Until the request's header fields are complete. */
+    headTimeout: seconds(0.1, 3600).prefault(30),
+    /** Until the backend begins its answer, and between two pieces of it. */
+    answerTimeout: seconds(0.1, 86_400).prefault(300),
+    connectTimeout: seconds(0.1, 300).prefault(10),
+  },
+  'a section of limits',
+).transform(({ headTimeout, answerTimeout, connectTimeout, ...rest }) => ({
+  ...rest,
+  headTimeoutMs: headTimeout,
+  answerTimeoutMs: answerTimeout,
+  connectTimeoutMs: connectTimeout,
+}))
+
+const backend = strict(
+  {
+    listen,
+    tls: serverTls.optional(),
+    upstream,
+    upstreamTls: clientTls.optional(),
+    policy: text('the name of a policy'),
+    /** `false` is shadow mode: every verdict is computed, counted and logged, nothing is refused. */
+    enforce: flag.default(true),
+    /** In place of the policy's own `wait`. */
+    wait: seconds(0, 3600).optional(),
+    /** In place of the policy's own quiet time: after it an unknown call can do no more harm. */
+    quiet: seconds(0, 604_800).optional(),
+    limits: limits.prefault({}),
+    /** An account that only looks: asks this backend what became of jobs. */
+    observer: strict(
+      { username: text('a user name'), password: secret },
+      'a section with username and password',
+    ).optional(),
+  },
+  'a section with listen, upstream and policy',
+).transform(({ wait, quiet, tls, upstreamTls, observer, ...rest }) => ({
+  ...rest,
+  tls: tls ?? null,
+  upstreamTls: upstreamTls ?? null,
+  observer: observer ?? null,
+  waitMs: wait ?? null,
+  quietMs: quiet ?? null,
+}))
+
+/** The driver's own schema judges what stands beside `driver`; all of it may be secret. */
+const fencer = z
+  .looseObject({ driver: text('the name of a fencing driver') }, { error: 'a section with driver' })
+  .transform(({ driver, ...options }) => ({
+    driver,
+    options: new Secret<Readonly<Record<string, unknown>>>(options),
+  }))
+
+const brakes = strict(
+  {
+    /** Attempts of this plan that run at the same time, over all its fences. */
+    atOnce: whole(1, 1000).default(4),
+    /** Power fences of this plan in any hour; past it an operator is asked. 0: never without one. */
+    powerPerHour: whole(0, 1000).default(4),
+    /** After the first failed attempt; doubles with each further one. */
+    backoff: seconds(0, 3600).prefault(1),
+    backoffMax: seconds(0, 3600).prefault(60),
+  },
+  'a section with atOnce, powerPerHour, backoff or backoffMax',
+).transform((value) => ({
+  atOnce: value.atOnce,
+  powerPerHour: value.powerPerHour,
+  backoffMs: value.backoff,
+  backoffMsMax: Math.max(value.backoff, value.backoffMax),
+}))
+
+const level = z
+  .array(text('the name of a fencer'), { error: 'a list of fencers, all of which must succeed' })
+  .min(1, { error: 'at least one fencer in each level' })
+  .max(16, { error: 'at most 16 fencers in a level' })
+
+const plan = strict(
+  {
+    levels: z
+      .array(level, { error: 'a list of levels, each a list of fencers, such as [[session], [power]]' })
+      .min(1, { error: 'at least one level, such as [[session], [power]]' })
+      .max(9, { error: 'at most 9 levels' }),
+    /** Of each fencer, before its level has failed. */
+    attempts: whole(1, 100).default(3),
+    /** Of one attempt: act and verify. */
+    timeout: seconds(0.1, 3600).prefault(60),
+    brakes: brakes.prefault({}),
+  },
+  'a section with levels',
+).transform(({ timeout, ...rest }) => ({ ...rest, timeoutMs: timeout }))
+
+const sessions = strict(
+  { ttlMin: seconds(0.1, 86_400).prefault(1), ttlMax: seconds(0.1, 86_400).prefault(3600) },
+  'a section with ttlMin and ttlMax',
+)
+  .refine((value) => value.ttlMin <= value.ttlMax, {
+    error: 'ttlMin not above ttlMax',
+    path: ['ttlMin'],
+  })
+  .transform((value) => ({ ttlMsMin: value.ttlMin, ttlMsMax: value.ttlMax }))
+
+const handover = strict(
+  /** A call that has not ended this long after the seal is given up as unknown. */
+  { drainLimit: seconds(0, 86_400).prefault(60) },
+  'a section with drainLimit',
+).transform((value) => ({ drainMsMax: value.drainLimit }))
+
+const signingKeyExpected = `a secret of at least 32 characters: file:PATH, \${NAME}, or the text itself`
+const signing = strict(
+  {
+    key: text(signingKeyExpected)
+      .min(32, { error: signingKeyExpected })
+      .transform((value) => new Secret(value)),
+    /** Refuse tokens without a signature. */
+    required: flag.default(true),
+  },
+  'a section with key',
+)
+
+export const ConfigSchema = strict(
+  {
+    store: z.preprocess((value) => value ?? {}, store),
+    control: control.prefault({}),
+    backends: named(backend, 'backends by name').default({}),
+    policies: named(
+      z.record(z.string(), z.unknown(), { error: 'a policy pack, or a section with extends' }),
+      'policy packs by name',
+    ).default({}),
+    fencers: named(fencer, 'fencers by name').default({}),
+    plans: named(plan, 'plans by name').default({}),
+    /** For sessions that name no plan. */
+    defaultPlan: text('the name of a plan').optional(),
+    sessions: sessions.prefault({}),
+    handover: handover.prefault({}),
+    tokens: strict({ signing: signing.optional() }, 'a section with signing').default({}),
+    log: strict(
+      {
+        level: z
+          .enum(['debug', 'info', 'warn', 'error', 'silent'], {
+            error: 'debug, info, warn, error or silent',
+          })
+          .default('info'),
+      },
+      'a section with level',
+    ).prefault({}),
+    /** Directory of what this gateway itself must not forget: its high-water mark. Not in the store. */
+    state: text('the path of a directory').default('./state'),
+  },
+  'a section with store, backends, …',
+).transform(({ defaultPlan, tokens, ...rest }) => ({
+  ...rest,
+  defaultPlan: defaultPlan ?? null,
+  tokens: { signing: tokens.signing ?? null },
+}))
+
+/** Durations in milliseconds, paths absolute, secrets wrapped. */
+export type Config = z.output<typeof ConfigSchema>
+export type StoreConfig = Config['store']
+export type ControlConfig = Config['control']
+export type BackendConfig = Config['backends'][string]
+export type FencerConfig = Config['fencers'][string]
+export type PlanConfig = Config['plans'][string]
