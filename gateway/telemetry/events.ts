@@ -1,0 +1,115 @@
+// The fan-out of what happens: to the log, the metrics, a bounded ring for late readers, and live subscribers.
+// Never throws into the room that reports, never blocks it, and keeps nothing unbounded.
+
+import type { Clock } from '../spi/clock.ts'
+import type { EventSink, GatewayEvent } from '../spi/events.ts'
+import type { Log, LogLevel } from './log.ts'
+import type { Metrics } from './metrics.ts'
+
+export interface RecordedEvent {
+  /** `<run>-<number>`; numbers have no gaps within one run of one gateway. */
+  readonly id: string
+  readonly number: number
+  /** Wall clock, RFC 3339. */
+  readonly at: string
+  readonly event: GatewayEvent
+}
+
+export interface EventRing {
+  /**
+   * What came after the event with this id, oldest first. `missed` is true where something between was forgotten, or
+   * the id is of another run: then everything that is still known is in `events`. Null: nothing but what is to come.
+   */
+  after(id: string | null): { readonly events: readonly RecordedEvent[]; readonly missed: boolean }
+}
+
+export interface Events {
+  readonly sink: EventSink
+  /** Calls `listener` for each event from now on, in order. A listener that throws is dropped. */
+  subscribe(listener: (event: RecordedEvent) => void): () => void
+  readonly ring: EventRing
+}
+
+export interface EventsOptions {
+  readonly clock: Clock
+  readonly log: Log
+  readonly metrics: Metrics
+  /** Names this run of this gateway, so that an id of another run is recognised: no dash in it. */
+  readonly run: string
+  /** Events that are kept for readers that come back. */
+  readonly kept?: number
+}
+
+const LEVELS: Readonly<Record<GatewayEvent['type'], Exclude<LogLevel, 'silent'>>> = {
+  'session.opened': 'info',
+  'session.closed': 'info',
+  'session.expired': 'warn',
+  'lock.queued': 'debug',
+  'lock.granted': 'info',
+  'lock.released': 'info',
+  'grant.sealed': 'info',
+  'handover.drained': 'info',
+  'handover.opened': 'info',
+  'lock.blocked': 'error',
+  'fence.due': 'warn',
+  'fence.started': 'warn',
+  'fence.attempted': 'warn',
+  'fence.closed': 'warn',
+  'fence.blocked': 'error',
+  'call.refused': 'info',
+  'call.shadowed': 'info',
+  'call.unknown': 'warn',
+  'view.lost': 'error',
+  'view.current': 'info',
+}
+
+export function createEvents(options: EventsOptions): Events {
+  const kept = options.kept ?? 4096
+  const slots: RecordedEvent[] = []
+  const listeners = new Set<(event: RecordedEvent) => void>()
+  let last = 0
+
+  const sink: EventSink = (event) => {
+    last += 1
+    const at = new Date(options.clock.wallMs()).toISOString()
+    const recorded: RecordedEvent = { id: `${options.run}-${last}`, number: last, at, event }
+    slots[(last - 1) % kept] = recorded
+    options.metrics.event(event)
+    const { type, token, ...fields } = event
+    // The log takes every field named `token` for a credential; here it is the number of a grant.
+    options.log[LEVELS[type]](token === undefined ? fields : { ...fields, grant: token }, type)
+    for (const listener of listeners) {
+      try {
+        listener(recorded)
+      } catch (error) {
+        listeners.delete(listener)
+        options.log.error({ error }, 'an event listener failed and was dropped')
+      }
+    }
+  }
+
+  const after = (id: string | null): ReturnType<EventRing['after']> => {
+    if (id === null) return { events: [], missed: false }
+    const dash = id.lastIndexOf('-')
+    const number = Number(id.slice(dash + 1))
+    const known =
+      id.slice(0, dash) === options.run && Number.isSafeInteger(number) && number >= 0 && number <= last
+    const oldest = Math.max(1, last - kept + 1)
+    const first = known ? Math.max(number + 1, oldest) : oldest
+    const events: RecordedEvent[] = []
+    for (let next = first; next <= last; next++) {
+      const recorded = slots[(next - 1) % kept]
+      if (recorded !== undefined) events.push(recorded)
+    }
+    return { events, missed: !known || number + 1 < oldest }
+  }
+
+  return {
+    sink,
+    subscribe(listener) {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    ring: { after },
+  }
+}

@@ -1,0 +1,192 @@
+// Numbers for Prometheus. Labels are only words of the configuration and of our own tables, never a lock, session or
+// token: what clients invent must not grow a time series.
+
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { GatewayEvent } from '../spi/events.ts'
+
+/** Asked at each scrape; must answer at once from memory. */
+export interface GaugeSources {
+  sessions(): number
+  locks(): { readonly open: number; readonly handover: number; readonly blocked: number }
+  inFlight(): number
+  /** Calls in the ledger of which nobody knows what became. */
+  unknown(): number
+  /** Waiters in the queues of all locks. */
+  waiting(): number
+}
+
+export interface Metrics {
+  /** One call on a backend listener, whatever became of it. `durationMs`: from its head to the end of its answer. */
+  call(call: {
+    readonly backend: string
+    readonly effect: string
+    readonly verdict: string
+    readonly durationMs?: number
+  }): void
+  event(event: GatewayEvent): void
+  /** Where the gauges get their numbers. Until it is called they are absent. */
+  observe(sources: GaugeSources): void
+  /** The exposition, and its content type. */
+  expose(): Promise<{ readonly contentType: string; readonly body: string }>
+  /** Forgets everything; for the end of a gateway in a process that goes on. */
+  close(): void
+}
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
+
+export function createMetrics(options: { readonly processMetrics: boolean }): Metrics {
+  const registry = new Registry()
+  if (options.processMetrics) collectDefaultMetrics({ register: registry, prefix: 'fencegate_' })
+  const registers = [registry]
+
+  const calls = new Counter({
+    name: 'fencegate_calls_total',
+    help: 'Calls on backend listeners, by what the policy and the locks said.',
+    labelNames: ['backend', 'effect', 'verdict'],
+    registers,
+  })
+  const callSeconds = new Histogram({
+    name: 'fencegate_call_duration_seconds',
+    help: 'From the head of a call to the end of its answer.',
+    labelNames: ['backend', 'effect'],
+    buckets: SECONDS,
+    registers,
+  })
+  const refused = new Counter({
+    name: 'fencegate_calls_refused_total',
+    help: 'Calls that the gateway refused.',
+    labelNames: ['backend', 'verdict'],
+    registers,
+  })
+  const shadowed = new Counter({
+    name: 'fencegate_calls_shadowed_total',
+    help: 'Calls that would have been refused if the backend were enforced.',
+    labelNames: ['backend', 'verdict'],
+    registers,
+  })
+  const unknown = new Counter({
+    name: 'fencegate_calls_unknown_total',
+    help: 'Calls whose outcome at the backend could not be known.',
+    labelNames: ['backend'],
+    registers,
+  })
+  const handoverSeconds = new Histogram({
+    name: 'fencegate_handover_duration_seconds',
+    help: 'From the seal of the old token to the opening of the new one.',
+    buckets: SECONDS,
+    registers,
+  })
+  const drainSeconds = new Histogram({
+    name: 'fencegate_drain_duration_seconds',
+    help: 'From the seal of a token to the end of the last call under it.',
+    buckets: SECONDS,
+    registers,
+  })
+  const fences = new Counter({
+    name: 'fencegate_fences_total',
+    help: 'Fences by what came of them.',
+    labelNames: ['outcome'],
+    registers,
+  })
+  const fenceSeconds = new Histogram({
+    name: 'fencegate_fence_duration_seconds',
+    help: 'From a fence falling due to its record being closed.',
+    buckets: SECONDS,
+    registers,
+  })
+  const attempts = new Counter({
+    name: 'fencegate_fence_attempts_total',
+    help: 'Attempts of fencers by outcome.',
+    labelNames: ['outcome'],
+    registers,
+  })
+  const events = new Counter({
+    name: 'fencegate_events_total',
+    help: 'What happened, by the type of the event.',
+    labelNames: ['type'],
+    registers,
+  })
+
+  const seconds = (histogram: { observe(value: number): void }, event: GatewayEvent): void => {
+    if (event.durationMs !== undefined) histogram.observe(event.durationMs / 1000)
+  }
+
+  return {
+    call({ backend, effect, verdict, durationMs }) {
+      calls.inc({ backend, effect, verdict })
+      if (durationMs !== undefined) callSeconds.observe({ backend, effect }, durationMs / 1000)
+    },
+    event(event) {
+      events.inc({ type: event.type })
+      const backend = event.backend ?? 'none'
+      const verdict = event.verdict ?? 'none'
+      switch (event.type) {
+        case 'call.refused':
+          return refused.inc({ backend, verdict })
+        case 'call.shadowed':
+          return shadowed.inc({ backend, verdict })
+        case 'call.unknown':
+          return unknown.inc({ backend })
+        case 'handover.opened':
+          return seconds(handoverSeconds, event)
+        case 'handover.drained':
+          return seconds(drainSeconds, event)
+        case 'fence.attempted':
+          return attempts.inc({ outcome: event.verdict ?? 'unknown' })
+        case 'fence.closed':
+          seconds(fenceSeconds, event)
+          return fences.inc({ outcome: event.verdict ?? 'fenced' })
+        case 'fence.blocked':
+          return fences.inc({ outcome: 'blocked' })
+        case 'session.opened':
+        case 'session.closed':
+        case 'session.expired':
+        case 'lock.queued':
+        case 'lock.granted':
+        case 'lock.released':
+        case 'grant.sealed':
+        case 'lock.blocked':
+        case 'fence.due':
+        case 'fence.started':
+        case 'view.lost':
+        case 'view.current':
+          return
+      }
+    },
+    observe: (sources) => observe(registry, sources),
+    async expose() {
+      return { contentType: registry.contentType, body: await registry.metrics() }
+    },
+    close: () => registry.clear(),
+  }
+}
+
+function observe(registry: Registry, sources: GaugeSources): void {
+  const gauge = (name: string, help: string, read: () => number): void => {
+    registry.removeSingleMetric(name)
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(read())
+      },
+    })
+  }
+  gauge('fencegate_sessions', 'Sessions that are alive.', () => sources.sessions())
+  gauge('fencegate_calls_in_flight', 'Calls in the ledger.', () => sources.inFlight())
+  gauge('fencegate_calls_unresolved', 'Calls in the ledger whose outcome is unknown.', () =>
+    sources.unknown(),
+  )
+  gauge('fencegate_waiters', 'Waiters in the queues of all locks.', () => sources.waiting())
+  registry.removeSingleMetric('fencegate_locks')
+  new Gauge({
+    name: 'fencegate_locks',
+    help: 'Locks by phase.',
+    labelNames: ['phase'],
+    registers: [registry],
+    collect() {
+      for (const [phase, count] of Object.entries(sources.locks())) this.set({ phase }, count)
+    },
+  })
+}

@@ -1,0 +1,93 @@
+import { expect, test } from 'vitest'
+import type { Clock } from '../../../gateway/spi/clock.ts'
+import type { GatewayEvent } from '../../../gateway/spi/events.ts'
+import { createEvents, createLog, createMetrics } from '../../../gateway/telemetry/index.ts'
+
+const clock: Clock = {
+  monotonicMs: () => 0,
+  wallMs: () => Date.UTC(2026, 0, 2, 3, 4, 5, 678),
+  after: () => ({ cancel: () => undefined }),
+}
+
+function start(kept = 4) {
+  const lines: string[] = []
+  const log = createLog({ level: 'debug', destination: { write: (line) => void lines.push(line) } })
+  const metrics = createMetrics({ processMetrics: false })
+  return { lines, metrics, events: createEvents({ clock, log, metrics, run: 'run1', kept }) }
+}
+
+const granted = (lock: string): GatewayEvent => ({ type: 'lock.granted', lock, token: '7' })
+
+function locks(read: {
+  readonly events: readonly { readonly event: GatewayEvent }[]
+}): (string | undefined)[] {
+  return read.events.map(({ event }) => event.lock)
+}
+
+test('an event reaches the log, the metrics, the subscribers and the ring', async () => {
+  const { events, lines, metrics } = start()
+  const seen: string[] = []
+  events.subscribe((recorded) => void seen.push(`${recorded.id} ${recorded.at}`))
+  events.sink(granted('a'))
+  expect(seen).toEqual(['run1-1 2026-01-02T03:04:05.678Z'])
+  expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+    level: 'info',
+    msg: 'lock.granted',
+    lock: 'a',
+    grant: '7',
+  })
+  expect((await metrics.expose()).body).toContain('fencegate_events_total{type="lock.granted"} 1')
+  expect(locks(events.ring.after('run1-0'))).toEqual(['a'])
+})
+
+test('a reader resumes after the last event that it has seen', () => {
+  const { events } = start()
+  for (const lock of ['a', 'b', 'c']) events.sink(granted(lock))
+  expect(locks(events.ring.after('run1-1'))).toEqual(['b', 'c'])
+  expect(events.ring.after('run1-3')).toEqual({ events: [], missed: false })
+  expect(events.ring.after(null)).toEqual({ events: [], missed: false })
+})
+
+test('the ring is bounded, and tells a reader that came back too late', () => {
+  const { events } = start(4)
+  for (const lock of ['a', 'b', 'c', 'd', 'e', 'f']) events.sink(granted(lock))
+  expect(locks(events.ring.after('run1-1'))).toEqual(['c', 'd', 'e', 'f'])
+  expect(events.ring.after('run1-1').missed).toBe(true)
+  expect(events.ring.after('run1-2').missed).toBe(false)
+  expect(locks(events.ring.after('run1-2'))).toEqual(['c', 'd', 'e', 'f'])
+})
+
+test.each(['run0-1', 'run1-99', 'run1--1', 'run1-x', 'nonsense', ''])(
+  'the id %s of another run or of nobody counts as missed, and everything known is told',
+  (id) => {
+    const { events } = start()
+    events.sink(granted('a'))
+    expect(events.ring.after(id).missed).toBe(true)
+    expect(locks(events.ring.after(id))).toEqual(['a'])
+  },
+)
+
+test('a listener that throws is dropped and harms nobody', () => {
+  const { events, lines } = start()
+  let calls = 0
+  const seen: (string | undefined)[] = []
+  events.subscribe(() => {
+    calls += 1
+    throw new Error('listener')
+  })
+  events.subscribe(({ event }) => void seen.push(event.lock))
+  events.sink(granted('a'))
+  events.sink(granted('b'))
+  expect(calls).toBe(1)
+  expect(seen).toEqual(['a', 'b'])
+  expect(lines.join('')).toContain('an event listener failed and was dropped')
+})
+
+test('who has unsubscribed hears nothing more', () => {
+  const { events } = start()
+  const seen: unknown[] = []
+  const stop = events.subscribe((recorded) => void seen.push(recorded))
+  stop()
+  events.sink(granted('a'))
+  expect(seen).toEqual([])
+})

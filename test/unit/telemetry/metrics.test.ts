@@ -1,0 +1,74 @@
+import { expect, test } from 'vitest'
+import { createMetrics } from '../../../gateway/telemetry/index.ts'
+
+test('calls are counted by backend, effect and verdict, and timed', async () => {
+  const metrics = createMetrics({ processMetrics: false })
+  metrics.call({ backend: 'cinder', effect: 'mutate', verdict: 'admitted', durationMs: 20 })
+  metrics.call({ backend: 'cinder', effect: 'mutate', verdict: 'stale-token' })
+  const { body, contentType } = await metrics.expose()
+  expect(contentType).toContain('text/plain')
+  expect(body).toContain('fencegate_calls_total{backend="cinder",effect="mutate",verdict="admitted"} 1')
+  expect(body).toContain('fencegate_calls_total{backend="cinder",effect="mutate",verdict="stale-token"} 1')
+  expect(body).toContain('fencegate_call_duration_seconds_count{backend="cinder",effect="mutate"} 1')
+  expect(body).toContain('fencegate_call_duration_seconds_sum{backend="cinder",effect="mutate"} 0.02')
+})
+
+test('events become counters and histograms of their own', async () => {
+  const metrics = createMetrics({ processMetrics: false })
+  metrics.event({ type: 'call.refused', backend: 'cinder', verdict: 'handover', lock: 'x' })
+  metrics.event({ type: 'call.shadowed', backend: 'cinder', verdict: 'missing-token' })
+  metrics.event({ type: 'call.unknown', backend: 'cinder' })
+  metrics.event({ type: 'handover.opened', lock: 'x', durationMs: 1500 })
+  metrics.event({ type: 'fence.attempted', verdict: 'timed-out' })
+  metrics.event({ type: 'fence.closed', verdict: 'confirmed', durationMs: 9000 })
+  metrics.event({ type: 'fence.blocked' })
+  const { body } = await metrics.expose()
+  for (const line of [
+    'fencegate_calls_refused_total{backend="cinder",verdict="handover"} 1',
+    'fencegate_calls_shadowed_total{backend="cinder",verdict="missing-token"} 1',
+    'fencegate_calls_unknown_total{backend="cinder"} 1',
+    'fencegate_handover_duration_seconds_sum 1.5',
+    'fencegate_fence_attempts_total{outcome="timed-out"} 1',
+    'fencegate_fences_total{outcome="confirmed"} 1',
+    'fencegate_fences_total{outcome="blocked"} 1',
+    'fencegate_fence_duration_seconds_sum 9',
+  ])
+    expect(body).toContain(line)
+})
+
+test('no lock, session or token ever becomes a label', async () => {
+  const metrics = createMetrics({ processMetrics: false })
+  for (const type of ['lock.granted', 'call.refused', 'fence.due', 'handover.opened'] as const)
+    metrics.event({ type, lock: 'my-lock', session: 'my-session', token: '4711', durationMs: 1 })
+  expect((await metrics.expose()).body).not.toMatch(/my-lock|my-session|4711/)
+})
+
+test('gauges are read at the scrape, and may be given anew', async () => {
+  const metrics = createMetrics({ processMetrics: false })
+  let sessions = 1
+  const sources = {
+    sessions: () => sessions,
+    locks: () => ({ open: 2, handover: 1, blocked: 0 }),
+    inFlight: () => 5,
+    unknown: () => 1,
+    waiting: () => 3,
+  }
+  metrics.observe(sources)
+  sessions = 9
+  const { body } = await metrics.expose()
+  expect(body).toContain('fencegate_sessions 9')
+  expect(body).toContain('fencegate_locks{phase="handover"} 1')
+  expect(body).toContain('fencegate_calls_in_flight 5')
+  metrics.observe({ ...sources, sessions: () => 4 })
+  expect((await metrics.expose()).body).toContain('fencegate_sessions 4')
+})
+
+test('two gateways in one process count apart', async () => {
+  const [a, b] = [createMetrics({ processMetrics: false }), createMetrics({ processMetrics: true })]
+  a.call({ backend: 'x', effect: 'read', verdict: 'admitted' })
+  const second = await b.expose()
+  expect(second.body).not.toContain('backend="x"')
+  expect(second.body).toContain('fencegate_process_cpu_seconds_total')
+  a.close()
+  b.close()
+})
