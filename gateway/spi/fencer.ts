@@ -39,6 +39,23 @@ export interface Attempt extends FencerContext {
   readonly signal: AbortSignal
   /** Monotonic. Every destructive step checks at the last instant that it is not past. */
   readonly deadlineMs: number
+  /** Who the holder said that he was; for people and for hooks, never to find the target by. */
+  readonly holder?: Readonly<Record<string, unknown>> | null
+  /**
+   * To be asked right before every destructive step, with no await between: false once the signal is aborted, the
+   * deadline is past, or this gateway cannot prove any more that the claim is its own. Then stop, strike no more.
+   */
+  mayStrike(): boolean
+}
+
+/** What a driver throws where `mayStrike` said no: the target was left alone. */
+export class StrikeWithheld extends Error {
+  override readonly name = 'StrikeWithheld'
+}
+
+/** What `complete` throws where the holder's fenceInfo names nothing that could be struck. */
+export class FenceInfoFault extends Error {
+  override readonly name = 'FenceInfoFault'
 }
 
 /** A configured fencer. `Info` is the part of the holder's `fenceInfo` that the driver's schema picks. */
@@ -68,6 +85,14 @@ export interface FencerDriver<Options = unknown, Info = unknown> {
   /** Not strict: it picks its keys from the holder's `fenceInfo` and leaves the others to other fencers. */
   readonly fenceInfo: ZodType<Info>
   proves(options: Options): readonly Proof[]
+  /** True for a driver that cuts the power of a whole machine: such strikes are counted and rationed. */
+  readonly power?: boolean
+  /**
+   * Called when a session is opened: fills in what names the incarnation (the start time of a pid). Reads at most this
+   * machine's own state, waits for nothing, and gives back unchanged what is complete. Throws `FenceInfoFault` where
+   * there is no such target. Not called when the fence is due: by then a name may mean somebody else.
+   */
+  complete?(info: Info): Info
   /** Names the incarnation that would be struck: two equal strings are one target. */
   target(info: Info): string
   /** Does no I/O. */

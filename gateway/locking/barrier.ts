@@ -1,0 +1,125 @@
+// The drain of a sealed grant over all gateways: our own ledger, what live gateways report in their watermarks, and what
+// gateways that are gone may have left behind. Facts only; the handover decides what they are worth.
+
+import type { DrainFacts } from '../core/handover.ts'
+import type { IncarnationId } from '../core/names.ts'
+import type { Clock } from '../spi/clock.ts'
+import type { Ledger } from './ledger.ts'
+import type { LiveGrant } from './lock-state.ts'
+import type { KnownGateway, View } from './view.ts'
+
+/** What a gateway may still have sent after its lease was gone, on top of the quiet time. */
+export const GONE_MARGIN_MS = 1_000
+
+export interface BarrierOptions {
+  readonly view: View
+  readonly ledger: Ledger
+  readonly clock: Clock
+  /** Of this process now; its own record is answered for by the ledger. */
+  readonly self: () => IncarnationId
+}
+
+export class Barrier {
+  readonly #options: BarrierOptions
+  /** When we first knew that an incarnation is gone. Monotonic, so a restart counts anew: later, never earlier. */
+  readonly #goneSinceMs = new Map<string, number>()
+
+  constructor(options: BarrierOptions) {
+    this.#options = options
+  }
+
+  /** Other incarnations that may have calls open, and whose lease is over. */
+  gone(): KnownGateway[] {
+    const { view } = this.#options
+    const self = this.#options.self()
+    const gone: KnownGateway[] = []
+    for (const gateway of view.gateways.values())
+      if (
+        gateway.incarnation !== self &&
+        (gateway.record.state === 'gone' || !view.watermarks.has(gateway.incarnation))
+      )
+        gone.push(gateway)
+    return gone
+  }
+
+  /** To be called at each change of the gateways: starts the clocks of those that are gone. */
+  note(): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    const gone = new Set<string>()
+    for (const gateway of this.gone()) {
+      gone.add(gateway.incarnation)
+      if (!this.#goneSinceMs.has(gateway.incarnation)) this.#goneSinceMs.set(gateway.incarnation, nowMs)
+    }
+    for (const known of this.#goneSinceMs.keys()) if (!gone.has(known)) this.#goneSinceMs.delete(known)
+  }
+
+  /** Remaining quiet time of a gateway that is gone; null where it has none. */
+  quietRemainingMs(gateway: KnownGateway): number | null {
+    const { quietMs } = gateway.record
+    if (quietMs === null) return null
+    const nowMs = this.#options.clock.monotonicMs()
+    const sinceMs = this.#goneSinceMs.get(gateway.incarnation) ?? nowMs
+    return Math.max(0, sinceMs + GONE_MARGIN_MS + quietMs - nowMs)
+  }
+
+  /** `sealRevision`: mod revision of the record in which the grant stands sealed. */
+  drain(grant: LiveGrant, sealRevision: number): DrainFacts {
+    let facts = this.#options.ledger.drain(grant)
+    const self = this.#options.self()
+    for (const gateway of this.#options.view.gateways.values()) {
+      // Whoever registered after the seal has loaded a snapshot that holds it.
+      if (gateway.incarnation === self || gateway.createRevision > sealRevision) continue
+      facts = combine(facts, this.#report(gateway, grant, sealRevision))
+    }
+    return facts
+  }
+
+  #report(gateway: KnownGateway, grant: LiveGrant, sealRevision: number): DrainFacts {
+    const { view } = this.#options
+    if (gateway.record.state === 'gone') {
+      if (grant.createRevision > gateway.modRevision) return { state: 'ended' }
+      const remaining = this.quietRemainingMs(gateway)
+      return {
+        state: 'unknown',
+        calls: 1,
+        quietOver: remaining === 0,
+        quietRemainingMs: remaining,
+        detail: `gateway ${gateway.record.name} (${gateway.incarnation}) is gone and may have had calls open`,
+      }
+    }
+    const watermark = view.watermarks.get(gateway.incarnation)
+    if (watermark === undefined)
+      return { state: 'draining', calls: 1, detail: `gateway ${gateway.record.name} has lost its lease` }
+    if (watermark.sealed < sealRevision)
+      return {
+        state: 'draining',
+        calls: 1,
+        detail: `gateway ${gateway.record.name} has not reported the seal yet`,
+      }
+    for (const [lock, createRevision, how] of watermark.open) {
+      if (lock !== grant.lock.name || createRevision !== grant.createRevision) continue
+      const detail = `gateway ${gateway.record.name} has calls open`
+      if (how === 'draining') return { state: 'draining', calls: 1, detail }
+      return { state: 'unknown', calls: 1, quietOver: false, quietRemainingMs: null, detail }
+    }
+    return { state: 'ended' }
+  }
+}
+
+function combine(a: DrainFacts, b: DrainFacts): DrainFacts {
+  if (a.state === 'ended') return b
+  if (b.state === 'ended') return a
+  if (a.state === 'draining' && b.state === 'draining') return { ...a, calls: a.calls + b.calls }
+  if (a.state === 'draining') return a
+  if (b.state === 'draining') return b
+  return {
+    state: 'unknown',
+    calls: a.calls + b.calls,
+    quietOver: a.quietOver && b.quietOver,
+    quietRemainingMs:
+      a.quietRemainingMs === null || b.quietRemainingMs === null
+        ? null
+        : Math.max(a.quietRemainingMs, b.quietRemainingMs),
+    detail: a.detail,
+  }
+}

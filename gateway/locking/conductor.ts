@@ -1,0 +1,312 @@
+// Drives every handover: looks at a lock whenever something about it changed, carries out the one step that is due as a
+// compare-and-swap, and looks again. Level-triggered, so that a crash at any point loses nothing and two gateways that
+// drive the same lock do no harm.
+
+import { type FenceFacts, type HandoverStep, moveGrants, nextStep, sealGrants } from '../core/handover.ts'
+import { invariant } from '../core/invariant.ts'
+import type { SealedGrant } from '../core/lock-record.ts'
+import type { Revision, SessionId } from '../core/names.ts'
+import type { Clock, Timer } from '../spi/clock.ts'
+import type { EventSink } from '../spi/events.ts'
+import type { FencePlanner } from '../spi/fence-planner.ts'
+import { type Comparison, LeaseGone, type Store, StoreUnavailable, type Write } from '../spi/store.ts'
+import type { Barrier } from './barrier.ts'
+import { dueFence, EXPIRED } from './due-fence.ts'
+import type { Layout } from './layout.ts'
+import type { LockState, QueuedWaiter } from './lock-state.ts'
+import { fenceRecords, lockRecords } from './records.ts'
+import type { View } from './view.ts'
+
+/** After the store failed to answer; a lock's next look is not more frequent than this. */
+const RETRY_MS = 200
+
+export interface ConductorOptions {
+  readonly store: Store
+  readonly layout: Layout
+  readonly view: View
+  readonly barrier: Barrier
+  readonly clock: Clock
+  readonly events: EventSink
+  readonly planner: FencePlanner
+  /** Whether this gateway may drive now: it has a whole view. */
+  readonly ready: () => boolean
+  /** Resolves once the view has applied `revision`, or after a bounded time. */
+  readonly caughtUp: (revision: Revision) => Promise<unknown>
+}
+
+export class Conductor {
+  readonly #options: ConductorOptions
+  /** Locks with a step under way; the value says whether to look again after it. */
+  readonly #busy = new Map<LockState, boolean>()
+  readonly #timers = new Map<LockState, Timer>()
+  readonly #handovers = new Set<LockState>()
+  /** Sessions whose fence record is being written by one lock's seal; their other locks wait for it. */
+  readonly #fencing = new Set<SessionId>()
+  #stopped = false
+
+  constructor(options: ConductorOptions) {
+    this.#options = options
+  }
+
+  /** Locks that have a sealed grant. */
+  get handovers(): ReadonlySet<LockState> {
+    return this.#handovers
+  }
+
+  /** True while a step of this lock is under way: what is seen of it is about to change. */
+  busy(lock: LockState): boolean {
+    return this.#busy.has(lock)
+  }
+
+  /** Looks at a lock in this tick; safe to call at any time, however often. */
+  poke(lock: LockState): void {
+    if (this.#stopped) return
+    if (lock.live.some((grant) => grant.sealed)) this.#handovers.add(lock)
+    else this.#handovers.delete(lock)
+    if (this.#busy.has(lock)) {
+      this.#busy.set(lock, true)
+      return
+    }
+    if (!this.#options.ready()) return
+    this.#timers.get(lock)?.cancel()
+    this.#timers.delete(lock)
+    this.#look(lock)
+  }
+
+  /** Something that concerns all handovers changed: a watermark, a gateway, a fence. */
+  pokeHandovers(): void {
+    for (const lock of [...this.#handovers]) this.poke(lock)
+  }
+
+  pokeAll(): void {
+    for (const lock of [...this.#options.view.locks.values()]) this.poke(lock)
+  }
+
+  stop(): void {
+    this.#stopped = true
+    for (const timer of this.#timers.values()) timer.cancel()
+    this.#timers.clear()
+  }
+
+  #look(lock: LockState): void {
+    if (lock.damage !== null) return
+    const { view, barrier } = this.#options
+    const step = nextStep({
+      record: lock.record,
+      recordRevision: lock.recordRevision,
+      queue: lock.queue,
+      ending: (grant) => view.ending(lock, grant),
+      drain: (grant) => {
+        const live = lock.grantOf(grant.createRevision)
+        return live === null ? { state: 'ended' } : barrier.drain(live, lock.recordRevision)
+      },
+      fence: (grant) => this.#fenceFacts(grant, lock.recordRevision),
+      unready: (waiter) => this.#unready(waiter),
+    })
+    switch (step.kind) {
+      case 'seal':
+        // Another lock of the session is writing its fence record; it pokes this one when that is done.
+        if (step.grants.some(({ grant, cause }) => cause !== 'released' && this.#fencing.has(grant.session)))
+          return
+        this.#carryOut(lock, () => this.#seal(lock, step))
+        return
+      case 'move':
+        this.#carryOut(lock, () => this.#move(lock, step))
+        return
+      case 'rest':
+        this.#rest(lock, step)
+        return
+    }
+  }
+
+  #carryOut(lock: LockState, act: () => Promise<Revision>): void {
+    this.#busy.set(lock, false)
+    void act()
+      // A look at a view that does not hold this write would act on what is already changed.
+      .then((revision) => this.#options.caughtUp(revision))
+      .catch((error: unknown) => {
+        if (!(error instanceof StoreUnavailable)) throw error
+        // It may have happened all the same: only the store can say, through the watch or at the next look.
+        this.#later(lock, RETRY_MS)
+        return 'later'
+      })
+      .then((outcome) => {
+        const again = this.#busy.get(lock) ?? false
+        this.#busy.delete(lock)
+        if (outcome !== 'later' || again) this.poke(lock)
+      })
+  }
+
+  async #seal(lock: LockState, step: Extract<HandoverStep, { kind: 'seal' }>): Promise<Revision> {
+    const { store, layout, view, clock, planner } = this.#options
+    const record = lock.record
+    invariant(record !== null, 'a seal was due on a lock without a record')
+    const now = new Date(clock.wallMs()).toISOString()
+    const compare: Comparison[] = [{ key: layout.lockRecord(lock.name), modRevision: lock.recordRevision }]
+    const writes: Write[] = []
+    const newFences: SessionId[] = []
+    for (const { grant, cause } of step.grants) {
+      if (cause === 'revoked' && lock.waiterOf(grant.createRevision) !== null) {
+        compare.push({ key: grant.key, createRevision: grant.createRevision })
+        writes.push({ delete: grant.key })
+      }
+      if (cause === 'released' || view.fences.has(grant.session) || newFences.includes(grant.session))
+        continue
+      newFences.push(grant.session)
+      const known = view.sessions.get(grant.session)
+      const fence = dueFence(grant.session, known?.record ?? null, EXPIRED, planner, now)
+      compare.push({ key: layout.fence(fence.id), createRevision: 0 })
+      writes.push({ put: layout.fence(fence.id), value: fenceRecords.encode(fence) })
+    }
+    writes.push({
+      put: layout.lockRecord(lock.name),
+      value: lockRecords.encode(sealGrants(record, step.grants, now)),
+    })
+    for (const session of newFences) this.#fencing.add(session)
+    try {
+      const result = await store.transact({ compare, writes })
+      if (result.succeeded) this.#told(lock, step, newFences)
+      // The session's other locks need the fence record in the view, or each would try to create it.
+      if (newFences.length > 0) await this.#options.caughtUp(result.revision)
+      return result.revision
+    } finally {
+      for (const session of newFences) {
+        this.#fencing.delete(session)
+        for (const other of view.locksOf.get(session) ?? []) if (other !== lock) this.poke(other)
+      }
+    }
+  }
+
+  #told(
+    lock: LockState,
+    step: Extract<HandoverStep, { kind: 'seal' }>,
+    newFences: readonly SessionId[],
+  ): void {
+    const { events } = this.#options
+    for (const { grant, cause } of step.grants) {
+      const token = String(grant.createRevision)
+      events({ type: 'grant.sealed', lock: lock.name, session: grant.session, token, detail: cause })
+    }
+    for (const session of newFences) {
+      events({ type: 'session.expired', session, lock: lock.name })
+      events({ type: 'fence.due', fence: session, session, lock: lock.name })
+    }
+  }
+
+  async #move(lock: LockState, step: Extract<HandoverStep, { kind: 'move' }>): Promise<Revision> {
+    const { store, layout, clock, events } = this.#options
+    const key = layout.lockRecord(lock.name)
+    const next = moveGrants(lock.name, lock.record, step, new Date(clock.wallMs()).toISOString())
+    const result = await store.transact({
+      compare: [
+        { key, modRevision: lock.recordRevision },
+        ...step.open.map((waiter) => ({ key: waiter.key, createRevision: waiter.createRevision })),
+      ],
+      writes: [next === null ? { delete: key } : { put: key, value: lockRecords.encode(next) }],
+    })
+    if (!result.succeeded) return result.revision
+    const nowMs = clock.wallMs()
+    for (const grant of step.close)
+      events({
+        type: 'handover.drained',
+        lock: lock.name,
+        session: grant.session,
+        token: String(grant.createRevision),
+        durationMs: Math.max(0, nowMs - Date.parse(grant.sealedAt)),
+      })
+    for (const waiter of step.open)
+      events({
+        type: 'handover.opened',
+        lock: lock.name,
+        session: waiter.session,
+        token: String(waiter.createRevision),
+      })
+    return result.revision
+  }
+
+  #rest(lock: LockState, step: Extract<HandoverStep, { kind: 'rest' }>): void {
+    const wasBlocked = blockedBy(lock) !== null
+    lock.obstacles = step.obstacles
+    const blocked = blockedBy(lock)
+    if (blocked !== null && !wasBlocked)
+      this.#options.events({ type: 'lock.blocked', lock: lock.name, detail: blocked })
+    for (const obstacle of step.obstacles) {
+      if (obstacle.kind === 'unready') void this.#plantCanary(lock, obstacle.waiter as QueuedWaiter)
+      if (obstacle.kind === 'unknown' && obstacle.quietRemainingMs !== null)
+        this.#later(lock, Math.max(1, obstacle.quietRemainingMs))
+    }
+    for (const listener of [...lock.listeners]) listener()
+    this.#options.view.tidy(lock)
+  }
+
+  #later(lock: LockState, delayMs: number): void {
+    this.#timers.get(lock)?.cancel()
+    this.#timers.set(
+      lock,
+      this.#options.clock.after(delayMs, () => {
+        this.#timers.delete(lock)
+        this.poke(lock)
+      }),
+    )
+  }
+
+  #fenceFacts(grant: SealedGrant, sealRevision: number): FenceFacts {
+    if (grant.fence === null) return { state: 'none' }
+    const fence = this.#options.view.fences.get(grant.fence)
+    if (fence === undefined)
+      return {
+        state: 'blocked',
+        reason: `the fence record ${grant.fence} cannot be read; an operator has to confirm it`,
+      }
+    const { progress } = fence.record
+    switch (progress.state) {
+      case 'due':
+        return { state: 'open', detail: `fence ${grant.fence} is due` }
+      case 'running':
+        return { state: 'open', detail: `fence ${grant.fence} is at level ${progress.level + 1}` }
+      case 'blocked':
+        return { state: 'blocked', reason: progress.reason }
+      case 'closed':
+        // A proof about calls counts only if its observation began after this seal had been reported by everyone.
+        return {
+          state: 'closed',
+          proofs: fence.record.proofs.filter((proof) => proof.sealedThrough >= sealRevision),
+        }
+    }
+  }
+
+  #unready(waiter: { readonly session: SessionId }): string | null {
+    const { leased } = waiter as QueuedWaiter
+    if (!leased) return 'its key hangs on no lease, so its end could not be judged; delete the key'
+    return this.#options.view.canaries.has(waiter.session) ? null : 'its lease has no canary yet'
+  }
+
+  /** A foreign client's lease gets a key of ours: what goes with it tells an expiry from an unlock. */
+  async #plantCanary(lock: LockState, waiter: QueuedWaiter): Promise<void> {
+    if (!waiter.leased) return
+    const { store, layout } = this.#options
+    const key = layout.canary(waiter.session)
+    try {
+      await store.transact({
+        compare: [
+          { key, createRevision: 0 },
+          { key: waiter.key, createRevision: waiter.createRevision },
+        ],
+        writes: [{ put: key, value: '', lease: waiter.session }],
+      })
+    } catch (error) {
+      if (error instanceof StoreUnavailable) this.#later(lock, RETRY_MS)
+      else if (!(error instanceof LeaseGone)) throw error
+    }
+  }
+}
+
+/** Why a lock goes on only after an operator's word, or null. */
+export function blockedBy(lock: LockState): string | null {
+  if (lock.damage !== null) return lock.damage
+  for (const obstacle of lock.obstacles) {
+    if (obstacle.kind === 'fence-blocked' || obstacle.kind === 'revision-regressed') return obstacle.detail
+    if (obstacle.kind === 'unknown' && obstacle.quietRemainingMs === null) return obstacle.detail
+  }
+  return null
+}

@@ -1,0 +1,82 @@
+// Makes the fence record of a session that ended: what will be done, against what, decided once when the seal is written.
+
+import type { FenceRecord, FenceState } from '../core/fence-record.ts'
+import type { SessionId } from '../core/names.ts'
+import type { FencePlanner } from '../spi/fence-planner.ts'
+import type { SessionRecord } from './records.ts'
+
+export interface FenceOrder {
+  readonly cause: FenceRecord['cause']
+  readonly by: string | null
+  readonly reason: string | null
+  /** Overrides the session's own plan. */
+  readonly plan: string | null
+}
+
+export const EXPIRED: FenceOrder = { cause: 'expired', by: null, reason: null, plan: null }
+
+/** `session` null: a foreign lease, of which nobody told us whom to stop. */
+export function dueFence(
+  id: SessionId,
+  session: SessionRecord | null,
+  order: FenceOrder,
+  planner: FencePlanner,
+  nowRfc3339: string,
+): FenceRecord {
+  const plan = order.plan ?? session?.plan ?? planner.defaultPlan
+  const fenceInfo = session?.fenceInfo ?? {}
+  const common = {
+    id,
+    cause: order.cause,
+    by: order.by,
+    reason: order.reason,
+    holder: session?.holder ?? null,
+    plan,
+    createdAt: nowRfc3339,
+    attempts: [],
+    proofs: [],
+  }
+  if (plan === null) {
+    const progress: FenceState = {
+      state: 'closed',
+      outcome: 'unfenced',
+      closedAt: nowRfc3339,
+      by: null,
+      reason: 'the session has no fence plan, and the configuration no default',
+    }
+    return { ...common, fenceInfo, levels: [], targets: [], progress }
+  }
+  const levels = planner.levels(plan)
+  if (levels === null)
+    return {
+      ...common,
+      fenceInfo,
+      levels: [],
+      targets: session?.targets ?? [],
+      progress: blocked(
+        `there is no plan ${plan} in the configuration; confirm, once the holder is known to be dead`,
+      ),
+    }
+  const check = planner.checkFenceInfo(plan, fenceInfo)
+  if (check.kind === 'faulty')
+    return {
+      ...common,
+      fenceInfo,
+      levels,
+      targets: session?.targets ?? [],
+      progress: blocked(
+        `nobody told whom to stop (${check.faults.join('; ')}); confirm, once the holder is known to be dead`,
+      ),
+    }
+  return {
+    ...common,
+    fenceInfo: check.fenceInfo,
+    levels,
+    targets: check.targets,
+    progress: { state: 'due', level: 0 },
+  }
+}
+
+function blocked(reason: string): FenceState {
+  return { state: 'blocked', reason }
+}

@@ -1,0 +1,280 @@
+// The guard: the one place where a call that changes something is admitted. The check and the entry in the ledger happen
+// in one tick; where the answer needs time (a handover, news from the store), the call is parked, bounded in number and time.
+
+import type { Token } from '../core/names.ts'
+import type { Refusal } from '../core/verdict.ts'
+import type { Clock } from '../spi/clock.ts'
+import type { AdmissionRequest, AdmissionResult, Gate, LockPreview, PresentedToken } from '../spi/gate.ts'
+import type { RequiredLock } from '../spi/policy.ts'
+import { blockedBy } from './conductor.ts'
+import type { Ledger } from './ledger.ts'
+import { ownerOf } from './listings.ts'
+import type { LiveGrant, LockState } from './lock-state.ts'
+import type { View } from './view.ts'
+
+export interface GateOptions {
+  readonly view: View
+  readonly ledger: Ledger
+  readonly clock: Clock
+  /** Null where the view is provably current; else why not. */
+  readonly stale: () => string | null
+  /**
+   * For a token above everything applied: resolves once the view holds all that the store held when it was asked, or
+   * false where that could not be had in `waitMs`.
+   */
+  readonly catchUp: (waitMs: number) => Promise<boolean>
+  /** Whether a signature belongs to this lock, token and session; null where tokens are not signed. */
+  readonly verifySignature:
+    | ((lock: string, token: Token, session: string, signature: Uint8Array) => boolean)
+    | null
+  readonly parkedMax: number
+}
+
+/** How long a token that is news may wait for the watch. */
+const NEWS_WAIT_MS = 2_000
+
+type Check =
+  | { readonly kind: 'grant'; readonly grant: LiveGrant }
+  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  /** The token is in the queue: it may become the owner's. */
+  | { readonly kind: 'queued'; readonly lock: LockState; readonly refusal: Refusal }
+  /** The token is larger than anything applied: not stale, but not known either. */
+  | { readonly kind: 'news'; readonly refusal: Refusal }
+
+export class LockGate implements Gate {
+  readonly #options: GateOptions
+  #parked = 0
+
+  constructor(options: GateOptions) {
+    this.#options = options
+  }
+
+  get parked(): number {
+    return this.#parked
+  }
+
+  admit(request: AdmissionRequest, gone: AbortSignal | null): AdmissionResult | Promise<AdmissionResult> {
+    const first = this.#decide(request)
+    if (first.kind === 'admitted' || first.kind === 'refused') return first
+    if (first.kind === 'queued' && request.waitMs === 0) return { kind: 'refused', refusal: first.refusal }
+    if (this.#parked >= this.#options.parkedMax)
+      return {
+        kind: 'refused',
+        refusal: { ...first.refusal, detail: `${first.refusal.detail}; too many calls wait already` },
+      }
+    return this.#park(request, gone)
+  }
+
+  preview(request: AdmissionRequest): { verdict: Refusal | null; locks: readonly LockPreview[] } {
+    const stale = this.#options.stale()
+    let verdict: Refusal | null = stale === null ? null : notCurrent(stale)
+    const locks = request.locks.map((required): LockPreview => {
+      const check = this.#checkLock(required, request)
+      if (check.kind !== 'grant') verdict ??= check.refusal
+      return {
+        name: required.name,
+        mode: required.mode,
+        token: check.kind === 'grant' ? String(check.grant.createRevision) : null,
+        verdict: check.kind === 'grant' ? 'admitted' : check.refusal.code,
+      }
+    })
+    return { verdict: verdict ?? this.#checkOthers(request), locks }
+  }
+
+  #decide(
+    request: AdmissionRequest,
+  ):
+    | AdmissionResult
+    | { kind: 'queued'; lock: LockState; refusal: Refusal }
+    | { kind: 'news'; refusal: Refusal } {
+    const stale = this.#options.stale()
+    if (stale !== null) return { kind: 'refused', refusal: notCurrent(stale) }
+    const only = request.locks[0]
+    if (request.locks.length === 1 && only !== undefined && request.tokens.length === 1) {
+      const check = this.#checkLock(only, request)
+      if (check.kind !== 'grant') return check
+      return { kind: 'admitted', entry: this.#options.ledger.enter(request, [check.grant]) }
+    }
+    const grants: LiveGrant[] = []
+    let waiting: Exclude<Check, { kind: 'grant' | 'refused' }> | null = null
+    for (const required of request.locks) {
+      const check = this.#checkLock(required, request)
+      if (check.kind === 'refused') return check
+      if (check.kind === 'grant') grants.push(check.grant)
+      else waiting ??= check
+    }
+    const other = this.#checkOthers(request)
+    if (other !== null) return { kind: 'refused', refusal: other }
+    if (waiting !== null) return waiting
+    return { kind: 'admitted', entry: this.#options.ledger.enter(request, grants) }
+  }
+
+  #checkLock(required: RequiredLock, request: AdmissionRequest): Check {
+    const { tokens } = request
+    let presented: PresentedToken | null = null
+    for (const token of tokens) {
+      if (token.lock === required.name) presented = token
+      else if (token.lock === null && request.locks.length === 1) presented ??= token
+    }
+    if (presented === null) return { kind: 'refused', refusal: this.#uncovered(required, request) }
+    const check = this.#checkToken(required.name, presented)
+    if (check.kind !== 'grant' || required.mode === 'shared' || check.grant.mode === 'exclusive') return check
+    return {
+      kind: 'refused',
+      refusal: {
+        code: 'wrong-lock',
+        detail: `the call needs ${required.name} exclusively; token ${presented.token} holds it shared`,
+        lock: required.name,
+        token: String(presented.token),
+      },
+    }
+  }
+
+  /** Tokens beside those that the call needs: who presents one claims to hold it, and must. */
+  #checkOthers(request: AdmissionRequest): Refusal | null {
+    for (const presented of request.tokens) {
+      if (presented.lock === null) {
+        if (request.locks.length === 1) continue
+        const names = request.locks.map((required) => required.name).join(', ')
+        return {
+          code: 'wrong-lock',
+          detail: `the call needs several locks, so name each with its token: ${names}`,
+        }
+      }
+      if (request.locks.some((required) => required.name === presented.lock)) continue
+      const check = this.#checkToken(presented.lock, presented)
+      if (check.kind !== 'grant') return check.refusal
+    }
+    return null
+  }
+
+  #checkToken(name: RequiredLock['name'], presented: PresentedToken): Check {
+    const { view, verifySignature } = this.#options
+    const lock = view.locks.get(name)
+    const { token } = presented
+    if (lock !== undefined) {
+      if (lock.damage !== null)
+        return { kind: 'refused', refusal: { code: 'view-not-current', detail: lock.damage, lock: name } }
+      const grant = lock.grantOf(token)
+      if (grant !== null && !grant.sealed) {
+        if (verifySignature !== null && !signed(verifySignature, name, presented, grant))
+          return {
+            kind: 'refused',
+            refusal: { code: 'bad-token', detail: 'the token is not signed as its grant was', lock: name },
+          }
+        return { kind: 'grant', grant }
+      }
+      if (grant === null && lock.waiterOf(token) !== null)
+        return { kind: 'queued', lock, refusal: handoverRefusal(lock, token) }
+    }
+    if (token > view.applied)
+      return {
+        kind: 'news',
+        refusal: {
+          code: 'view-not-current',
+          detail: `token ${token} is newer than what this gateway has applied (${view.applied})`,
+          lock: name,
+          token: String(token),
+        },
+      }
+    return { kind: 'refused', refusal: this.#staleToken(lock, name, token) }
+  }
+
+  #staleToken(lock: LockState | undefined, name: string, token: number): Refusal {
+    const owner = lock === undefined ? null : ownerOf(this.#options.view, lock)
+    const now =
+      owner === null
+        ? 'nobody holds the lock now'
+        : `it is held by ${owner.holder ?? 'a foreign client'} with token ${owner.token} since ${owner.since}`
+    return {
+      code: 'stale-token',
+      detail: `token ${token} of lock ${name} is not, or no longer, the owner's; ${now}`,
+      lock: name,
+      token: String(token),
+      ...(owner === null ? {} : { owner }),
+    }
+  }
+
+  #uncovered(required: RequiredLock, request: AdmissionRequest): Refusal {
+    const lock = this.#options.view.locks.get(required.name)
+    const owner = lock === undefined ? null : ownerOf(this.#options.view, lock)
+    return {
+      code: request.tokens.length === 0 ? 'missing-token' : 'wrong-lock',
+      detail: `${request.method} ${request.target} needs the lock ${required.name} (${required.mode})`,
+      lock: required.name,
+      ...(owner === null ? {} : { owner }),
+    }
+  }
+
+  async #park(request: AdmissionRequest, gone: AbortSignal | null): Promise<AdmissionResult> {
+    const { clock } = this.#options
+    const deadlineMs = clock.monotonicMs() + request.waitMs
+    this.#parked++
+    try {
+      for (;;) {
+        const decision = this.#decide(request)
+        if (decision.kind === 'admitted' || decision.kind === 'refused') return decision
+        const remainingMs = deadlineMs - clock.monotonicMs()
+        if (decision.kind === 'news') {
+          if (!(await this.#options.catchUp(NEWS_WAIT_MS)))
+            return { kind: 'refused', refusal: decision.refusal }
+          const again = this.#decide(request)
+          // The view holds all that the store held when we asked, and such a grant was not there.
+          if (again.kind === 'news') return { kind: 'refused', refusal: neverGranted(again.refusal) }
+          continue
+        }
+        if (remainingMs <= 0 || gone?.aborted) return { kind: 'refused', refusal: decision.refusal }
+        await this.#changed(decision.lock, remainingMs, gone)
+      }
+    } finally {
+      this.#parked--
+    }
+  }
+
+  /** Resolves at the lock's next change, at the deadline, or when the client hangs up. */
+  #changed(lock: LockState, waitMs: number, gone: AbortSignal | null): Promise<void> {
+    return new Promise((resolve) => {
+      const settle = () => {
+        lock.listeners.delete(settle)
+        timer.cancel()
+        gone?.removeEventListener('abort', settle)
+        resolve()
+      }
+      const timer = this.#options.clock.after(waitMs, settle)
+      lock.listeners.add(settle)
+      gone?.addEventListener('abort', settle)
+    })
+  }
+}
+
+function signed(
+  verify: NonNullable<GateOptions['verifySignature']>,
+  lock: string,
+  presented: PresentedToken,
+  grant: LiveGrant,
+): boolean {
+  return (
+    presented.signature !== null && verify(lock, presented.token as Token, grant.session, presented.signature)
+  )
+}
+
+function notCurrent(reason: string): Refusal {
+  return { code: 'view-not-current', detail: reason }
+}
+
+function neverGranted(refusal: Refusal): Refusal {
+  return {
+    ...refusal,
+    code: 'stale-token',
+    detail: `token ${refusal.token} is above every token that the store has granted`,
+  }
+}
+
+function handoverRefusal(lock: LockState, token: number): Refusal {
+  const blocked = blockedBy(lock)
+  const about = { lock: lock.name, token: String(token) }
+  if (blocked !== null)
+    return { code: 'fence-blocked', detail: `the handover of ${lock.name} is blocked: ${blocked}`, ...about }
+  const waiting = lock.obstacles[0]?.detail ?? 'others are before it in the queue'
+  return { code: 'handover', detail: `token ${token} of ${lock.name} is not open yet: ${waiting}`, ...about }
+}

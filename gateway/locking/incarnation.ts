@@ -1,0 +1,187 @@
+// This process as the other gateways know it: registered before it admits its first call, alive while it renews its lease
+// and sees its own heartbeat come back, and closed by its own clean exit only. It counts its lease itself, from the moment
+// it *sent* the renewal that was answered.
+
+import type { IncarnationId, LeaseId } from '../core/names.ts'
+import type { Clock, Timer } from '../spi/clock.ts'
+import { LeaseGone, type Store, StoreUnavailable, type Write } from '../spi/store.ts'
+import type { Layout } from './layout.ts'
+import { type GatewayRecord, gatewayRecords, type Watermark, watermarks } from './records.ts'
+
+export interface IncarnationOptions {
+  readonly store: Store
+  readonly layout: Layout
+  readonly clock: Clock
+  /** Where two incarnations would get the same id, one would speak for the other: 128 random bits. */
+  readonly newId: () => string
+  readonly name: string
+  readonly quietMs: number | null
+  readonly leaseMs: number
+  /** What the next watermark reports; read in one tick, so that revision and exceptions are one snapshot. */
+  readonly report: () => Pick<Watermark, 'sealed' | 'open'>
+  /** The lease is over, or its end cannot be told from now on. Called once. */
+  readonly onLost: (reason: string) => void
+  /** The process stood still across its deadline. It must end before it writes anything. */
+  readonly onStopped: (reason: string) => void
+}
+
+export class Incarnation {
+  readonly id: IncarnationId
+  readonly #options: IncarnationOptions
+  #lease: LeaseId | null = null
+  #ttlMs = 0
+  /** Monotonic; admission ends here. Infinity where no other gateway can be alive beside this one. */
+  #validUntilMs = Number.NEGATIVE_INFINITY
+  #beat = 0
+  #beatSeen = true
+  #timer: Timer | null = null
+  #writing = false
+  #reportAgain = false
+  #over = false
+
+  constructor(options: IncarnationOptions) {
+    this.#options = options
+    this.id = options.newId() as IncarnationId
+  }
+
+  get lease(): LeaseId | null {
+    return this.#lease
+  }
+
+  /** False from the moment at which another gateway could take this one for gone. */
+  valid(nowMs: number): boolean {
+    return nowMs < this.#validUntilMs
+  }
+
+  /** Writes the record. To be followed by the snapshot, and only then by the first call. */
+  async register(): Promise<void> {
+    const { store, layout, clock } = this.#options
+    const record: GatewayRecord = {
+      state: 'serving',
+      quietMs: this.#options.quietMs,
+      name: this.#options.name,
+      startedAt: new Date(clock.wallMs()).toISOString(),
+    }
+    const writes: Write[] = [{ put: layout.gateway(this.id), value: gatewayRecords.encode(record) }]
+    let validUntilMs = Number.POSITIVE_INFINITY
+    if (store.shared) {
+      const sentAtMs = clock.monotonicMs()
+      const { lease, ttlMs } = await store.grantLease(this.#options.leaseMs)
+      this.#lease = lease
+      this.#ttlMs = ttlMs
+      validUntilMs = sentAtMs + ttlMs - margin(ttlMs)
+      writes.push({
+        put: layout.watermark(this.id),
+        value: watermarks.encode({ beat: 0, sealed: 0, open: [] }),
+        lease,
+      })
+    }
+    await store.transact({ compare: [{ key: layout.gateway(this.id), createRevision: 0 }], writes })
+    this.#validUntilMs = validUntilMs
+    if (store.shared) this.#schedule()
+  }
+
+  /** Our own watermark has come back through the watch. */
+  seen(watermark: Watermark): void {
+    if (watermark.beat !== this.#beat || this.#beatSeen) return
+    this.#beatSeen = true
+    void this.#renew()
+  }
+
+  /** Writes a watermark soon: a seal has been applied, or a grant has drained. At most one write is under way. */
+  report(): void {
+    if (!this.#options.store.shared || this.#over) return
+    if (this.#writing) this.#reportAgain = true
+    else void this.#write()
+  }
+
+  /** Says "nothing open" and goes. `clean` false leaves the record: what was open is for others to resolve. */
+  async close(clean: boolean): Promise<void> {
+    const { store, layout } = this.#options
+    this.#end()
+    if (clean) {
+      const writes: Write[] = [{ delete: layout.gateway(this.id) }]
+      if (store.shared) writes.push({ delete: layout.watermark(this.id) })
+      await store.transact({ compare: [], writes })
+    }
+    if (this.#lease !== null) await store.revokeLease(this.#lease)
+  }
+
+  /** Ends admission and timers without a word to the store. */
+  abandon(): void {
+    this.#end()
+  }
+
+  #end(): void {
+    this.#over = true
+    this.#validUntilMs = Number.NEGATIVE_INFINITY
+    this.#timer?.cancel()
+  }
+
+  #schedule(): void {
+    const intervalMs = this.#ttlMs / 4
+    const dueMs = this.#options.clock.monotonicMs() + intervalMs
+    this.#timer = this.#options.clock.after(intervalMs, () => {
+      const nowMs = this.#options.clock.monotonicMs()
+      if (nowMs - dueMs > this.#ttlMs) {
+        this.#end()
+        this.#options.onStopped(`the process stood still for ${Math.round(nowMs - dueMs)} ms, past its lease`)
+        return
+      }
+      if (nowMs > this.#validUntilMs + 2 * this.#ttlMs) {
+        this.#lost('the store has not answered for three times the lease')
+        return
+      }
+      // A beat that has not come back is not followed by another: then the watch stands still, and so must we.
+      if (this.#beatSeen) {
+        this.#beatSeen = false
+        this.#beat++
+      }
+      this.report()
+      this.#schedule()
+    })
+  }
+
+  async #write(): Promise<void> {
+    const { store, layout } = this.#options
+    const lease = this.#lease
+    if (lease === null) return
+    this.#writing = true
+    this.#reportAgain = false
+    try {
+      const value = watermarks.encode({ beat: this.#beat, ...this.#options.report() })
+      await store.transact({ compare: [], writes: [{ put: layout.watermark(this.id), value, lease }] })
+    } catch (error) {
+      if (error instanceof LeaseGone) this.#lost('the lease is over')
+      else if (!(error instanceof StoreUnavailable)) throw error
+    } finally {
+      this.#writing = false
+      if (this.#reportAgain && !this.#over) void this.#write()
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const lease = this.#lease
+    if (lease === null || this.#over) return
+    const sentAtMs = this.#options.clock.monotonicMs()
+    try {
+      const state = await this.#options.store.keepAlive(lease)
+      if (this.#over) return
+      if (state === null) this.#lost('the lease is over')
+      else this.#validUntilMs = sentAtMs + state.ttlMs - margin(state.ttlMs)
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error
+    }
+  }
+
+  #lost(reason: string): void {
+    if (this.#over) return
+    this.#end()
+    this.#options.onLost(reason)
+  }
+}
+
+/** Clocks drift and answers are late: we stop before others may begin. */
+function margin(ttlMs: number): number {
+  return Math.max(250, ttlMs / 10)
+}

@@ -1,0 +1,210 @@
+// Fence records for the sequencer, and the operator's words about them: compare-and-swap on what the view shows.
+
+import { GatewayError } from '../core/errors.ts'
+import type { FenceRecord } from '../core/fence-record.ts'
+import type { IncarnationId, LeaseId, Revision, SessionId } from '../core/names.ts'
+import type { Clock } from '../spi/clock.ts'
+import type { EventSink } from '../spi/events.ts'
+import type { FenceJournal, JournaledFence } from '../spi/fence-journal.ts'
+import type { FencePlanner } from '../spi/fence-planner.ts'
+import type { Store } from '../spi/store.ts'
+import { dueFence } from './due-fence.ts'
+import type { Layout } from './layout.ts'
+import { fenceRecords } from './records.ts'
+import type { View } from './view.ts'
+
+const SWAPS_MAX = 16
+
+export interface JournalOptions {
+  readonly store: Store
+  readonly layout: Layout
+  readonly view: View
+  readonly clock: Clock
+  readonly events: EventSink
+  readonly planner: FencePlanner
+  readonly self: () => { readonly id: IncarnationId; readonly lease: LeaseId | null }
+  /** Null where the view is provably current. */
+  readonly stale: () => string | null
+  readonly caughtUp: (revision: Revision) => Promise<unknown>
+}
+
+export class Journal implements FenceJournal {
+  readonly #options: JournalOptions
+  readonly #listeners = new Set<() => void>()
+
+  constructor(options: JournalOptions) {
+    this.#options = options
+  }
+
+  get incarnation(): IncarnationId {
+    return this.#options.self().id
+  }
+
+  get lease(): LeaseId | null {
+    return this.#options.self().lease
+  }
+
+  list(): readonly JournaledFence[] {
+    return [...this.#options.view.fences.values()]
+  }
+
+  get(id: string): JournaledFence | null {
+    return this.#options.view.fences.get(id) ?? null
+  }
+
+  async replace(record: FenceRecord, modRevision: Revision): Promise<JournaledFence | null> {
+    const { store, layout } = this.#options
+    const key = layout.fence(record.id)
+    const result = await store.transact({
+      compare: [{ key, modRevision }],
+      writes: [{ put: key, value: fenceRecords.encode(record) }],
+    })
+    await this.#options.caughtUp(result.revision)
+    return result.succeeded ? { record, modRevision: result.revision } : null
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** To be called after each change of fences, seals, gateways or watermarks. */
+  changed(): void {
+    for (const listener of [...this.#listeners]) listener()
+  }
+
+  mayStrike(): boolean {
+    return this.#options.stale() === null
+  }
+
+  isLive(incarnation: IncarnationId): boolean {
+    return incarnation === this.incarnation || this.#options.view.watermarks.has(incarnation)
+  }
+
+  async sealedEverywhere(session: string, signal: AbortSignal): Promise<Revision> {
+    for (;;) {
+      signal.throwIfAborted()
+      const revision = this.#sealedThrough(session as SessionId)
+      if (revision !== null) return revision
+      await this.#nextChange(signal)
+    }
+  }
+
+  /** Orders a fence; the session's grants are condemned as soon as the view shows the record. */
+  async order(
+    session: SessionId,
+    order: { readonly by: string; readonly reason: string; readonly plan: string | null },
+  ): Promise<FenceRecord> {
+    const { store, layout, view, planner, clock, events } = this.#options
+    const known = view.sessions.get(session)
+    if (known === undefined && !view.locksOf.has(session))
+      throw new GatewayError('session-unknown', `there is no session ${session}`)
+    if (order.plan !== null && planner.levels(order.plan) === null)
+      throw new GatewayError(
+        'plan-unknown',
+        `there is no fence plan ${JSON.stringify(order.plan)} in the configuration`,
+      )
+    const now = new Date(clock.wallMs()).toISOString()
+    const fence = dueFence(session, known?.record ?? null, { cause: 'operator', ...order }, planner, now)
+    const key = layout.fence(session)
+    const result = await store.transact({
+      compare: [{ key, createRevision: 0 }],
+      writes: [{ put: key, value: fenceRecords.encode(fence) }],
+    })
+    await this.#options.caughtUp(result.revision)
+    // Asked again, or expired meanwhile: one session has one fence.
+    if (!result.succeeded) return this.#known(session).record
+    events({ type: 'fence.due', fence: session, session, detail: `ordered by ${order.by}: ${order.reason}` })
+    return fence
+  }
+
+  retry(id: string): Promise<FenceRecord> {
+    return this.#change(id, (record) => {
+      if (record.progress.state === 'due' || record.progress.state === 'running') return record
+      if (record.progress.state === 'closed')
+        throw new GatewayError(
+          'fence-state',
+          `fence ${id} is closed (${record.progress.outcome}); nothing is left to do`,
+        )
+      if (record.levels.length === 0)
+        throw new GatewayError(
+          'fence-state',
+          `fence ${id} has no fencer that could be tried; confirm it once the holder is known to be dead`,
+        )
+      return { ...record, progress: { state: 'due', level: 0 } }
+    })
+  }
+
+  confirm(id: string, word: { readonly by: string; readonly reason: string }): Promise<FenceRecord> {
+    return this.#change(id, (record) => {
+      if (record.progress.state === 'closed') return record
+      const closedAt = new Date(this.#options.clock.wallMs()).toISOString()
+      this.#options.events({
+        type: 'fence.closed',
+        fence: id,
+        session: id,
+        detail: `confirmed by ${word.by}: ${word.reason}`,
+      })
+      return {
+        ...record,
+        progress: { state: 'closed', outcome: 'confirmed', closedAt, by: word.by, reason: word.reason },
+      }
+    })
+  }
+
+  async #change(id: string, change: (record: FenceRecord) => FenceRecord): Promise<FenceRecord> {
+    for (let swaps = 0; swaps < SWAPS_MAX; swaps++) {
+      const { record, modRevision } = this.#known(id)
+      const next = change(record)
+      if (next === record || (await this.replace(next, modRevision)) !== null) return next
+    }
+    throw new GatewayError(
+      'store-unavailable',
+      `fence ${id} is being changed by others all the time; try again`,
+    )
+  }
+
+  #known(id: string): JournaledFence {
+    const fence = this.get(id)
+    if (fence === null) throw new GatewayError('fence-unknown', `there is no fence ${JSON.stringify(id)}`)
+    return fence
+  }
+
+  /** The revision up to which every gateway has reported its seals, or null while one of the session's stands out. */
+  #sealedThrough(session: SessionId): Revision | null {
+    const { view } = this.#options
+    let needed = 0
+    for (const lock of view.locksOf.get(session) ?? [])
+      for (const grant of lock.record?.grants ?? []) {
+        if (grant.session !== session) continue
+        if (grant.state === 'open') return null
+        needed = Math.max(needed, lock.recordRevision)
+      }
+    let through = view.applied
+    for (const gateway of view.gateways.values()) {
+      if (gateway.incarnation === this.incarnation || gateway.record.state === 'gone') continue
+      if (gateway.createRevision > needed) continue
+      const watermark = view.watermarks.get(gateway.incarnation)
+      // Without a watermark its lease is over: what it may have had open is the barrier's business.
+      if (watermark === undefined) continue
+      if (watermark.sealed < needed) return null
+      through = Math.min(through, watermark.sealed)
+    }
+    return through as Revision
+  }
+
+  #nextChange(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const off = this.onChange(() => {
+        off()
+        signal.removeEventListener('abort', abort)
+        resolve()
+      })
+      const abort = () => {
+        off()
+        reject(signal.reason)
+      }
+      signal.addEventListener('abort', abort, { once: true })
+    })
+  }
+}

@@ -1,0 +1,124 @@
+// Where everything stands in the store. Waiter keys follow etcd's own `concurrency` package, so that `etcdctl lock` and
+// Go's concurrency.Mutex on `<prefix>/locks/<name>` exclude us and we them.
+
+import { asLeaseId, asLockName, type LeaseId, type LockMode, type LockName } from '../core/names.ts'
+
+export type KeyMeaning =
+  | { readonly kind: 'waiter'; readonly lock: LockName; readonly mode: LockMode; readonly lease: LeaseId }
+  | { readonly kind: 'lock-record'; readonly lock: LockName }
+  | { readonly kind: 'session'; readonly session: LeaseId }
+  | { readonly kind: 'canary'; readonly lease: LeaseId }
+  | { readonly kind: 'fence'; readonly id: LeaseId }
+  | { readonly kind: 'gateway'; readonly incarnation: string }
+  | { readonly kind: 'watermark'; readonly incarnation: string }
+  | { readonly kind: 'foreign' }
+
+const SHARED = 'shared'
+
+/** Keys of one prefix. The lock's name is percent-encoded, so that no lock's keys lie among another's. */
+export class Layout {
+  /** Ends in a slash: everything of ours, and nothing else, begins with it. */
+  readonly root: string
+  readonly #locks: string
+  readonly #lockRecords: string
+  readonly #sessions: string
+  readonly #canaries: string
+  readonly #fences: string
+  readonly #gateways: string
+  readonly #watermarks: string
+
+  constructor(prefix: string) {
+    this.root = prefix.endsWith('/') ? prefix : `${prefix}/`
+    this.#locks = `${this.root}locks/`
+    this.#lockRecords = `${this.root}lock-records/`
+    this.#sessions = `${this.root}sessions/`
+    this.#canaries = `${this.root}canaries/`
+    this.#fences = `${this.root}fences/`
+    this.#gateways = `${this.root}gateways/`
+    this.#watermarks = `${this.root}watermarks/`
+  }
+
+  waiter(lock: LockName, mode: LockMode, lease: LeaseId): string {
+    const queue = `${this.#locks}${encodeURIComponent(lock)}/`
+    return mode === 'exclusive' ? queue + lease : `${queue}${SHARED}/${lease}`
+  }
+
+  /** Prefix of all waiter keys of one lock, shared ones too. */
+  queue(lock: LockName): string {
+    return `${this.#locks}${encodeURIComponent(lock)}/`
+  }
+
+  lockRecord(lock: LockName): string {
+    return this.#lockRecords + encodeURIComponent(lock)
+  }
+
+  session(session: LeaseId): string {
+    return this.#sessions + session
+  }
+
+  canary(lease: LeaseId): string {
+    return this.#canaries + lease
+  }
+
+  fence(id: LeaseId): string {
+    return this.#fences + id
+  }
+
+  gateway(incarnation: string): string {
+    return this.#gateways + incarnation
+  }
+
+  watermark(incarnation: string): string {
+    return this.#watermarks + incarnation
+  }
+
+  /** What a key under the root stands for; `foreign` where it is none of ours. */
+  meaning(key: string): KeyMeaning {
+    if (key.startsWith(this.#locks)) return this.#waiterMeaning(key.slice(this.#locks.length))
+    const slash = key.indexOf('/', this.root.length)
+    const name = key.slice(slash + 1)
+    switch (key.slice(0, slash + 1)) {
+      case this.#lockRecords: {
+        const lock = decodeLock(name)
+        return lock === null ? { kind: 'foreign' } : { kind: 'lock-record', lock }
+      }
+      case this.#sessions:
+        return withLease(name, (session) => ({ kind: 'session', session }))
+      case this.#canaries:
+        return withLease(name, (lease) => ({ kind: 'canary', lease }))
+      case this.#fences:
+        return withLease(name, (id) => ({ kind: 'fence', id }))
+      case this.#gateways:
+        return { kind: 'gateway', incarnation: name }
+      case this.#watermarks:
+        return { kind: 'watermark', incarnation: name }
+      default:
+        return { kind: 'foreign' }
+    }
+  }
+
+  #waiterMeaning(rest: string): KeyMeaning {
+    const parts = rest.split('/')
+    const shared = parts.length === 3 && parts[1] === SHARED
+    if (parts.length !== 2 && !shared) return { kind: 'foreign' }
+    const lock = decodeLock(parts[0] ?? '')
+    const lease = asLeaseId(parts.at(-1) ?? '')
+    if (lock === null || lease === null) return { kind: 'foreign' }
+    return { kind: 'waiter', lock, mode: shared ? 'shared' : 'exclusive', lease }
+  }
+}
+
+function withLease(name: string, meaning: (lease: LeaseId) => KeyMeaning): KeyMeaning {
+  const lease = asLeaseId(name)
+  return lease === null ? { kind: 'foreign' } : meaning(lease)
+}
+
+function decodeLock(encoded: string): LockName | null {
+  try {
+    const name = asLockName(decodeURIComponent(encoded))
+    // Two encodings of one name would be two queues for one lock: only ours counts.
+    return name !== null && encodeURIComponent(name) === encoded ? name : null
+  } catch {
+    return null
+  }
+}

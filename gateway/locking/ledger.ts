@@ -1,0 +1,255 @@
+// The ledger of calls in flight: who was admitted under which grant, and what became of him. A handover waits for it, so
+// an entry leaves only when its call is known to be over at the backend, or when something stands for that knowledge.
+
+import type { DrainFacts } from '../core/handover.ts'
+import { invariant } from '../core/invariant.ts'
+import type { Refusal } from '../core/verdict.ts'
+import type { Clock, Timer } from '../spi/clock.ts'
+import type { EventSink } from '../spi/events.ts'
+import type { AdmissionRequest, LedgerEntry } from '../spi/gate.ts'
+import type { JobProbe } from '../spi/policy.ts'
+import type { LiveGrant, LockState } from './lock-state.ts'
+
+export type CallState =
+  | { readonly kind: 'forwarded' }
+  | { readonly kind: 'job'; readonly id: string; readonly probe: JobProbe }
+  | { readonly kind: 'unknown'; readonly reason: string; readonly sinceMs: number }
+  | { readonly kind: 'ended' }
+
+const FORWARDED: CallState = { kind: 'forwarded' }
+const ENDED: CallState = { kind: 'ended' }
+
+export interface LedgerOptions {
+  readonly clock: Clock
+  readonly events: EventSink
+  /** After a seal, how long a call may stay unanswered before its connection is broken and it is unknown. */
+  readonly drainMs: number
+  /** Null where a call that was admitted may still go out now. */
+  readonly recheck: () => Refusal | null
+  /** A sealed grant of this lock has one call less, or one whose fate has changed. */
+  readonly onProgress: (lock: LockState) => void
+}
+
+export class LedgerCall implements LedgerEntry {
+  readonly request: AdmissionRequest
+  readonly grants: readonly LiveGrant[]
+  readonly admittedAtMs: number
+  readonly #ledger: Ledger
+  #state: CallState = FORWARDED
+  #sealedListener: (() => void) | null = null
+  #abandonedListener: (() => void) | null = null
+  #abandoned = false
+
+  constructor(ledger: Ledger, request: AdmissionRequest, grants: readonly LiveGrant[], admittedAtMs: number) {
+    this.#ledger = ledger
+    this.request = request
+    this.grants = grants
+    this.admittedAtMs = admittedAtMs
+  }
+
+  get state(): CallState {
+    return this.#state
+  }
+
+  get sealed(): boolean {
+    for (const grant of this.grants) if (grant.sealed) return true
+    return false
+  }
+
+  recheck(): Refusal | null {
+    const sealed = this.grants.find((grant) => grant.sealed)
+    if (sealed !== undefined)
+      return {
+        code: 'stale-token',
+        detail: `the grant of lock ${sealed.lock.name} ended before the call went out`,
+        lock: sealed.lock.name,
+        token: String(sealed.createRevision),
+      }
+    return this.#ledger.recheck()
+  }
+
+  ended(): void {
+    if (this.#state.kind === 'ended') return
+    // An unknown call stays unknown: a late word of the connection that lost it proves nothing.
+    if (this.#state.kind === 'unknown') return
+    this.#state = ENDED
+    this.#ledger.leave(this)
+  }
+
+  job(id: string, probe: JobProbe): void {
+    invariant(this.#state.kind === 'forwarded', `a call in state ${this.#state.kind} named a job`)
+    this.#state = { kind: 'job', id, probe }
+  }
+
+  unknown(reason: string): void {
+    if (this.#state.kind === 'ended' || this.#state.kind === 'unknown') return
+    this.#state = { kind: 'unknown', reason, sinceMs: this.#ledger.nowMs() }
+    this.#ledger.lost(this, reason)
+  }
+
+  onSealed(listener: () => void): void {
+    if (this.sealed) listener()
+    else this.#sealedListener = listener
+  }
+
+  onAbandoned(listener: () => void): void {
+    if (this.#abandoned) listener()
+    else this.#abandonedListener = listener
+  }
+
+  /** One of the call's grants was sealed. */
+  grantSealed(): void {
+    const listener = this.#sealedListener
+    this.#sealedListener = null
+    listener?.()
+  }
+
+  /** The drain limit is over. A job goes on being watched: it is known to run, which is no reason to forget it. */
+  abandon(): void {
+    if (this.#abandoned || this.#state.kind !== 'forwarded') return
+    this.#abandoned = true
+    const listener = this.#abandonedListener
+    this.#abandonedListener = null
+    listener?.()
+    this.unknown('no whole answer came within the drain limit')
+  }
+}
+
+export class Ledger {
+  readonly #options: LedgerOptions
+  readonly #drains = new Map<LiveGrant, Timer>()
+  readonly #unknown = new Set<LedgerCall>()
+  #open = 0
+
+  constructor(options: LedgerOptions) {
+    this.#options = options
+  }
+
+  /** Calls that are not known to be over, unknown ones too. */
+  get open(): number {
+    return this.#open
+  }
+
+  get unknownCalls(): number {
+    return this.#unknown.size
+  }
+
+  nowMs(): number {
+    return this.#options.clock.monotonicMs()
+  }
+
+  recheck(): Refusal | null {
+    return this.#options.recheck()
+  }
+
+  /** Enters a call in the same tick in which it passed the check. */
+  enter(request: AdmissionRequest, grants: readonly LiveGrant[]): LedgerCall {
+    const call = new LedgerCall(this, request, grants, this.nowMs())
+    for (const grant of grants) grant.enter(call)
+    this.#open++
+    return call
+  }
+
+  leave(call: LedgerCall): void {
+    this.#open--
+    this.#unknown.delete(call)
+    for (const grant of call.grants) {
+      const last = grant.leave(call)
+      if (grant.sealed && last) this.#options.onProgress(grant.lock)
+    }
+  }
+
+  lost(call: LedgerCall, reason: string): void {
+    this.#forgetQuietCalls()
+    this.#unknown.add(call)
+    const { backend, method, target } = call.request
+    this.#options.events({ type: 'call.unknown', backend, detail: `${method} ${target}: ${reason}` })
+    for (const grant of call.grants) if (grant.sealed) this.#options.onProgress(grant.lock)
+  }
+
+  /** To be called once when a grant is sealed: bounds how long its calls may hold up the handover. */
+  sealed(grant: LiveGrant): void {
+    if (grant.calls.size === 0 || this.#drains.has(grant)) return
+    const timer = this.#options.clock.after(this.#options.drainMs, () => {
+      this.#drains.delete(grant)
+      for (const call of [...grant.calls]) call.abandon()
+    })
+    this.#drains.set(grant, timer)
+  }
+
+  /** The handover is over: whatever stood for the fate of the remaining calls has been accepted. */
+  closed(grant: LiveGrant): void {
+    this.#drains.get(grant)?.cancel()
+    this.#drains.delete(grant)
+    for (const call of [...grant.calls]) {
+      grant.leave(call)
+      if (call.grants.every((other) => !other.calls.has(call))) {
+        this.#unknown.delete(call)
+        this.#open--
+      }
+    }
+  }
+
+  /** What this gateway alone can say of a sealed grant's calls. */
+  drain(grant: LiveGrant): DrainFacts {
+    let draining = 0
+    let unknown = 0
+    let quietOver = true
+    let quietRemainingMs: number | null = 0
+    let detail = ''
+    const nowMs = this.nowMs()
+    for (const call of grant.calls) {
+      switch (call.state.kind) {
+        case 'forwarded':
+          draining++
+          detail = `${call.request.method} ${call.request.target} has not been answered`
+          break
+        case 'job':
+          draining++
+          detail = `${call.request.method} ${call.request.target} started ${call.state.id}, which is not over`
+          break
+        case 'unknown': {
+          unknown++
+          if (draining === 0) detail = `${call.request.method} ${call.request.target}: ${call.state.reason}`
+          const remaining = quietRemaining(call, call.state.sinceMs, nowMs)
+          if (remaining === null) {
+            quietOver = false
+            quietRemainingMs = null
+          } else if (remaining > 0) {
+            quietOver = false
+            if (quietRemainingMs !== null) quietRemainingMs = Math.max(quietRemainingMs, remaining)
+          }
+          break
+        }
+        case 'ended':
+          break
+      }
+    }
+    if (draining > 0) return { state: 'draining', calls: draining, detail }
+    if (unknown > 0) return { state: 'unknown', calls: unknown, quietOver, quietRemainingMs, detail }
+    return { state: 'ended' }
+  }
+
+  /** Ends timers. The calls stay what they are. */
+  stop(): void {
+    for (const timer of this.#drains.values()) timer.cancel()
+    this.#drains.clear()
+  }
+
+  // Unknown calls of a grant that lives on would pile up: after their quiet time they can do no more harm.
+  #forgetQuietCalls(): void {
+    const nowMs = this.nowMs()
+    for (const call of this.#unknown) {
+      if (call.state.kind !== 'unknown') continue
+      const remaining = quietRemaining(call, call.state.sinceMs, nowMs)
+      // In the order in which they were lost, so with equal quiet times nothing behind this one is over either.
+      if (remaining !== null && remaining > 0) return
+      if (remaining === 0) this.leave(call)
+    }
+  }
+}
+
+function quietRemaining(call: LedgerCall, sinceMs: number, nowMs: number): number | null {
+  const { quietMs } = call.request
+  return quietMs === null ? null : Math.max(0, sinceMs + quietMs - nowMs)
+}

@@ -1,0 +1,201 @@
+// What the control API shows of locks and sessions, put together from the view and the ledger. Reads only.
+
+import type { LockName, SessionId } from '../core/names.ts'
+import type { Refusal } from '../core/verdict.ts'
+import type { Clock } from '../spi/clock.ts'
+import type {
+  GrantInfo,
+  HolderIdentity,
+  LockInfo,
+  LockPhase,
+  OwnerInfo,
+  Page,
+  Paged,
+  SessionInfo,
+  WaiterInfo,
+} from '../spi/control-plane.ts'
+import { blockedBy } from './conductor.ts'
+import type { LiveGrant, LockState } from './lock-state.ts'
+import type { View } from './view.ts'
+
+/** Who owns the lock, for the text of a refusal. */
+export function ownerOf(view: View, lock: LockState): NonNullable<Refusal['owner']> | null {
+  const grant = lock.record?.grants.find((other) => other.state === 'open') ?? lock.record?.grants[0]
+  if (grant === undefined) return null
+  return {
+    token: String(grant.createRevision),
+    holder: holderOf(view, grant.session)?.id ?? null,
+    since: grant.openedAt,
+  }
+}
+
+function holderOf(view: View, session: SessionId): HolderIdentity | null {
+  const known = view.sessions.get(session)
+  if (known !== undefined) return known.record.holder
+  const fenced = view.fences.get(session)?.record.holder
+  return fenced !== undefined && fenced !== null && typeof fenced['id'] === 'string'
+    ? { ...fenced, id: fenced['id'] }
+    : null
+}
+
+export function ownersOf(view: View, lock: LockState): OwnerInfo[] {
+  return (lock.record?.grants ?? []).map((grant) => {
+    const live = lock.grantOf(grant.createRevision)
+    const [inFlight, unknown] = countCalls(live)
+    return {
+      session: grant.session,
+      holder: holderOf(view, grant.session),
+      mode: grant.mode,
+      token: String(grant.createRevision),
+      since: grant.openedAt,
+      state: live?.sealed === true ? 'sealed' : grant.state,
+      ...(grant.state === 'sealed' ? { cause: grant.cause } : {}),
+      ...(grant.state === 'sealed' && grant.fence !== null ? { fence: grant.fence } : {}),
+      inFlight,
+      unknown,
+    }
+  })
+}
+
+export function waitersOf(view: View, lock: LockState, clock: Clock): WaiterInfo[] {
+  const nowMs = clock.monotonicMs()
+  return lock.queue
+    .filter((waiter) => lock.grantOf(waiter.createRevision) === null)
+    .map((waiter) => ({
+      session: waiter.session,
+      holder: holderOf(view, waiter.session),
+      mode: waiter.mode,
+      token: String(waiter.createRevision),
+      waitedSeconds: waiter.seenAtMs === null ? null : (nowMs - waiter.seenAtMs) / 1000,
+      ...(waiter.note === null ? {} : { note: waiter.note }),
+    }))
+}
+
+export function phaseOf(lock: LockState): LockPhase {
+  if (blockedBy(lock) !== null) return 'blocked'
+  if (lock.live.some((grant) => grant.sealed)) return 'handover'
+  if (lock.live.length > 0) return 'open'
+  return lock.queue.length > 0 ? 'handover' : 'free'
+}
+
+export function describeLock(view: View, name: LockName, clock: Clock): LockInfo {
+  const lock = view.locks.get(name)
+  if (lock === undefined)
+    return {
+      lock: name,
+      phase: 'free',
+      owners: [],
+      waiters: [],
+      highWater: '0',
+      waitingOn: [],
+      inFlight: [],
+      lastFences: [],
+    }
+  const nowMs = clock.monotonicMs()
+  const owners = ownersOf(view, lock)
+  return {
+    lock: name,
+    phase: phaseOf(lock),
+    owners,
+    waiters: waitersOf(view, lock, clock),
+    highWater: String(lock.record?.highWater ?? 0),
+    waitingOn: lock.damage === null ? lock.obstacles.map((obstacle) => obstacle.detail) : [lock.damage],
+    inFlight: lock.live.flatMap((grant) => callsOf(grant, nowMs)),
+    lastFences: owners.flatMap((owner) => (owner.fence === undefined ? [] : [owner.fence])),
+  }
+}
+
+function callsOf(grant: LiveGrant, nowMs: number): LockInfo['inFlight'][number][] {
+  const calls: LockInfo['inFlight'][number][] = []
+  for (const call of grant.calls) {
+    const { state } = call
+    if (state.kind === 'ended') continue
+    const { backend, method, target } = call.request
+    calls.push({
+      token: String(grant.createRevision),
+      backend,
+      method,
+      target,
+      state: state.kind,
+      seconds: (nowMs - call.admittedAtMs) / 1000,
+      ...(state.kind === 'job' ? { job: state.id } : {}),
+      ...(state.kind === 'unknown' ? { reason: state.reason } : {}),
+    })
+  }
+  return calls
+}
+
+function countCalls(grant: LiveGrant | null): [inFlight: number, unknown: number] {
+  let inFlight = 0
+  let unknown = 0
+  for (const call of grant?.calls ?? [])
+    if (call.state.kind === 'unknown') unknown++
+    else if (call.state.kind !== 'ended') inFlight++
+  return [inFlight, unknown]
+}
+
+/** `expiresAtMs`: wall clock, where this gateway has seen a renewal. */
+export function describeSession(
+  view: View,
+  session: SessionId,
+  expiresAtMs: number | null,
+): SessionInfo | null {
+  const known = view.sessions.get(session)
+  const locks = view.locksOf.get(session)
+  if (known === undefined && locks === undefined) return null
+  const holds: SessionInfo['holds'][number][] = []
+  const waitsFor: SessionInfo['waitsFor'][number][] = []
+  for (const lock of locks ?? []) {
+    for (const grant of lock.live)
+      if (grant.session === session && !grant.sealed)
+        holds.push({ lock: lock.name, mode: grant.mode, token: String(grant.createRevision) })
+    for (const waiter of lock.queue)
+      if (waiter.session === session && lock.grantOf(waiter.createRevision) === null)
+        waitsFor.push({ lock: lock.name, mode: waiter.mode })
+  }
+  return {
+    session,
+    ttlMs: known?.record.ttlMs ?? 0,
+    expiresAtMs,
+    holder: known?.record.holder ?? null,
+    fenceInfo: known?.record.fenceInfo ?? {},
+    plan: known?.record.plan ?? null,
+    openedAt: known?.record.openedAt ?? null,
+    holds,
+    waitsFor,
+  }
+}
+
+export function grantInfo(lock: LockState, grant: LiveGrant, sign: Signer | null): GrantInfo {
+  const recorded = lock.record?.grants.find((other) => other.createRevision === grant.createRevision)
+  const signature = sign?.(lock.name, grant.createRevision, grant.session)
+  return {
+    lock: lock.name,
+    mode: grant.mode,
+    token: String(grant.createRevision),
+    acquiredAt: recorded?.openedAt ?? '',
+    ...(signature === undefined ? {} : { signed: `${grant.createRevision};s=:${signature}:` }),
+  }
+}
+
+/** Base64 of the HMAC over lock, token and session. */
+export type Signer = (lock: string, token: number, session: string) => string
+
+/** A page of `keys`, which are sorted here; `describe` null leaves one out. */
+export function page<Item>(
+  keys: Iterable<string>,
+  { limit, after }: Page,
+  describe: (key: string) => Item | null,
+): Paged<Item> {
+  const sorted = [...keys].filter((key) => after === null || key > after).sort()
+  const items: Item[] = []
+  let last: string | null = null
+  for (const key of sorted) {
+    if (items.length === limit) return { items, next: last }
+    const item = describe(key)
+    if (item === null) continue
+    items.push(item)
+    last = key
+  }
+  return { items, next: null }
+}

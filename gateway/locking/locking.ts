@@ -1,0 +1,476 @@
+// Assembles the room: view, ledger, barrier, conductor, gate and the rest around one store, and brings this process in and
+// out of the circle of gateways in the right order.
+
+import { GatewayError } from '../core/errors.ts'
+import type { Revision, SessionId } from '../core/names.ts'
+import type { Clock, Timer } from '../spi/clock.ts'
+import type { ControlPlane } from '../spi/control-plane.ts'
+import type { EventSink } from '../spi/events.ts'
+import type { FenceJournal } from '../spi/fence-journal.ts'
+import type { FencePlanner } from '../spi/fence-planner.ts'
+import type { Gate } from '../spi/gate.ts'
+import { type Store, StoreUnavailable } from '../spi/store.ts'
+import { Barrier } from './barrier.ts'
+import { Conductor } from './conductor.ts'
+import { LockGate } from './gate.ts'
+import { Incarnation } from './incarnation.ts'
+import { Journal } from './journal.ts'
+import { Layout } from './layout.ts'
+import { Ledger, type LedgerCall } from './ledger.ts'
+import { describeLock, describeSession, grantInfo, ownersOf, page, phaseOf, type Signer } from './listings.ts'
+import type { LiveGrant } from './lock-state.ts'
+import { LockQueue } from './queue.ts'
+import { gatewayRecords, type Watermark } from './records.ts'
+import { Replica } from './replica.ts'
+import { SessionKeeper } from './session-keeper.ts'
+import { View, type ViewChange } from './view.ts'
+
+/** How long a writer waits for its own write to come back before it looks at the view as it is. */
+const CATCH_UP_MS = 2_000
+const SWEEP_MS = 2_000
+const REJOIN_MS = 500
+/** Closed fences are kept for people; the oldest go first. */
+const CLOSED_FENCES_MAX = 1_000
+
+export interface LockingOptions {
+  readonly store: Store
+  readonly prefix: string
+  readonly clock: Clock
+  readonly events: EventSink
+  readonly planner: FencePlanner
+  /** Of this gateway, for people; its incarnations are named by `newId`. */
+  readonly name: string
+  /** 128 random bits as text. */
+  readonly newId: () => string
+  /** The longest quiet time of the backends; null where one has none. */
+  readonly quietMs: number | null
+  readonly leaseMs: number
+  readonly drainMs: number
+  readonly parkedMax: number
+  readonly ttlMsMin: number
+  readonly ttlMsMax: number
+  readonly signing: {
+    readonly sign: Signer
+    readonly verify: (lock: string, token: number, session: string, signature: Uint8Array) => boolean
+  } | null
+  /** The process stood still past its lease: it has to end at once, before it writes anything. */
+  readonly onStopped: (reason: string) => void
+}
+
+export interface Locking {
+  readonly gate: Gate
+  readonly plane: ControlPlane
+  readonly journal: FenceJournal
+  /** Figures for the metrics. */
+  counts(): {
+    readonly sessions: number
+    readonly locks: Readonly<Record<'open' | 'handover' | 'blocked', number>>
+    readonly waiting: number
+    readonly inFlight: number
+    readonly unknown: number
+    readonly parked: number
+  }
+  /** Admits no more, waits up to `waitMs` for what is in flight, says "nothing open" where that is so, and goes. */
+  close(waitMs: number): Promise<void>
+}
+
+/** Registers this process, loads the view, and only then answers. Rejects with StoreUnavailable. */
+export async function startLocking(options: LockingOptions): Promise<Locking> {
+  const room = new LockingRoom(options)
+  await room.join()
+  return room
+}
+
+class LockingRoom implements Locking {
+  readonly #options: LockingOptions
+  readonly #layout: Layout
+  readonly #view: View
+  readonly #ledger: Ledger
+  readonly #barrier: Barrier
+  readonly #conductor: Conductor
+  readonly #replica: Replica
+  readonly #sessions: SessionKeeper
+  readonly #queue: LockQueue
+  readonly #gate: LockGate
+  readonly #journal: Journal
+  readonly plane: ControlPlane
+  #incarnation: Incarnation
+  /** Earlier incarnations of this very process, with the calls they had open; only it may speak for them. */
+  #predecessors: { readonly key: string; readonly calls: readonly LedgerCall[] }[] = []
+  #serving = false
+  #closing = false
+  #sweep: Timer | null = null
+
+  constructor(options: LockingOptions) {
+    this.#options = options
+    const { store, clock, events, planner } = options
+    const layout = new Layout(options.prefix)
+    this.#layout = layout
+    this.#incarnation = this.#newIncarnation()
+    this.#ledger = new Ledger({
+      clock,
+      events,
+      drainMs: options.drainMs,
+      recheck: () => {
+        const reason = this.#stale()
+        return reason === null ? null : { code: 'view-not-current', detail: reason }
+      },
+      onProgress: (lock) => {
+        this.#conductor.poke(lock)
+        this.#incarnation.report()
+      },
+    })
+    this.#view = new View({
+      layout,
+      clock,
+      onChange: (change) => this.#changed(change),
+      onSealed: (grant) => this.#ledger.sealed(grant),
+      onClosed: (grant) => this.#ledger.closed(grant),
+    })
+    const view = this.#view
+    const caughtUp = (revision: Revision) => this.#replica.reached(revision, CATCH_UP_MS)
+    this.#replica = new Replica({ store, root: layout.root, view, clock, events })
+    this.#barrier = new Barrier({ view, ledger: this.#ledger, clock, self: () => this.#incarnation.id })
+    this.#conductor = new Conductor({
+      store,
+      layout,
+      view,
+      barrier: this.#barrier,
+      clock,
+      events,
+      planner,
+      ready: () => this.#serving && this.#replica.live,
+      caughtUp,
+    })
+    this.#sessions = new SessionKeeper({
+      store,
+      layout,
+      view,
+      clock,
+      events,
+      planner,
+      ttlMsMin: options.ttlMsMin,
+      ttlMsMax: options.ttlMsMax,
+      caughtUp,
+    })
+    this.#queue = new LockQueue({
+      store,
+      layout,
+      view,
+      clock,
+      events,
+      conductor: this.#conductor,
+      sealHere: (grant) => this.#sealHere(grant),
+      caughtUp,
+    })
+    this.#gate = new LockGate({
+      view,
+      ledger: this.#ledger,
+      clock,
+      stale: () => this.#stale(),
+      catchUp: (waitMs) => this.#catchUp(waitMs),
+      verifySignature: options.signing === null ? null : options.signing.verify,
+      parkedMax: options.parkedMax,
+    })
+    this.#journal = new Journal({
+      store,
+      layout,
+      view,
+      clock,
+      events,
+      planner,
+      self: () => this.#incarnation,
+      stale: () => this.#stale(),
+      caughtUp,
+    })
+    this.plane = this.#controlPlane()
+  }
+
+  get gate(): Gate {
+    return this.#gate
+  }
+
+  get journal(): FenceJournal {
+    return this.#journal
+  }
+
+  /** Register, then load, then serve: whoever seals later than the registration waits for our word. */
+  async join(): Promise<void> {
+    await this.#incarnation.register()
+    await this.#replica.reload()
+    await this.#markGone()
+    this.#serving = true
+    this.#conductor.pokeAll()
+    this.#scheduleSweep()
+  }
+
+  counts(): ReturnType<Locking['counts']> {
+    const locks = { open: 0, handover: 0, blocked: 0 }
+    let waiting = 0
+    for (const lock of this.#view.locks.values()) {
+      const phase = phaseOf(lock)
+      if (phase !== 'free') locks[phase]++
+      waiting += lock.queue.length - lock.live.filter((grant) => !grant.sealed).length
+    }
+    return {
+      sessions: this.#view.sessions.size,
+      locks,
+      waiting: Math.max(0, waiting),
+      inFlight: this.#ledger.open,
+      unknown: this.#ledger.unknownCalls,
+      parked: this.#gate.parked,
+    }
+  }
+
+  async close(waitMs: number): Promise<void> {
+    this.#closing = true
+    this.#conductor.stop()
+    this.#queue.stop()
+    this.#sweep?.cancel()
+    const deadlineMs = this.#options.clock.monotonicMs() + waitMs
+    while (this.#ledger.open > this.#ledger.unknownCalls && this.#options.clock.monotonicMs() < deadlineMs)
+      await new Promise<void>((resolve) => this.#options.clock.after(20, resolve))
+    this.#ledger.stop()
+    // Read before the record goes: a call that ends a moment later only makes the word more cautious.
+    const clean = this.#ledger.open === 0
+    this.#replica.stop()
+    try {
+      await this.#incarnation.close(clean)
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error
+      // The record stays, so others take us for gone and wait our quiet time: late, but safe.
+    }
+  }
+
+  /** Null where a call may be admitted in this tick. On the hot path. */
+  #stale(): string | null {
+    if (!this.#serving) return 'the gateway is joining the others'
+    if (this.#closing) return 'the gateway is shutting down'
+    if (!this.#replica.live) return 'the watch on the store is broken'
+    if (!this.#incarnation.valid(this.#options.clock.monotonicMs()))
+      return 'the gateway could not renew its lease'
+    return null
+  }
+
+  async #catchUp(waitMs: number): Promise<boolean> {
+    try {
+      return await this.#replica.reached(await this.#options.store.currentRevision(), waitMs)
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error
+      return false
+    }
+  }
+
+  #sealHere(grant: LiveGrant): void {
+    grant.seal()
+    this.#ledger.sealed(grant)
+    this.#conductor.poke(grant.lock)
+  }
+
+  #changed(change: ViewChange): void {
+    if (change.gateways || change.watermarks) {
+      this.#barrier.note()
+      const own = this.#view.watermarks.get(this.#incarnation.id)
+      if (own !== undefined) this.#incarnation.seen(own)
+      if (this.#serving) void this.#markGone()
+    }
+    for (const lock of change.locks) this.#conductor.poke(lock)
+    if (change.gateways || change.watermarks || change.fences.size > 0) this.#conductor.pokeHandovers()
+    if (change.sessions.size > 0) this.#sessions.tidy(change.sessions)
+    if (change.fences.size > 0) this.#sessions.tidy(change.fences as ReadonlySet<SessionId>)
+    // Others may wait for our word about a seal that this revision brought.
+    if (change.locks.size > 0 && this.#conductor.handovers.size > 0 && this.#view.gateways.size > 1)
+      this.#incarnation.report()
+    this.#journal.changed()
+  }
+
+  /** What our next watermark says; one tick, so revision and exceptions are one snapshot. */
+  #report(): Pick<Watermark, 'sealed' | 'open'> {
+    const open: [string, number, 'draining' | 'unknown'][] = []
+    for (const lock of this.#conductor.handovers)
+      for (const grant of lock.live) {
+        if (!grant.sealed) continue
+        const drain = this.#ledger.drain(grant)
+        if (drain.state === 'draining') open.push([lock.name, grant.createRevision, 'draining'])
+        else if (drain.state === 'unknown' && !drain.quietOver)
+          open.push([lock.name, grant.createRevision, 'unknown'])
+      }
+    return { sealed: this.#view.applied, open }
+  }
+
+  #newIncarnation(): Incarnation {
+    const { store, clock, newId, name, quietMs, leaseMs, onStopped } = this.#options
+    return new Incarnation({
+      store,
+      layout: this.#layout,
+      clock,
+      newId,
+      name,
+      quietMs,
+      leaseMs,
+      report: () => this.#report(),
+      onLost: (reason) => this.#lost(reason),
+      onStopped,
+    })
+  }
+
+  /** The lease is over but the process lives: come back as somebody new, and answer for the old calls only ourselves. */
+  #lost(reason: string): void {
+    if (this.#closing) return
+    this.#serving = false
+    this.#options.events({ type: 'view.lost', detail: reason })
+    const calls: LedgerCall[] = []
+    for (const lock of this.#view.locks.values()) for (const grant of lock.live) calls.push(...grant.calls)
+    this.#predecessors.push({ key: this.#layout.gateway(this.#incarnation.id), calls })
+    this.#incarnation = this.#newIncarnation()
+    this.#rejoin()
+  }
+
+  #rejoin(): void {
+    if (this.#closing) return
+    this.join().catch((error: unknown) => {
+      if (!(error instanceof StoreUnavailable)) throw error
+      this.#incarnation.abandon()
+      this.#incarnation = this.#newIncarnation()
+      this.#options.clock.after(REJOIN_MS, () => this.#rejoin())
+    })
+  }
+
+  /** Writes down that an incarnation's lease is over, so that what it may have had open gets an end in time. */
+  async #markGone(): Promise<void> {
+    this.#barrier.note()
+    const { store } = this.#options
+    await Promise.all(
+      this.#barrier
+        .gone()
+        .filter((gateway) => gateway.record.state === 'serving')
+        .map(async ({ incarnation, modRevision, record }) => {
+          const key = this.#layout.gateway(incarnation)
+          try {
+            const { revision } = await store.transact({
+              compare: [{ key, modRevision }],
+              writes: [{ put: key, value: gatewayRecords.encode({ ...record, state: 'gone' }) }],
+            })
+            await this.#replica.reached(revision, CATCH_UP_MS)
+          } catch (error) {
+            if (!(error instanceof StoreUnavailable)) throw error
+          }
+        }),
+    )
+  }
+
+  #scheduleSweep(): void {
+    this.#sweep?.cancel()
+    this.#sweep = this.#options.clock.after(SWEEP_MS, () => {
+      void this.#sweepRecords()
+      this.#scheduleSweep()
+    })
+  }
+
+  /** Deletes records of which nothing is left to say: gone gateways, old fences, ended sessions. */
+  async #sweepRecords(): Promise<void> {
+    if (!this.#serving || !this.#replica.live) return
+    const deletions: { readonly key: string; readonly modRevision: Revision }[] = []
+    for (const gateway of this.#barrier.gone()) {
+      if (gateway.record.state !== 'gone') continue
+      const over = this.#barrier.quietRemainingMs(gateway) === 0 || !this.#needed(gateway.modRevision)
+      if (over)
+        deletions.push({ key: this.#layout.gateway(gateway.incarnation), modRevision: gateway.modRevision })
+    }
+    this.#predecessors = this.#predecessors.filter(({ key, calls }) => {
+      if (calls.some((call) => call.state.kind !== 'ended')) return true
+      const known = this.#view.gateways.get(key.slice(key.lastIndexOf('/') + 1))
+      if (known !== undefined) deletions.push({ key, modRevision: known.modRevision })
+      return false
+    })
+    deletions.push(...this.#oldFences())
+    this.#sessions.tidy(this.#view.sessions.keys())
+    for (const { key, modRevision } of deletions) {
+      try {
+        await this.#options.store.transact({ compare: [{ key, modRevision }], writes: [{ delete: key }] })
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable)) throw error
+        return
+      }
+    }
+  }
+
+  /** Whether a grant that is not closed is old enough to have calls of an incarnation that ended at `revision`. */
+  #needed(revision: Revision): boolean {
+    for (const lock of this.#view.locks.values())
+      for (const grant of lock.live) if (grant.createRevision < revision) return true
+    return false
+  }
+
+  #oldFences(): { key: string; modRevision: Revision }[] {
+    const closed = [...this.#view.fences.values()].filter(
+      ({ record }) => record.progress.state === 'closed' && !this.#view.locksOf.has(record.id),
+    )
+    if (closed.length <= CLOSED_FENCES_MAX) return []
+    closed.sort((a, b) => a.modRevision - b.modRevision)
+    return closed
+      .slice(0, closed.length - CLOSED_FENCES_MAX)
+      .map(({ record, modRevision }) => ({ key: this.#layout.fence(record.id), modRevision }))
+  }
+
+  #controlPlane(): ControlPlane {
+    const view = this.#view
+    const { clock } = this.#options
+    const sign = this.#options.signing?.sign ?? null
+    const describe = (session: SessionId) =>
+      describeSession(view, session, this.#sessions.expiresAtMs(session))
+    const sessionInfo = (session: SessionId) => {
+      const info = describe(session)
+      if (info === null) throw new GatewayError('session-unknown', `there is no session ${session}`)
+      return info
+    }
+    return {
+      openSession: async (request) => sessionInfo(await this.#sessions.open(request)),
+      keepAlive: async (session) => ((await this.#sessions.keepAlive(session)) ? describe(session) : null),
+      closeSession: async (session) => {
+        await this.#queue.releaseAll(session)
+        await this.#sessions.end(session)
+      },
+      session: describe,
+      sessions: (request) => page(view.sessions.keys(), request, (key) => describe(key as SessionId)),
+      acquire: async (request, gone) => {
+        if (!(await this.#sessions.known(request.session)))
+          throw new GatewayError('session-unknown', `there is no session ${request.session}; open one first`)
+        const outcome = await this.#queue.acquire(request, gone)
+        if (outcome.kind === 'granted')
+          return {
+            kind: 'granted',
+            grant: grantInfo(outcome.lock, outcome.grant, sign),
+            already: outcome.already,
+          }
+        const owner = ownersOf(view, outcome.lock)[0] ?? null
+        return { kind: 'held', owner, waiters: describeLock(view, request.lock, clock).waiters.length }
+      },
+      release: (lock, session) => this.#queue.release(lock, session),
+      lock: (name) => describeLock(view, name, clock),
+      locks: (prefix, request) =>
+        page(
+          [...view.locks.keys()].filter((name) => name.startsWith(prefix)),
+          request,
+          (key) => {
+            const lock = view.locks.get(key as never)
+            return lock === undefined ? null : describeLock(view, lock.name, clock)
+          },
+        ),
+      fence: (id) => view.fences.get(id)?.record ?? null,
+      fences: (request) => page(view.fences.keys(), request, (key) => view.fences.get(key)?.record ?? null),
+      retryFence: (id) => this.#journal.retry(id),
+      confirmFence: (id, word) => this.#journal.confirm(id, word),
+      fenceSession: async (session, order) => {
+        const fence = await this.#journal.order(session, order)
+        // The grants are condemned by the record alone; the lease goes so that the waiter keys go with it.
+        await this.#options.store.revokeLease(session)
+        return fence
+      },
+      readiness: () => {
+        const reason = this.#stale()
+        return { ready: reason === null, reason }
+      },
+    }
+  }
+}

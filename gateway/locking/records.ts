@@ -1,0 +1,226 @@
+// The records as they stand in the store: JSON, versioned, checked by schema on the way in. What cannot be read is never
+// guessed at: the caller gets null and must treat the lock or fence as damaged, which admits nothing.
+
+import { z } from 'zod'
+import type { FenceRecord } from '../core/fence-record.ts'
+import type { LockRecord } from '../core/lock-record.ts'
+import {
+  asLeaseId,
+  asLockName,
+  type IncarnationId,
+  type LeaseId,
+  type LockName,
+  type Revision,
+  type SessionId,
+} from '../core/names.ts'
+import type { HolderIdentity } from '../spi/control-plane.ts'
+
+const RECORD_VERSION = 1
+
+const version = z.literal(RECORD_VERSION)
+const revision = z
+  .int()
+  .min(1)
+  .transform((number) => number as Revision)
+const lease = z.string().transform((text, context): LeaseId => {
+  const id = asLeaseId(text)
+  if (id !== null) return id
+  context.addIssue({ code: 'custom', message: 'not a lease id' })
+  return z.NEVER
+})
+const lockName = z.string().transform((text, context): LockName => {
+  const name = asLockName(text)
+  if (name !== null) return name
+  context.addIssue({ code: 'custom', message: 'not a lock name' })
+  return z.NEVER
+})
+const incarnation = z
+  .string()
+  .min(1)
+  .transform((text) => text as IncarnationId)
+const anything = z.record(z.string(), z.unknown())
+const holder = z.looseObject({ id: z.string() })
+
+const grantFields = {
+  key: z.string(),
+  createRevision: revision,
+  session: lease,
+  mode: z.enum(['exclusive', 'shared']),
+  openedAt: z.string(),
+}
+
+const lockRecord = z.strictObject({
+  version,
+  lock: lockName,
+  highWater: z.int().min(0),
+  grants: z.array(
+    z.discriminatedUnion('state', [
+      z.strictObject({ ...grantFields, state: z.literal('open') }),
+      z.strictObject({
+        ...grantFields,
+        state: z.literal('sealed'),
+        cause: z.enum(['released', 'expired', 'revoked']),
+        sealedAt: z.string(),
+        fence: z.string().nullable(),
+      }),
+    ]),
+  ),
+})
+
+const proofKind = z.enum(['no-new-calls', 'swept', 'blocks', 'flushed'])
+
+const fenceRecord = z.strictObject({
+  version,
+  id: lease,
+  cause: z.enum(['expired', 'operator']),
+  by: z.string().nullable(),
+  reason: z.string().nullable(),
+  holder: anything.nullable(),
+  fenceInfo: anything,
+  plan: z.string().nullable(),
+  levels: z.array(z.array(z.string())),
+  targets: z.array(z.string()),
+  createdAt: z.string(),
+  progress: z.discriminatedUnion('state', [
+    z.strictObject({ state: z.literal('due'), level: z.int() }),
+    z.strictObject({
+      state: z.literal('running'),
+      level: z.int(),
+      claim: z.strictObject({ incarnation, lease: lease.nullable() }),
+    }),
+    z.strictObject({ state: z.literal('blocked'), reason: z.string() }),
+    z.strictObject({
+      state: z.literal('closed'),
+      outcome: z.enum(['fenced', 'confirmed', 'unfenced']),
+      closedAt: z.string(),
+      by: z.string().nullable(),
+      reason: z.string().nullable(),
+    }),
+  ]),
+  attempts: z.array(
+    z.strictObject({
+      level: z.int(),
+      fencer: z.string(),
+      number: z.int(),
+      startedAt: z.string(),
+      endedAt: z.string(),
+      outcome: z.enum(['verified', 'failed', 'timed-out', 'unknown', 'refused']),
+      output: z.string(),
+    }),
+  ),
+  proofs: z.array(
+    z.strictObject({
+      fencer: z.string(),
+      proves: z.array(proofKind),
+      sealedThrough: revision,
+      observedAt: z.string(),
+      observed: z.string(),
+      request: z.string(),
+    }),
+  ),
+})
+
+const sessionRecord = z.strictObject({
+  version,
+  holder,
+  fenceInfo: anything,
+  plan: z.string().nullable(),
+  targets: z.array(z.string()),
+  ttlMs: z.number().positive(),
+  openedAt: z.string(),
+})
+
+/** What a session's record says. It is not on the lease: it tells a restarted gateway whom to fence. */
+export interface SessionRecord {
+  readonly holder: HolderIdentity
+  readonly fenceInfo: Readonly<Record<string, unknown>>
+  readonly plan: string | null
+  readonly targets: readonly string[]
+  readonly ttlMs: number
+  readonly openedAt: string
+}
+
+const gatewayRecord = z.strictObject({
+  version,
+  state: z.enum(['serving', 'gone']),
+  /** Longest quiet time of its backends; null where one of them has none. */
+  quietMs: z.number().min(0).nullable(),
+  name: z.string(),
+  startedAt: z.string(),
+})
+
+/**
+ * One registration of one gateway. `serving`: it may have calls open. `gone`: its lease is over and it did not say
+ * "nothing open"; the record's mod revision is then the end of what it can have admitted.
+ */
+export interface GatewayRecord {
+  readonly state: 'serving' | 'gone'
+  readonly quietMs: number | null
+  readonly name: string
+  readonly startedAt: string
+}
+
+const watermark = z.strictObject({
+  version,
+  beat: z.int().min(0),
+  sealed: z.int().min(0),
+  open: z.array(z.tuple([z.string(), z.int(), z.enum(['draining', 'unknown'])])),
+})
+
+/** What a gateway reports of itself: applied up to `sealed`, drained but for `open` ([lock, token, how]). */
+export interface Watermark {
+  /** Counts up; its coming back through the watch shows that the watch lives. */
+  readonly beat: number
+  readonly sealed: number
+  readonly open: readonly (readonly [lock: string, createRevision: number, how: 'draining' | 'unknown'])[]
+}
+
+const waiterValue = z.looseObject({ note: z.string().optional() })
+
+type Codec<Value> = {
+  encode(value: Value): string
+  /** Null where the text is not such a record, or of a version that this gateway does not know. */
+  decode(text: string): Value | null
+}
+
+function codec<Value extends object>(schema: z.ZodType<Value & { version: 1 }>): Codec<Value> {
+  return {
+    encode: (value) => JSON.stringify({ version: RECORD_VERSION, ...value }),
+    decode(text) {
+      let json: unknown
+      try {
+        json = JSON.parse(text)
+      } catch {
+        return null
+      }
+      const parsed = schema.safeParse(json)
+      if (!parsed.success) return null
+      const { version: _, ...value } = parsed.data
+      return value as unknown as Value
+    },
+  }
+}
+
+export const lockRecords: Codec<LockRecord> = codec<LockRecord>(lockRecord)
+export const fenceRecords: Codec<FenceRecord> = codec<FenceRecord>(fenceRecord)
+export const sessionRecords: Codec<SessionRecord> = codec<SessionRecord>(sessionRecord)
+export const gatewayRecords: Codec<GatewayRecord> = codec<GatewayRecord>(gatewayRecord)
+export const watermarks: Codec<Watermark> = codec<Watermark>(watermark)
+
+/** A waiter key's value: ours is JSON, foreign clients leave it empty or write what they like. */
+export function waiterNote(value: string): string | null {
+  if (value === '') return null
+  try {
+    const parsed = waiterValue.safeParse(JSON.parse(value))
+    return parsed.success ? (parsed.data.note ?? null) : null
+  } catch {
+    return null
+  }
+}
+
+/** The value of a session's own waiter key. */
+export function waiterKeyValue(note: string | null): string {
+  return note === null ? '' : JSON.stringify({ note })
+}
+
+export type { SessionId }

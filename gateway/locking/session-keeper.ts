@@ -1,0 +1,176 @@
+// Sessions: opened with a record that outlives the lease, renewed, closed, and tidied away once nothing is due any more.
+
+import { GatewayError } from '../core/errors.ts'
+import type { LeaseId, Revision, SessionId } from '../core/names.ts'
+import type { Clock } from '../spi/clock.ts'
+import type { HolderIdentity } from '../spi/control-plane.ts'
+import type { EventSink } from '../spi/events.ts'
+import type { FencePlanner } from '../spi/fence-planner.ts'
+import { type Store, StoreUnavailable } from '../spi/store.ts'
+import type { Layout } from './layout.ts'
+import { type SessionRecord, sessionRecords } from './records.ts'
+import type { View } from './view.ts'
+
+export interface SessionKeeperOptions {
+  readonly store: Store
+  readonly layout: Layout
+  readonly view: View
+  readonly clock: Clock
+  readonly events: EventSink
+  readonly planner: FencePlanner
+  readonly ttlMsMin: number
+  readonly ttlMsMax: number
+  readonly caughtUp: (revision: Revision) => Promise<unknown>
+}
+
+export interface SessionRequest {
+  readonly ttlMs: number
+  readonly holder: HolderIdentity
+  readonly fenceInfo: Readonly<Record<string, unknown>>
+  readonly plan: string | null
+}
+
+export class SessionKeeper {
+  readonly #options: SessionKeeperOptions
+  readonly #expiresAtMs = new Map<SessionId, number>()
+
+  constructor(options: SessionKeeperOptions) {
+    this.#options = options
+  }
+
+  /** Wall clock; null where this gateway has seen no renewal. */
+  expiresAtMs(session: SessionId): number | null {
+    return this.#expiresAtMs.get(session) ?? null
+  }
+
+  async open(request: SessionRequest): Promise<SessionId> {
+    const { store, layout, clock, events, ttlMsMin, ttlMsMax } = this.#options
+    if (request.ttlMs < ttlMsMin || request.ttlMs > ttlMsMax)
+      throw new GatewayError(
+        'bad-request',
+        `ttl must be from ${ttlMsMin / 1000} to ${ttlMsMax / 1000} seconds`,
+      )
+    const { plan, fenceInfo, targets } = this.#plan(request)
+    this.#refuseRevived(targets)
+    const renewedAtMs = clock.wallMs()
+    const { lease, ttlMs } = await store.grantLease(request.ttlMs)
+    const record: SessionRecord = {
+      holder: request.holder,
+      fenceInfo,
+      plan,
+      targets,
+      ttlMs,
+      openedAt: new Date(renewedAtMs).toISOString(),
+    }
+    const { revision } = await store.transact({
+      compare: [{ key: layout.session(lease), createRevision: 0 }],
+      writes: [
+        { put: layout.session(lease), value: sessionRecords.encode(record) },
+        { put: layout.canary(lease), value: '', lease },
+      ],
+    })
+    this.#expiresAtMs.set(lease, renewedAtMs + ttlMs)
+    events({ type: 'session.opened', session: lease, detail: request.holder.id })
+    await this.#options.caughtUp(revision)
+    return lease
+  }
+
+  /** False once the session is over: its lease ended, or an operator has it fenced. */
+  async keepAlive(session: SessionId): Promise<boolean> {
+    const { store, view, clock } = this.#options
+    if (!(await this.known(session)) || view.fences.has(session)) return false
+    const renewedAtMs = clock.wallMs()
+    const state = await store.keepAlive(session)
+    if (state === null) {
+      this.#expiresAtMs.delete(session)
+      return false
+    }
+    this.#expiresAtMs.set(session, renewedAtMs + state.ttlMs)
+    return true
+  }
+
+  /** To be called after all that the session held was released. */
+  async end(session: SessionId): Promise<void> {
+    const { store, layout, events } = this.#options
+    await store.revokeLease(session)
+    await store.transact({ compare: [], writes: [{ delete: layout.session(session) }] })
+    this.#expiresAtMs.delete(session)
+    events({ type: 'session.closed', session })
+  }
+
+  /** Whether there is a record of it; asks the store where the view has none, as another gateway may have opened it. */
+  async known(session: SessionId): Promise<boolean> {
+    const { store, layout, view } = this.#options
+    if (view.sessions.has(session)) return true
+    const key = layout.session(session)
+    const { items, revision } = await store.read(key)
+    if (!items.some((item) => item.key === key)) return false
+    await this.#options.caughtUp(revision)
+    return view.sessions.has(session)
+  }
+
+  /** Deletes the records of sessions that are over and of which nothing is due. */
+  tidy(sessions: Iterable<SessionId>): void {
+    const { store, layout, view } = this.#options
+    for (const session of sessions) {
+      const known = view.sessions.get(session)
+      if (known === undefined || view.canaries.has(session) || view.locksOf.has(session)) continue
+      const fence = view.fences.get(session)
+      if (fence !== undefined && fence.record.progress.state !== 'closed') continue
+      this.#expiresAtMs.delete(session)
+      const key = layout.session(session)
+      void store
+        .transact({ compare: [{ key, modRevision: known.modRevision }], writes: [{ delete: key }] })
+        .catch((error: unknown) => {
+          if (!(error instanceof StoreUnavailable)) throw error
+          // The next change of the view, or the next gateway, finds it again.
+        })
+    }
+  }
+
+  #plan(request: SessionRequest): {
+    plan: string | null
+    fenceInfo: Readonly<Record<string, unknown>>
+    targets: readonly string[]
+  } {
+    const { planner } = this.#options
+    const plan = request.plan ?? planner.defaultPlan
+    if (plan === null) return { plan, fenceInfo: request.fenceInfo, targets: [] }
+    if (planner.levels(plan) === null)
+      throw new GatewayError(
+        'plan-unknown',
+        `there is no fence plan ${JSON.stringify(plan)} in the configuration`,
+        { plan },
+      )
+    const check = planner.checkFenceInfo(plan, request.fenceInfo)
+    if (check.kind === 'faulty')
+      throw new GatewayError(
+        'fence-info',
+        `fenceInfo does not satisfy plan ${plan}: ${check.faults.join('; ')}`,
+        {
+          plan,
+          faults: check.faults,
+        },
+      )
+    return { plan, fenceInfo: check.fenceInfo, targets: check.targets }
+  }
+
+  /** A holder who is being fenced must not come back under a new name for what will be struck. */
+  #refuseRevived(targets: readonly string[]): void {
+    for (const { record } of this.#options.view.fences.values()) {
+      if (record.progress.state === 'closed') continue
+      const target = record.targets.find((other) => targets.includes(other))
+      if (target === undefined) continue
+      throw new GatewayError(
+        'fence-due',
+        `fence ${record.id} against ${target} is not closed yet; wait for it`,
+        {
+          fence: record.id,
+          target,
+        },
+      )
+    }
+  }
+}
+
+export type { LeaseId }

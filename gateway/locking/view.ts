@@ -1,0 +1,336 @@
+// One gateway's copy of the store's records and queues, applied revision by revision from a snapshot and a watch. It says
+// what is; it decides nothing, and writes nothing.
+
+import type { SealCause } from '../core/lock-record.ts'
+import type { IncarnationId, LeaseId, LockName, Revision, SessionId } from '../core/names.ts'
+import type { Clock } from '../spi/clock.ts'
+import type { JournaledFence } from '../spi/fence-journal.ts'
+import type { KeyValue, Snapshot, StoreEvent } from '../spi/store.ts'
+import type { Layout } from './layout.ts'
+import { LiveGrant, LockState, type QueuedWaiter } from './lock-state.ts'
+import {
+  fenceRecords,
+  type GatewayRecord,
+  gatewayRecords,
+  lockRecords,
+  type SessionRecord,
+  sessionRecords,
+  type Watermark,
+  waiterNote,
+  watermarks,
+} from './records.ts'
+
+export interface KnownSession {
+  readonly record: SessionRecord
+  readonly modRevision: Revision
+}
+
+export interface KnownGateway {
+  readonly incarnation: IncarnationId
+  readonly record: GatewayRecord
+  readonly createRevision: Revision
+  readonly modRevision: Revision
+}
+
+/** What one applied revision touched; the listener decides whom to wake. */
+export interface ViewChange {
+  readonly revision: Revision
+  readonly locks: ReadonlySet<LockState>
+  readonly sessions: ReadonlySet<SessionId>
+  readonly fences: ReadonlySet<string>
+  readonly gateways: boolean
+  readonly watermarks: boolean
+}
+
+export interface ViewOptions {
+  readonly layout: Layout
+  readonly clock: Clock
+  readonly onChange: (change: ViewChange) => void
+  /** A live grant was sealed here, in the tick in which the view learned that it is over. */
+  readonly onSealed: (grant: LiveGrant) => void
+  /** A grant has left the record: its handover is over. */
+  readonly onClosed: (grant: LiveGrant) => void
+}
+
+interface Touched {
+  readonly locks: Set<LockState>
+  /** Sessions whose waiter key in some lock went. */
+  readonly departed: Set<SessionId>
+  readonly sessions: Set<SessionId>
+  readonly fences: Set<string>
+  gateways: boolean
+  watermarks: boolean
+}
+
+export class View {
+  readonly #options: ViewOptions
+  /** Mod revision of every key of ours, so that a later snapshot can be told from what is known. */
+  readonly #keys = new Map<string, number>()
+  readonly locks = new Map<LockName, LockState>()
+  readonly sessions = new Map<SessionId, KnownSession>()
+  /** Leases that live: each waiter's lease carries a canary key of ours. */
+  readonly canaries = new Set<LeaseId>()
+  readonly fences = new Map<string, JournaledFence>()
+  /** Fence records that cannot be read: what they stand against stays closed. */
+  readonly damagedFences = new Set<string>()
+  readonly gateways = new Map<string, KnownGateway>()
+  readonly watermarks = new Map<string, Watermark>()
+  /** Locks in which a session has a grant or a waiter key. */
+  readonly locksOf = new Map<SessionId, Set<LockState>>()
+  #applied = 0
+  #loaded = false
+
+  constructor(options: ViewOptions) {
+    this.#options = options
+  }
+
+  /** Everything up to this revision has been applied. 0 before the first snapshot. */
+  get applied(): number {
+    return this.#applied
+  }
+
+  /** The lock's state, made where there is none yet. */
+  lock(name: LockName): LockState {
+    let state = this.locks.get(name)
+    if (state === undefined) {
+      state = new LockState(name)
+      this.locks.set(name, state)
+    }
+    return state
+  }
+
+  /** Forgets a lock of which nothing is left to say. */
+  tidy(state: LockState): void {
+    if (state.empty && this.locks.get(state.name) === state) this.locks.delete(state.name)
+  }
+
+  /** Replaces what is known by a snapshot, as one change: what it lacks is taken as deleted. */
+  load(snapshot: Snapshot): void {
+    const present = new Set(snapshot.items.map((item) => item.key))
+    const events: StoreEvent[] = []
+    for (const key of this.#keys.keys()) if (!present.has(key)) events.push({ type: 'delete', key })
+    for (const kv of snapshot.items)
+      if (this.#keys.get(kv.key) !== kv.modRevision) events.push({ type: 'put', kv })
+    this.apply(snapshot.revision, events)
+    this.#loaded = true
+  }
+
+  apply(revision: Revision, events: readonly StoreEvent[]): void {
+    const touched: Touched = {
+      locks: new Set(),
+      departed: new Set(),
+      sessions: new Set(),
+      fences: new Set(),
+      gateways: false,
+      watermarks: false,
+    }
+    for (const event of events) {
+      if (event.type === 'put') {
+        this.#keys.set(event.kv.key, event.kv.modRevision)
+        this.#put(event.kv, touched)
+      } else {
+        this.#keys.delete(event.key)
+        this.#delete(event.key, touched)
+      }
+    }
+    // A fence that an operator ordered condemns the session's grants before any gateway has written their seals.
+    for (const id of touched.fences)
+      for (const lock of this.locksOf.get(id as SessionId) ?? []) touched.locks.add(lock)
+    // Judged after all of the revision is applied: whether a lease ended is seen by what else went with it.
+    for (const lock of touched.locks) this.#reconcile(lock, touched.departed)
+    this.#applied = Math.max(this.#applied, revision)
+    this.#options.onChange({ revision, ...touched })
+    for (const lock of touched.locks) {
+      for (const listener of [...lock.listeners]) listener()
+      this.tidy(lock)
+    }
+  }
+
+  progress(revision: Revision): void {
+    if (revision > this.#applied) this.apply(revision, [])
+  }
+
+  /** Why an open grant has to be sealed, or null where it stands. */
+  ending(lock: LockState, grant: { createRevision: number; session: SessionId }): SealCause | null {
+    const ended = lock.endings.get(grant.createRevision)
+    if (ended !== undefined) return ended
+    return this.fences.has(grant.session) ? 'revoked' : null
+  }
+
+  #put(kv: KeyValue, touched: Touched): void {
+    const meaning = this.#options.layout.meaning(kv.key)
+    switch (meaning.kind) {
+      case 'waiter': {
+        const lock = this.lock(meaning.lock)
+        const waiter: QueuedWaiter = {
+          key: kv.key,
+          createRevision: kv.createRevision,
+          session: kv.lease ?? meaning.lease,
+          mode: meaning.mode,
+          leased: kv.lease !== null,
+          note: waiterNote(kv.value),
+          seenAtMs: this.#loaded ? this.#options.clock.monotonicMs() : null,
+        }
+        const others = lock.queue.filter((other) => other.key !== kv.key)
+        const at = others.findIndex((other) => other.createRevision > waiter.createRevision)
+        lock.queue = at < 0 ? [...others, waiter] : others.toSpliced(at, 0, waiter)
+        this.#index(waiter.session, lock)
+        touched.locks.add(lock)
+        return
+      }
+      case 'lock-record': {
+        const lock = this.lock(meaning.lock)
+        lock.record = lockRecords.decode(kv.value)
+        lock.recordRevision = kv.modRevision
+        lock.damage =
+          lock.record === null || lock.record.lock !== meaning.lock
+            ? `the lock record ${kv.key} cannot be read by this version of the gateway`
+            : null
+        for (const grant of lock.record?.grants ?? []) this.#index(grant.session, lock)
+        touched.locks.add(lock)
+        return
+      }
+      case 'session': {
+        const record = sessionRecords.decode(kv.value)
+        if (record !== null) this.sessions.set(meaning.session, { record, modRevision: kv.modRevision })
+        touched.sessions.add(meaning.session)
+        return
+      }
+      case 'canary':
+        if (kv.lease === meaning.lease) this.canaries.add(meaning.lease)
+        touched.sessions.add(meaning.lease)
+        this.#touchLocksOf(meaning.lease, touched)
+        return
+      case 'fence': {
+        const record = fenceRecords.decode(kv.value)
+        if (record === null) this.damagedFences.add(meaning.id)
+        else {
+          this.damagedFences.delete(meaning.id)
+          this.fences.set(meaning.id, { record, modRevision: kv.modRevision })
+        }
+        touched.fences.add(meaning.id)
+        return
+      }
+      case 'gateway': {
+        const record = gatewayRecords.decode(kv.value)
+        const incarnation = meaning.incarnation as IncarnationId
+        // Unreadable is treated as serving: whoever it is, it may have calls open.
+        this.gateways.set(meaning.incarnation, {
+          incarnation,
+          record: record ?? { state: 'serving', quietMs: null, name: 'unknown', startedAt: '' },
+          createRevision: kv.createRevision,
+          modRevision: kv.modRevision,
+        })
+        touched.gateways = true
+        return
+      }
+      case 'watermark': {
+        const watermark = watermarks.decode(kv.value)
+        this.watermarks.set(meaning.incarnation, watermark ?? { beat: 0, sealed: 0, open: [] })
+        touched.watermarks = true
+        return
+      }
+      case 'foreign':
+        return
+    }
+  }
+
+  #delete(key: string, touched: Touched): void {
+    const meaning = this.#options.layout.meaning(key)
+    switch (meaning.kind) {
+      case 'waiter': {
+        const lock = this.lock(meaning.lock)
+        for (const waiter of lock.queue) if (waiter.key === key) touched.departed.add(waiter.session)
+        lock.queue = lock.queue.filter((waiter) => waiter.key !== key)
+        touched.locks.add(lock)
+        return
+      }
+      case 'lock-record': {
+        const lock = this.lock(meaning.lock)
+        lock.record = null
+        lock.recordRevision = 0
+        lock.damage = null
+        touched.locks.add(lock)
+        return
+      }
+      case 'session':
+        this.sessions.delete(meaning.session)
+        touched.sessions.add(meaning.session)
+        return
+      case 'canary':
+        this.canaries.delete(meaning.lease)
+        touched.sessions.add(meaning.lease)
+        return
+      case 'fence':
+        this.fences.delete(meaning.id)
+        this.damagedFences.delete(meaning.id)
+        touched.fences.add(meaning.id)
+        return
+      case 'gateway':
+        this.gateways.delete(meaning.incarnation)
+        touched.gateways = true
+        return
+      case 'watermark':
+        this.watermarks.delete(meaning.incarnation)
+        touched.watermarks = true
+        return
+      case 'foreign':
+        return
+    }
+  }
+
+  #touchLocksOf(session: SessionId, touched: Touched): void {
+    for (const lock of this.locksOf.get(session) ?? []) touched.locks.add(lock)
+  }
+
+  #index(session: SessionId, lock: LockState): void {
+    const locks = this.locksOf.get(session)
+    if (locks === undefined) this.locksOf.set(session, new Set([lock]))
+    else locks.add(lock)
+  }
+
+  /** Brings the live grants in line with record and queue, and seals those that are over. */
+  #reconcile(lock: LockState, departed: ReadonlySet<SessionId>): void {
+    const grants = lock.record?.grants ?? []
+    const before = lock.live
+    const live: LiveGrant[] = []
+    const endings = new Map<number, SealCause>()
+    for (const grant of grants) {
+      const known =
+        before.find((other) => other.createRevision === grant.createRevision) ?? new LiveGrant(lock, grant)
+      live.push(known)
+      if (grant.state === 'open' && lock.waiterOf(grant.createRevision) === null) {
+        // The key is gone. Its canary in the same revision: the lease ended. Canary still there: it was given back.
+        const cause =
+          lock.endings.get(grant.createRevision) ??
+          (this.canaries.has(grant.session) ? 'released' : 'expired')
+        endings.set(grant.createRevision, cause)
+      }
+      const over =
+        grant.state === 'sealed' || endings.has(grant.createRevision) || this.fences.has(grant.session)
+      if (over && !known.sealed) {
+        known.seal()
+        this.#options.onSealed(known)
+      }
+    }
+    lock.live = live
+    lock.endings = endings
+    for (const grant of before)
+      if (!live.includes(grant)) {
+        // Nothing may be admitted under it, whatever made it vanish from the record.
+        grant.seal()
+        this.#options.onClosed(grant)
+        this.#unindex(grant.session, lock)
+      }
+    for (const waiter of departed) this.#unindex(waiter, lock)
+  }
+
+  #unindex(session: SessionId, lock: LockState): void {
+    if (lock.queue.some((waiter) => waiter.session === session)) return
+    if (lock.live.some((grant) => grant.session === session)) return
+    const locks = this.locksOf.get(session)
+    if (locks === undefined) return
+    locks.delete(lock)
+    if (locks.size === 0) this.locksOf.delete(session)
+  }
+}

@@ -1,0 +1,29 @@
+// Between the locks and the configured fencers: which plan a session has, and whether its fenceInfo satisfies it.
+
+import type { FencePlanLevels } from '../core/fence-record.ts'
+
+export type FenceInfoCheck =
+  | {
+      readonly kind: 'complete'
+      /** With what drivers add to name the incarnation (the start time of a pid). */
+      readonly fenceInfo: Readonly<Record<string, unknown>>
+      /** `<driver>:<target>`, of every fencer of the plan. */
+      readonly targets: readonly string[]
+    }
+  | { readonly kind: 'faulty'; readonly faults: readonly string[] }
+
+export interface FencePlanner {
+  /** The plan of sessions that name none; null where seal and drain are all there is. */
+  readonly defaultPlan: string | null
+  /** Null where there is no such plan. */
+  levels(plan: string): FencePlanLevels | null
+  /**
+   * `opening`, the default: the holder has just said it, and drivers may fill in what names his incarnation. `due`: his
+   * session is over, and nothing may be filled in any more: his pid may be somebody else's by now.
+   */
+  checkFenceInfo(
+    plan: string,
+    fenceInfo: Readonly<Record<string, unknown>>,
+    moment?: 'opening' | 'due',
+  ): FenceInfoCheck
+}
