@@ -1,0 +1,439 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { LockName, SessionId } from '../../../gateway/core/names.ts'
+import { type Locking, type LockingOptions, startLocking } from '../../../gateway/locking/locking.ts'
+import type { GatewayEvent } from '../../../gateway/spi/events.ts'
+import type { FencePlanner } from '../../../gateway/spi/fence-planner.ts'
+import type { AdmissionRequest, AdmissionResult, LedgerEntry } from '../../../gateway/spi/gate.ts'
+import { type EmbeddedStore, openEmbeddedStore } from '../../../gateway/store/embedded/embedded-store.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
+
+const VOLUME = 'cinder/volume/1' as LockName
+const QUIET_MS = 20_000
+const DRAIN_MS = 5_000
+const PLAN: FencePlanner = {
+  defaultPlan: null,
+  levels: (plan) => (plan === 'kill' ? [['kill']] : null),
+  checkFenceInfo: (_plan, fenceInfo) =>
+    typeof fenceInfo['pid'] === 'number'
+      ? { kind: 'complete', fenceInfo, targets: [`process:${fenceInfo['pid']}`] }
+      : { kind: 'faulty', faults: ['pid: expected a number'] },
+}
+const NEVER = new AbortController().signal
+
+let folder: string
+let clock: ManualClock
+let store: EmbeddedStore
+let locking: Locking
+let events: GatewayEvent[]
+let ids = 0
+
+function options(): LockingOptions {
+  return {
+    store,
+    prefix: '/fencegate',
+    clock,
+    events: (event) => events.push(event),
+    planner: PLAN,
+    name: 'gateway-1',
+    newId: () => `incarnation-${++ids}`,
+    quietMs: QUIET_MS,
+    leaseMs: 10_000,
+    drainMs: DRAIN_MS,
+    parkedMax: 4,
+    ttlMsMin: 100,
+    ttlMsMax: 3_600_000,
+    signing: null,
+    onStopped: (reason) => {
+      throw new Error(reason)
+    },
+  }
+}
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'fencegate-locking-'))
+  clock = new ManualClock()
+  events = []
+  store = openEmbeddedStore({ path: folder, clock })
+  locking = await startLocking(options())
+})
+
+afterEach(async () => {
+  await store.close()
+  await rm(folder, { recursive: true, force: true })
+})
+
+/** As kill -9 leaves it: nothing is said to the store any more, and a new process opens the file. */
+async function crashAndRestart(): Promise<void> {
+  await store.close()
+  store = openEmbeddedStore({ path: folder, clock })
+  locking = await startLocking(options())
+}
+
+async function openSession(over: { pid?: number; ttlMs?: number } = {}): Promise<SessionId> {
+  const info = await locking.plane.openSession({
+    ttlMs: over.ttlMs ?? 1_000,
+    holder: { id: 'cinder-volume-1' },
+    fenceInfo: over.pid === undefined ? {} : { pid: over.pid },
+    plan: over.pid === undefined ? null : 'kill',
+  })
+  return info.session
+}
+
+async function take(session: SessionId, lock = VOLUME, waitMs = 0): Promise<number> {
+  const result = await locking.plane.acquire({ lock, session, mode: 'exclusive', waitMs, note: null }, NEVER)
+  if (result.kind !== 'granted') throw new Error(`not granted: ${JSON.stringify(result)}`)
+  return Number(result.grant.token)
+}
+
+function call(token: number, over: Partial<AdmissionRequest> = {}): AdmissionRequest {
+  return {
+    backend: 'cinder',
+    method: 'POST',
+    target: '/v3/p/volumes/1/action',
+    rule: 'volume.extend',
+    locks: [{ name: VOLUME, mode: 'exclusive' }],
+    tokens: [{ lock: null, token, signature: null }],
+    waitMs: 0,
+    quietMs: QUIET_MS,
+    ...over,
+  }
+}
+
+function admitted(result: AdmissionResult | Promise<AdmissionResult>): LedgerEntry {
+  if (result instanceof Promise) throw new Error('parked')
+  if (result.kind !== 'admitted') throw new Error(JSON.stringify(result.refusal))
+  return result.entry
+}
+
+function refused(result: AdmissionResult | Promise<AdmissionResult>): string {
+  if (result instanceof Promise) throw new Error('parked')
+  return result.kind === 'admitted' ? 'admitted' : result.refusal.code
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let rounds = 0; rounds < 200; rounds++) {
+    if (condition()) return
+    await clock.advance(0)
+  }
+  expect(condition()).toBe(true)
+}
+
+function phase(): string {
+  return locking.plane.lock(VOLUME).phase
+}
+
+describe('one gateway', () => {
+  it('admits the owner, and refuses a call without, with an older and with a made-up token', async () => {
+    const first = await openSession()
+    const old = await take(first)
+    await locking.plane.release(VOLUME, first)
+    const token = await take(await openSession())
+    expect(token).toBeGreaterThan(old)
+    admitted(locking.gate.admit(call(token), null)).ended()
+    expect(refused(locking.gate.admit(call(token, { tokens: [] }), null))).toBe('missing-token')
+    expect(refused(locking.gate.admit(call(old), null))).toBe('stale-token')
+    expect(await locking.gate.admit(call(token + 1_000_000), null)).toMatchObject({
+      refusal: { code: 'stale-token' },
+    })
+    const named = call(0, { tokens: [{ lock: 'other' as LockName, token, signature: null }] })
+    expect(refused(locking.gate.admit(named, null))).toBe('wrong-lock')
+  })
+
+  it('refuses a call that presents a stale token beside the one it needs', async () => {
+    const session = await openSession()
+    const token = await take(session)
+    const other = 'cinder/backend/ssd' as LockName
+    const stale = await take(session, other)
+    const both = (second: number) =>
+      call(0, {
+        tokens: [
+          { lock: VOLUME, token, signature: null },
+          { lock: other, token: second, signature: null },
+        ],
+      })
+    admitted(locking.gate.admit(both(stale), null)).ended()
+    await locking.plane.release(other, session)
+    expect(refused(locking.gate.admit(both(stale), null))).toBe('stale-token')
+  })
+
+  it('answers a retried acquisition with the same grant, and a second session with who holds it', async () => {
+    const session = await openSession()
+    const token = await take(session)
+    expect(await take(session)).toBe(token)
+    const other = await openSession()
+    const result = await locking.plane.acquire(
+      { lock: VOLUME, session: other, mode: 'exclusive', waitMs: 0, note: null },
+      NEVER,
+    )
+    expect(result).toMatchObject({ kind: 'held', owner: { session, token: String(token) } })
+    expect(locking.plane.lock(VOLUME).waiters).toEqual([])
+  })
+
+  it('hands the lock on in the order of the queue, without polling', async () => {
+    const [a, b, c] = [await openSession(), await openSession(), await openSession()]
+    await take(a)
+    const order: string[] = []
+    const second = take(b, VOLUME, 60_000).then(() => order.push('b'))
+    await until(() => locking.plane.lock(VOLUME).waiters.length === 1)
+    const third = take(c, VOLUME, 60_000).then(() => order.push('c'))
+    await until(() => locking.plane.lock(VOLUME).waiters.length === 2)
+    await locking.plane.release(VOLUME, a)
+    await until(() => order.length === 1)
+    await locking.plane.release(VOLUME, b)
+    await until(() => order.length === 2)
+    await Promise.all([second, third])
+    expect(order).toEqual(['b', 'c'])
+  })
+
+  it('takes a waiter out of the queue at its deadline, and when it hangs up', async () => {
+    const [a, b] = [await openSession({ ttlMs: 60_000 }), await openSession({ ttlMs: 60_000 })]
+    await take(a)
+    const late = locking.plane.acquire(
+      { lock: VOLUME, session: b, mode: 'exclusive', waitMs: 2_000, note: null },
+      NEVER,
+    )
+    await until(() => locking.plane.lock(VOLUME).waiters.length === 1)
+    await clock.advance(2_000)
+    expect((await late).kind).toBe('held')
+    await until(() => locking.plane.lock(VOLUME).waiters.length === 0)
+    const caller = new AbortController()
+    const gone = locking.plane.acquire(
+      { lock: VOLUME, session: b, mode: 'exclusive', waitMs: 9_000, note: null },
+      caller.signal,
+    )
+    await until(() => locking.plane.lock(VOLUME).waiters.length === 1)
+    caller.abort()
+    await gone
+    await until(() => locking.plane.lock(VOLUME).waiters.length === 0)
+  })
+
+  it('keeps the next holder out until the calls of the old one have ended, and his calls wait for it', async () => {
+    const a = await openSession()
+    const entry = admitted(locking.gate.admit(call(await take(a)), null))
+    const b = await openSession({ ttlMs: 60_000 })
+    const taking = take(b, VOLUME, 60_000)
+    await until(() => locking.plane.lock(VOLUME).waiters.length === 1)
+    const next = Number(locking.plane.lock(VOLUME).waiters[0]?.token)
+    await locking.plane.release(VOLUME, a)
+    await until(() => phase() === 'handover')
+    expect(refused(locking.gate.admit(call(next), null))).toBe('handover')
+    const parked = locking.gate.admit(call(next, { waitMs: 30_000 }), null)
+    expect(parked).toBeInstanceOf(Promise)
+    entry.ended()
+    expect(await taking).toBe(next)
+    admitted(await parked).ended()
+  })
+
+  it('fences an expired holder before the next one is let in', async () => {
+    const a = await openSession({ pid: 4711 })
+    const old = await take(a)
+    const b = await openSession({ ttlMs: 60_000 })
+    const taking = take(b, VOLUME, 60_000)
+    await until(() => locking.plane.lock(VOLUME).waiters.length === 1)
+    await clock.advance(1_001)
+    expect(refused(locking.gate.admit(call(old), null))).toBe('stale-token')
+    await until(() => locking.plane.fences({ limit: 10, after: null }).items.length === 1)
+    expect(locking.plane.fence(a)).toMatchObject({
+      cause: 'expired',
+      levels: [['kill']],
+      progress: { state: 'due' },
+    })
+    await clock.advance(10_000)
+    expect(phase()).toBe('handover')
+    await locking.plane.confirmFence(a, { by: 'ops', reason: 'pulled the power cord' })
+    expect(await taking).toBeGreaterThan(old)
+  })
+
+  it('does not fence after a release, nor a session that expires without a lock', async () => {
+    const a = await openSession({ pid: 1 })
+    await take(a)
+    await locking.plane.release(VOLUME, a)
+    await clock.advance(5_000)
+    expect(locking.plane.fences({ limit: 10, after: null }).items).toEqual([])
+    await until(() => locking.plane.session(a) === null)
+  })
+
+  it('refuses a new session for what is being fenced', async () => {
+    await take(await openSession({ pid: 4711 }))
+    await clock.advance(1_001)
+    await until(() => locking.plane.fences({ limit: 1, after: null }).items.length === 1)
+    await expect(openSession({ pid: 4711 })).rejects.toMatchObject({ code: 'fence-due' })
+    await openSession({ pid: 4712 })
+  })
+
+  it('says unfenced where there is no plan, and goes on once the calls are over', async () => {
+    const a = await openSession()
+    await take(a)
+    await clock.advance(1_001)
+    const b = await openSession()
+    await take(b, VOLUME, 5_000)
+    expect(locking.plane.fence(a)?.progress).toMatchObject({ state: 'closed', outcome: 'unfenced' })
+  })
+
+  it('refuses a session whose fenceInfo does not satisfy its plan, or whose plan does not exist', async () => {
+    const request = { ttlMs: 1_000, holder: { id: 'h' }, fenceInfo: {} }
+    await expect(locking.plane.openSession({ ...request, plan: 'kill' })).rejects.toMatchObject({
+      code: 'fence-info',
+    })
+    await expect(locking.plane.openSession({ ...request, plan: 'nope' })).rejects.toMatchObject({
+      code: 'plan-unknown',
+    })
+  })
+
+  it('waits the quiet time for a call whose answer was lost, and not for one that ended', async () => {
+    const a = await openSession({ ttlMs: 60_000 })
+    admitted(locking.gate.admit(call(await take(a)), null)).unknown('connection broken')
+    await locking.plane.release(VOLUME, a)
+    const taking = take(await openSession({ ttlMs: 60_000 }), VOLUME, 60_000)
+    await clock.advance(QUIET_MS - 100)
+    expect(locking.plane.lock(VOLUME)).toMatchObject({ phase: 'handover', owners: [{ unknown: 1 }] })
+    await clock.advance(200)
+    await taking
+  })
+
+  it('breaks off a call that outlasts the drain limit, which is then unknown', async () => {
+    const a = await openSession({ ttlMs: 60_000 })
+    const entry = admitted(locking.gate.admit(call(await take(a)), null))
+    let sealed = 0
+    let abandoned = 0
+    entry.onSealed(() => sealed++)
+    entry.onAbandoned(() => abandoned++)
+    await locking.plane.release(VOLUME, a)
+    expect([sealed, abandoned]).toEqual([1, 0])
+    await clock.advance(DRAIN_MS)
+    expect([sealed, abandoned]).toEqual([1, 1])
+    expect(locking.plane.lock(VOLUME).inFlight).toMatchObject([{ state: 'unknown' }])
+  })
+
+  it('waits for a job that an answer named, past the drain limit', async () => {
+    const a = await openSession({ ttlMs: 60_000 })
+    const entry = admitted(locking.gate.admit(call(await take(a)), null))
+    entry.job('task-12', { kind: 'vsphere-task', task: 'task-12' })
+    await locking.plane.release(VOLUME, a)
+    const taking = take(await openSession({ ttlMs: 120_000 }), VOLUME, 100_000)
+    await clock.advance(DRAIN_MS + QUIET_MS)
+    expect(locking.plane.lock(VOLUME).inFlight).toMatchObject([{ state: 'job', job: 'task-12' }])
+    entry.ended()
+    await taking
+  })
+
+  it('parks a bounded number of calls', async () => {
+    const a = await openSession({ ttlMs: 60_000 })
+    await take(a)
+    const b = await openSession({ ttlMs: 60_000 })
+    void locking.plane.acquire(
+      { lock: VOLUME, session: b, mode: 'exclusive', waitMs: 9_000, note: null },
+      NEVER,
+    )
+    await until(() => locking.plane.lock(VOLUME).waiters.length === 1)
+    const next = Number(locking.plane.lock(VOLUME).waiters[0]?.token)
+    const parked = Array.from({ length: 4 }, () => locking.gate.admit(call(next, { waitMs: 1_000 }), null))
+    expect(refused(locking.gate.admit(call(next, { waitMs: 1_000 }), null))).toBe('handover')
+    await clock.advance(1_000)
+    for (const result of await Promise.all(parked)) expect(refused(result)).toBe('handover')
+  })
+
+  it('fences a session at an operator’s word, and lets nothing of it pass from then on', async () => {
+    const a = await openSession({ pid: 7, ttlMs: 60_000 })
+    const token = await take(a)
+    await locking.plane.fenceSession(a, { by: 'ops', reason: 'runs wild', plan: null })
+    expect(refused(locking.gate.admit(call(token), null))).toBe('stale-token')
+    expect(await locking.plane.keepAlive(a)).toBeNull()
+    await until(() => locking.plane.lock(VOLUME).owners[0]?.state === 'sealed')
+    expect(locking.plane.fence(a)).toMatchObject({ cause: 'operator', by: 'ops', progress: { state: 'due' } })
+  })
+
+  it('closes a session: gives back what it holds, without a fence, also when asked again', async () => {
+    const a = await openSession({ pid: 7 })
+    await take(a)
+    await locking.plane.closeSession(a)
+    await locking.plane.closeSession(a)
+    await take(await openSession())
+    expect(locking.plane.fences({ limit: 1, after: null }).items).toEqual([])
+  })
+
+  it('lists locks and sessions by page', async () => {
+    const session = await openSession()
+    for (const name of ['a', 'b', 'c']) await take(session, `p/${name}` as LockName)
+    const first = locking.plane.locks('p/', { limit: 2, after: null })
+    expect(first.items.map((item) => item.lock)).toEqual(['p/a', 'p/b'])
+    const second = locking.plane.locks('p/', { limit: 2, after: first.next })
+    expect([second.items.map((item) => item.lock), second.next]).toEqual([['p/c'], null])
+    expect(locking.plane.session(session)?.holds).toHaveLength(3)
+  })
+})
+
+describe('after a crash', () => {
+  it('keeps the owner, whose lease has its TTL again', async () => {
+    const a = await openSession()
+    const token = await take(a)
+    await crashAndRestart()
+    expect(await locking.plane.keepAlive(a)).not.toBeNull()
+    admitted(locking.gate.admit(call(token), null)).ended()
+  })
+
+  it('still fences whom it had to fence, and lets nobody in before', async () => {
+    const a = await openSession({ pid: 4711 })
+    await take(a)
+    await clock.advance(1_001)
+    await until(() => locking.plane.fence(a) !== null)
+    await crashAndRestart()
+    expect(locking.plane.fence(a)?.progress).toEqual({ state: 'due', level: 0 })
+    expect(phase()).toBe('handover')
+  })
+
+  it('fences a holder whose lease ran out in the instant of the crash', async () => {
+    const a = await openSession({ pid: 4711 })
+    await take(a)
+    const lost = store.revokeLease(a)
+    await store.close()
+    await lost.catch(() => undefined)
+    store = openEmbeddedStore({ path: folder, clock })
+    locking = await startLocking(options())
+    await clock.advance(1_001)
+    await until(() => locking.plane.fence(a) !== null)
+  })
+
+  it('treats what was in flight as unknown until the quiet time is over', async () => {
+    const a = await openSession({ ttlMs: 60_000 })
+    admitted(locking.gate.admit(call(await take(a)), null))
+    await crashAndRestart()
+    await locking.plane.release(VOLUME, a)
+    const taking = take(await openSession({ ttlMs: 60_000 }), VOLUME, 60_000)
+    await clock.advance(QUIET_MS)
+    expect(phase()).toBe('handover')
+    await clock.advance(1_100)
+    await taking
+  })
+
+  it('owes nothing to a crash for grants that are younger than it', async () => {
+    await crashAndRestart()
+    const a = await openSession()
+    await take(a)
+    await locking.plane.release(VOLUME, a)
+    await take(await openSession(), VOLUME, 0)
+  })
+
+  it('leaves nothing open behind after a clean exit', async () => {
+    const a = await openSession({ ttlMs: 60_000 })
+    admitted(locking.gate.admit(call(await take(a)), null)).ended()
+    await locking.close(0)
+    await crashAndRestart()
+    await locking.plane.release(VOLUME, a)
+    await take(await openSession(), VOLUME, 0)
+  })
+
+  it('does not call an exit clean that left a call open', async () => {
+    const a = await openSession({ ttlMs: 60_000 })
+    admitted(locking.gate.admit(call(await take(a)), null))
+    const closing = locking.close(1_000)
+    await clock.advance(1_100)
+    await closing
+    await crashAndRestart()
+    await locking.plane.release(VOLUME, a)
+    expect(phase()).toBe('handover')
+  })
+})
