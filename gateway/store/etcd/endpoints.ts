@@ -1,0 +1,179 @@
+// The members of the cluster as this gateway reaches them: which one is asked, and what happens when it is silent.
+// A call that must not happen twice is sent once, to a member that was just heard from.
+
+import { Etcd3, EtcdLeaseInvalidError, type IOptions } from 'etcd3'
+import { invariant } from '../../core/invariant.ts'
+import type { Clock } from '../../spi/clock.ts'
+import { StoreUnavailable } from '../../spi/store.ts'
+import { type CallOptions, callHandle, passThroughPolicy, withinDeadline } from './grpc-call.ts'
+
+export interface EtcdTls {
+  /** PEM. */
+  readonly ca: Buffer
+  readonly cert?: Buffer
+  readonly key?: Buffer
+}
+
+export interface EtcdAuth {
+  readonly username: string
+  readonly password: string
+}
+
+export interface EndpointsOptions {
+  /** URLs, `http://…` or `https://…`; at least one. */
+  readonly endpoints: readonly string[]
+  readonly tls?: EtcdTls
+  readonly auth?: EtcdAuth
+  readonly requestTimeoutMs: number
+  readonly clock: Clock
+}
+
+export interface Endpoint {
+  readonly url: string
+  readonly client: Etcd3
+}
+
+export type EndpointCall<T> = (client: Etcd3, options: CallOptions) => Promise<T>
+
+/**
+ * A dead connection is seen within the sum of the two, also while nobody calls; etcd takes pings more often than every
+ * 5 s (`--grpc-keepalive-min-time`) for an attack. The package shares one connection a target over all clients of the
+ * process by default, and a reset would then give back the dead one.
+ */
+const CHANNEL_OPTIONS = {
+  'grpc.keepalive_time_ms': 10_000,
+  'grpc.keepalive_timeout_ms': 5_000,
+  'grpc.keepalive_permit_without_calls': 1,
+  'grpc.use_local_subchannel_pool': 1,
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 2_000,
+  'grpc.max_receive_message_length': 256 * 1024 * 1024,
+} as const
+
+export class Endpoints {
+  readonly #endpoints: readonly Endpoint[]
+  readonly #clock: Clock
+  readonly #requestTimeoutMs: number
+  #preferred = 0
+  /** The member whose last call was answered, or null after a failure. */
+  #heardFrom: Endpoint | null = null
+  #closed = false
+
+  constructor(options: EndpointsOptions) {
+    invariant(options.endpoints.length > 0, 'a store needs an endpoint')
+    this.#clock = options.clock
+    this.#requestTimeoutMs = options.requestTimeoutMs
+    this.#endpoints = options.endpoints.map((url) => ({ url, client: connect(url, options) }))
+  }
+
+  /**
+   * For what may be carried out twice: asks one member after the other, each for its share of the time, until one
+   * answers.
+   */
+  async repeatable<T>(operation: string, call: EndpointCall<T>): Promise<T> {
+    const deadlineMs = this.#clock.monotonicMs() + this.#requestTimeoutMs
+    const order = this.#order()
+    const failures: string[] = []
+    let cause: unknown
+    for (const [index, endpoint] of order.entries()) {
+      const leftMs = deadlineMs - this.#clock.monotonicMs()
+      if (index > 0 && leftMs <= 0) break
+      try {
+        return await this.#ask(endpoint, operation, leftMs / (order.length - index), call)
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable)) throw error
+        failures.push(error.message)
+        cause = error.cause
+      }
+    }
+    throw new StoreUnavailable(failures.join('; '), { cause })
+  }
+
+  /** For what must not be carried out twice. Where it rejects with `StoreUnavailable` it may have happened. */
+  async once<T>(operation: string, call: EndpointCall<T>): Promise<T> {
+    const endpoint = await this.answering()
+    return this.#ask(endpoint, operation, this.#requestTimeoutMs, call)
+  }
+
+  /** A member that was just heard from. */
+  async answering(): Promise<Endpoint> {
+    if (this.#heardFrom === null)
+      await this.repeatable('look for a member with a leader', (client, options) =>
+        client.maintenance.status(options),
+      )
+    const endpoint = this.#heardFrom
+    if (endpoint === null) throw new StoreUnavailable('the member that answered has failed since')
+    return endpoint
+  }
+
+  /** A stream that this member carried has failed: ask another one next. */
+  failed(endpoint: Endpoint): void {
+    if (this.#heardFrom === endpoint) this.#heardFrom = null
+    if (this.#endpoints[this.#preferred] === endpoint)
+      this.#preferred = (this.#preferred + 1) % this.#endpoints.length
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#heardFrom = null
+    for (const { client } of this.#endpoints) client.close()
+  }
+
+  async #ask<T>(endpoint: Endpoint, operation: string, timeoutMs: number, call: EndpointCall<T>): Promise<T> {
+    if (this.#closed) throw new StoreUnavailable(`${operation}: the store is closed`)
+    const what = `${operation} at ${endpoint.url}`
+    try {
+      const answer = await withinDeadline({ clock: this.#clock, timeoutMs, what }, (handle) =>
+        call(endpoint.client, handle.options),
+      )
+      this.#heard(endpoint)
+      return answer
+    } catch (error) {
+      if (error instanceof EtcdLeaseInvalidError) {
+        this.#heard(endpoint)
+        throw error
+      }
+      this.failed(endpoint)
+      if (error instanceof StoreUnavailable) throw error
+      const reason = error instanceof Error ? error.message : String(error)
+      throw new StoreUnavailable(`${what}: ${reason}`, { cause: error })
+    }
+  }
+
+  #heard(endpoint: Endpoint): void {
+    const index = this.#endpoints.indexOf(endpoint)
+    if (this.#heardFrom !== null && this.#heardFrom !== endpoint) return
+    this.#preferred = index
+    this.#heardFrom = endpoint
+  }
+
+  #order(): readonly Endpoint[] {
+    return [...this.#endpoints.slice(this.#preferred), ...this.#endpoints.slice(0, this.#preferred)]
+  }
+}
+
+function connect(url: string, { tls, auth, requestTimeoutMs, clock }: EndpointsOptions): Etcd3 {
+  const options: IOptions = {
+    hosts: url,
+    grpcOptions: CHANNEL_OPTIONS,
+    faultHandling: { global: passThroughPolicy(), host: passThroughPolicy },
+  }
+  if (tls !== undefined)
+    options.credentials = {
+      rootCertificate: tls.ca,
+      ...(tls.key === undefined ? {} : { privateKey: tls.key }),
+      ...(tls.cert === undefined ? {} : { certChain: tls.cert }),
+    }
+  if (auth !== undefined)
+    options.auth = {
+      ...auth,
+      // The package keeps one pending log-in for all calls: without an end of its own a silent member would hold up
+      // every later call too.
+      callOptions: () => {
+        const handle = callHandle()
+        clock.after(requestTimeoutMs, () => handle.cancel())
+        return handle.options
+      },
+    }
+  return new Etcd3(options)
+}

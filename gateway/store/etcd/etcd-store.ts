@@ -1,0 +1,223 @@
+// The store of several gateways: an etcd cluster. It repeats nothing that must not happen twice, waits for nothing
+// without an end, and trusts no idea of the client package about leases or watches.
+
+import { type Etcd3, EtcdLeaseInvalidError, type IKeyValue, type ILeaseKeepAliveResponse } from 'etcd3'
+import { invariant } from '../../core/invariant.ts'
+import type { LeaseId, Revision } from '../../core/names.ts'
+import type { Clock } from '../../spi/clock.ts'
+import {
+  LeaseGone,
+  type LeaseState,
+  type Snapshot,
+  type Store,
+  StoreUnavailable,
+  type Transaction,
+  type TransactionResult,
+  type Watch,
+  type WatchListener,
+} from '../../spi/store.ts'
+import { checkTransaction, checkTtl } from '../check-transaction.ts'
+import { prefixRange } from '../key-range.ts'
+import { Endpoints, type EtcdAuth, type EtcdTls } from './endpoints.ts'
+import { EtcdWatch, type WatchTiming } from './etcd-watch.ts'
+import type { CallOptions } from './grpc-call.ts'
+import {
+  comparisonMessage,
+  type EtcdRange,
+  etcdRange,
+  headerRevision,
+  keyValueOf,
+  leaseDecimal,
+  leaseIdOf,
+  rangeAfter,
+  ttlMsOf,
+  writeMessage,
+} from './messages.ts'
+
+export interface EtcdStoreOptions {
+  /** URLs of the members, `http://…` or `https://…`. */
+  readonly endpoints: readonly string[]
+  readonly tls?: EtcdTls
+  readonly auth?: EtcdAuth
+  /** After it a call rejects with `StoreUnavailable`; 5,000 where it is not given. */
+  readonly requestTimeoutMs?: number
+  /** A watch's stream that is silent for so long is asked for a sign of life; 2,000 where it is not given. */
+  readonly watchSilentMs?: number
+  /** A key that the user may read, for `currentRevision`; it need not exist. The first of all where not given. */
+  readonly probeKey?: string
+  readonly clock: Clock
+}
+
+const REQUEST_TIMEOUT_MS = 5_000
+const WATCH_SILENT_MS = 2_000
+
+/** A bound on one answer's size; a snapshot larger than this is read in several, all at one revision. */
+const READ_PAGE_KEYS = 2_000
+
+/** How often a read begins anew whose revision was compacted away between two pages. */
+const READ_ATTEMPTS_MAX = 3
+
+/** Connects to nothing yet: the first call does. */
+export function openEtcdStore(options: EtcdStoreOptions): EtcdStore {
+  return new EtcdStore(options)
+}
+
+export class EtcdStore implements Store {
+  readonly kind = 'etcd'
+  readonly shared = true
+  readonly #endpoints: Endpoints
+  readonly #clock: Clock
+  readonly #watchTiming: WatchTiming
+  readonly #probeKey: Buffer
+  readonly #watches = new Set<Watch>()
+  #closed = false
+
+  constructor(options: EtcdStoreOptions) {
+    const { requestTimeoutMs = REQUEST_TIMEOUT_MS, watchSilentMs = WATCH_SILENT_MS, clock } = options
+    this.#endpoints = new Endpoints({ ...options, requestTimeoutMs })
+    this.#clock = clock
+    this.#watchTiming = { silentMs: watchSilentMs, answerMs: requestTimeoutMs }
+    this.#probeKey = Buffer.from(options.probeKey ?? '\u0000')
+  }
+
+  async read(prefix: string): Promise<Snapshot> {
+    const range = etcdRange(prefixRange(prefix))
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#readPages(range)
+      } catch (error) {
+        if (attempt === READ_ATTEMPTS_MAX || !isCompacted(error)) throw error
+      }
+    }
+  }
+
+  async currentRevision(): Promise<Revision> {
+    return headerRevision(
+      await this.#endpoints.repeatable('read the revision', (client, options) =>
+        client.kv.range({ key: this.#probeKey, keys_only: true, limit: 1 }, options),
+      ),
+    )
+  }
+
+  async transact(transaction: Transaction): Promise<TransactionResult> {
+    checkTransaction(transaction)
+    const request = {
+      compare: transaction.compare.map(comparisonMessage),
+      success: transaction.writes.map(writeMessage),
+    }
+    // etcd answers a transaction without any write from the member's own state, which may be behind.
+    if (transaction.writes.length === 0)
+      request.success.push({ request_range: { key: this.#probeKey, limit: 1 } })
+    try {
+      const answer = await this.#endpoints.once('transaction', (client, options) =>
+        client.kv.txn(request, options),
+      )
+      return { succeeded: answer.succeeded, revision: headerRevision(answer) }
+    } catch (error) {
+      if (error instanceof EtcdLeaseInvalidError)
+        throw new LeaseGone('a lease that the transaction writes under is gone', { cause: error })
+      throw error
+    }
+  }
+
+  watch(prefix: string, after: Revision, listener: WatchListener): Watch {
+    prefixRange(prefix)
+    const watch = new EtcdWatch({
+      endpoints: this.#endpoints,
+      clock: this.#clock,
+      timing: this.#watchTiming,
+      prefix,
+      after,
+      listener: {
+        revision: (revision, events) => listener.revision(revision, events),
+        progress: (revision) => listener.progress(revision),
+        failed: (failure) => {
+          this.#watches.delete(watch)
+          listener.failed(failure)
+        },
+      },
+    })
+    this.#watches.add(watch)
+    return {
+      requestProgress: () => watch.requestProgress(),
+      close: () => {
+        this.#watches.delete(watch)
+        watch.close()
+      },
+    }
+  }
+
+  async grantLease(ttlMs: number): Promise<LeaseState> {
+    checkTtl(ttlMs)
+    // A grant whose answer was lost leaves a lease behind that ends by itself.
+    const answer = await this.#endpoints.repeatable('grant a lease', (client, options) =>
+      client.leaseClient.leaseGrant({ TTL: Math.ceil(ttlMs / 1000) }, options),
+    )
+    const lease = leaseIdOf(answer.ID)
+    invariant(lease !== null, `etcd granted a lease without an id: ${answer.error}`)
+    return { lease, ttlMs: ttlMsOf(answer.TTL) }
+  }
+
+  async keepAlive(lease: LeaseId): Promise<LeaseState | null> {
+    const answer = await this.#endpoints.repeatable('keep a lease alive', (client, options) =>
+      keepAliveOnce(client, options, lease),
+    )
+    const ttlMs = ttlMsOf(answer.TTL)
+    return ttlMs > 0 ? { lease, ttlMs } : null
+  }
+
+  async revokeLease(lease: LeaseId): Promise<void> {
+    try {
+      await this.#endpoints.repeatable('revoke a lease', (client, options) =>
+        client.leaseClient.leaseRevoke({ ID: leaseDecimal(lease) }, options),
+      )
+    } catch (error) {
+      if (!(error instanceof EtcdLeaseInvalidError)) throw error
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    for (const watch of this.#watches) watch.close()
+    this.#watches.clear()
+    this.#endpoints.close()
+  }
+
+  async #readPages(whole: EtcdRange): Promise<Snapshot> {
+    const found: IKeyValue[] = []
+    let revision: Revision | null = null
+    let range = whole
+    for (;;) {
+      const request = { ...range, limit: READ_PAGE_KEYS, ...(revision === null ? {} : { revision }) }
+      const page = await this.#endpoints.repeatable('read', (client, options) =>
+        client.kv.range(request, options),
+      )
+      revision ??= headerRevision(page)
+      found.push(...page.kvs)
+      const last = page.kvs.at(-1)
+      if (!page.more || last === undefined) return { revision, items: found.map(keyValueOf) }
+      range = rangeAfter(last.key, range)
+    }
+  }
+}
+
+/** One question on a stream of its own: a stream kept open for later ones can die unseen. */
+async function keepAliveOnce(
+  client: Etcd3,
+  options: CallOptions,
+  lease: LeaseId,
+): Promise<ILeaseKeepAliveResponse> {
+  const stream = await client.leaseClient.leaseKeepAlive(options)
+  return new Promise((resolve, reject) => {
+    stream.on('data', resolve)
+    stream.on('error', reject)
+    stream.on('end', () => reject(new Error('the stream ended without an answer')))
+    stream.write({ ID: leaseDecimal(lease) })
+    stream.end()
+  })
+}
+
+function isCompacted(error: unknown): boolean {
+  return error instanceof StoreUnavailable && error.message.includes('required revision has been compacted')
+}

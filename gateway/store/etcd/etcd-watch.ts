@@ -1,0 +1,204 @@
+// One watch on one stream of its own. It fails loudly and once: it never begins again behind the listener's back, and
+// a stream that has gone silent counts as broken.
+
+import type { IEvent, IWatchRequest, IWatchResponse, WatchClient } from 'etcd3'
+import type { Revision } from '../../core/names.ts'
+import type { Clock, Timer } from '../../spi/clock.ts'
+import type { StoreEvent, Watch, WatchListener } from '../../spi/store.ts'
+import { prefixRange } from '../key-range.ts'
+import type { Endpoint, Endpoints } from './endpoints.ts'
+import { type CallHandle, callHandle, withinDeadline } from './grpc-call.ts'
+import { etcdRange, eventOf, headerRevision, revisionOf } from './messages.ts'
+import { ordersRequestedProgress } from './server-version.ts'
+
+export interface WatchTiming {
+  /** A stream that has been silent for so long is asked for a sign of life. */
+  readonly silentMs: number
+  /** From the first such question on; then the watch has failed. */
+  readonly answerMs: number
+}
+
+export interface EtcdWatchOptions {
+  readonly endpoints: Endpoints
+  readonly clock: Clock
+  readonly timing: WatchTiming
+  readonly prefix: string
+  readonly after: Revision
+  readonly listener: WatchListener
+}
+
+type Stream = Awaited<ReturnType<WatchClient['watch']>>
+
+/** Answers to a progress request belong to the stream and not to one watcher. */
+const WHOLE_STREAM = '-1'
+
+export class EtcdWatch implements Watch {
+  readonly #options: EtcdWatchOptions
+  #over = false
+  #stream: Stream | null = null
+  #handle: CallHandle | null = null
+  #created = false
+  #progressWanted = false
+  #progressIsOrdered = false
+  #position: Revision
+  #parts: IEvent[] = []
+  #lastHeardMs: number
+  #check: Timer | null = null
+
+  constructor(options: EtcdWatchOptions) {
+    this.#options = options
+    this.#position = options.after
+    this.#lastHeardMs = options.clock.monotonicMs()
+    this.#begin().catch((error: unknown) => this.#fail('lost', messageOf(error)))
+  }
+
+  requestProgress(): void {
+    this.#progressWanted = true
+    this.#askForProgress()
+  }
+
+  close(): void {
+    if (this.#over) return
+    this.#end()
+  }
+
+  async #begin(): Promise<void> {
+    const { endpoints, clock, timing, prefix, after } = this.#options
+    const endpoint = await endpoints.answering()
+    if (this.#over) return
+    const what = `watch at ${endpoint.url}`
+    const deadline = { clock, timeoutMs: timing.answerMs, what }
+    const { version } = await withinDeadline(deadline, ({ options }) =>
+      endpoint.client.maintenance.status(options),
+    )
+    if (this.#over) return
+    this.#progressIsOrdered = ordersRequestedProgress(version)
+    const handle = callHandle()
+    this.#handle = handle
+    const stream = await withinDeadline(deadline, () => endpoint.client.watchClient.watch(handle.options))
+    const broken = (reason: string): void => {
+      if (this.#over) return
+      endpoints.failed(endpoint)
+      this.#fail('lost', `${what}: ${reason}`)
+    }
+    stream.on('error', (error) => broken(messageOf(error)))
+    stream.on('end', () => broken('the stream has ended'))
+    stream.on('data', (response) => this.#received(response))
+    this.#stream = stream
+    if (this.#over) return this.#end()
+    this.#lastHeardMs = clock.monotonicMs()
+    this.#send({
+      create_request: {
+        ...etcdRange(prefixRange(prefix)),
+        start_revision: after + 1,
+        progress_notify: true,
+      },
+    })
+    this.#watchOverStream(endpoint, what)
+  }
+
+  #received(response: IWatchResponse): void {
+    if (this.#over) return
+    this.#lastHeardMs = this.#options.clock.monotonicMs()
+    if (response.compact_revision !== '0') {
+      const begins = response.compact_revision
+      const message = `the events after revision ${this.#position} are gone: the history begins at ${begins}`
+      this.#fail('compacted', message)
+    } else if (response.canceled) {
+      this.#fail('lost', `etcd has cancelled the watch: ${response.cancel_reason || 'no reason given'}`)
+    } else if (response.created) {
+      this.#created = true
+      if (this.#progressWanted) this.#askForProgress()
+    } else if (response.events.length === 0 && !response.fragment && this.#parts.length === 0) {
+      this.#progressed(response)
+    } else {
+      this.#parts.push(...response.events)
+      if (!response.fragment) this.#deliver()
+    }
+  }
+
+  /** etcd never divides a revision between two responses, but for fragments; one response may hold many revisions. */
+  #deliver(): void {
+    const parts = this.#parts
+    this.#parts = []
+    let revision = this.#position
+    let events: StoreEvent[] = []
+    const flush = (): void => {
+      // Servers before 3.4.25 may send a revision again after they were slow.
+      if (this.#over || events.length === 0 || revision <= this.#position) return
+      this.#position = revision
+      this.#options.listener.revision(revision, events)
+    }
+    for (const part of parts) {
+      const next = revisionOf(part.kv.mod_revision)
+      if (next !== revision) {
+        flush()
+        revision = next
+        events = []
+      }
+      events.push(eventOf(part))
+    }
+    flush()
+  }
+
+  #progressed(response: IWatchResponse): void {
+    // What the server sends on its own account goes through the same queue as the events.
+    const isOrdered = response.watch_id !== WHOLE_STREAM || this.#progressIsOrdered
+    const revision = headerRevision(response)
+    if (!isOrdered || !this.#created || revision < this.#position) return
+    this.#position = revision
+    this.#options.listener.progress(revision)
+  }
+
+  #askForProgress(): void {
+    if (this.#over || !this.#created) return
+    this.#progressWanted = false
+    this.#send({ progress_request: {} })
+  }
+
+  /**
+   * A connection without a peer looks like a quiet one. So after `silentMs` without a word the server is asked, again
+   * and again, and where nothing at all comes for `answerMs` from then the watch has failed.
+   */
+  #watchOverStream(endpoint: Endpoint, what: string): void {
+    const { clock, timing, endpoints } = this.#options
+    const look = (): void => {
+      const silentMs = clock.monotonicMs() - this.#lastHeardMs
+      if (silentMs >= timing.silentMs + timing.answerMs) {
+        endpoints.failed(endpoint)
+        this.#fail('lost', `${what}: the stream has been silent for ${Math.round(silentMs)} ms`)
+        return
+      }
+      if (silentMs >= timing.silentMs) this.#askForProgress()
+      const lookAgainMs =
+        silentMs < timing.silentMs
+          ? timing.silentMs - silentMs
+          : Math.min(timing.answerMs / 4, timing.silentMs + timing.answerMs - silentMs)
+      this.#check = clock.after(lookAgainMs, look)
+    }
+    look()
+  }
+
+  #send(request: IWatchRequest): void {
+    this.#stream?.write(request)
+  }
+
+  #fail(kind: 'compacted' | 'lost', message: string): void {
+    if (this.#over) return
+    this.#end()
+    this.#options.listener.failed({ kind, message })
+  }
+
+  #end(): void {
+    this.#over = true
+    this.#check?.cancel()
+    this.#parts = []
+    // Ended first: the package takes an error on a stream that can be written to for a fault of the member.
+    this.#stream?.end()
+    this.#handle?.cancel()
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
