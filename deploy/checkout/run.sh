@@ -24,6 +24,7 @@ usage: run.sh start [ARGS]   the sample set-up; with ARGS: fencegate serve ARGS
        run.sh check          types, format, lint, house rules
        run.sh demo           the story of a stale write, with the gateway and without
        run.sh bench [ARGS]   what the gateway costs
+       run.sh build          dist/, which is what npm pack packs
 TEXT
   exit 2
 }
@@ -55,19 +56,12 @@ installed() {
 # npm's own configuration may leave out development or optional packages; both are needed here.
 # In the background, so that a signal ends the wait and npm with it.
 run_npm() {
-  (cd "$1" && shift && exec npm "$@" --include=dev --include=optional --no-progress >"$npm_log" 2>&1) &
+  (cd "$1" && shift && exec npm "$@" --ignore-scripts --include=dev --include=optional --no-progress >"$npm_log" 2>&1) &
   npm_pid=$!
   npm_exit=0
   wait "$npm_pid" || npm_exit=$?
   npm_pid=''
   return "$npm_exit"
-}
-
-# npm 11.11 and later also looks up the packages of other platforms, and calls those that a partial mirror does not have
-# missing from the lockfile: with no version, unlike what is really missing from it.
-only_lacks_other_platforms() {
-  grep -q 'Missing: .*@ from lock file$' "$npm_log" || return 1
-  ! grep -E 'Missing: |Invalid: ' "$npm_log" | grep -q -v 'Missing: .*@ from lock file$'
 }
 
 install_packages() {
@@ -76,12 +70,12 @@ install_packages() {
   lockfile=$(cksum <"$1/package-lock.json")
   say "installing $2 (npm ci)"
   if ! run_npm "$1" ci; then
-    if ! only_lacks_other_platforms || ! run_npm "$1" install --no-save; then
+    if ! node "$root/deploy/checkout/other-platforms.mjs" "$npm_log" "$1/package-lock.json" || ! run_npm "$1" install --no-save; then
       sed '/^npm error Clean install a project$/,$d' "$npm_log" >&2
       rm -f "$npm_log"
       die "npm failed in $1: see above. It needs the npm registry: check the network, or point npm to a mirror (npm config set registry URL), then run this again."
     fi
-    say "this npm registry lacks packages of other platforms: installed with npm install instead, from the same lockfile"
+    say "the lockfile has this platform's packages only, which npm ci refuses: installed with npm install, from the same lockfile"
   fi
   rm -f "$npm_log"
   if [ "$(cksum <"$1/package-lock.json")" != "$lockfile" ]; then
@@ -176,6 +170,7 @@ install_test_tools() {
   [ -d /usr/share/gocode/src/github.com/vmware/govmomi ] || missing="$missing golang-github-vmware-govmomi-dev"
   has_command nginx || missing="$missing nginx"
   has_command haproxy || missing="$missing haproxy"
+  has_command systemd-analyze || missing="$missing systemd"
   if [ -z "$missing" ]; then return; fi
   if [ "${FENCEGATE_APT:-yes}" = no ] || [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     say "not installed here, and left so:$missing (tests that need them are skipped)"
@@ -212,7 +207,7 @@ command=${1:-}
 [ -n "$command" ] || usage
 shift
 case "$command" in
-  start | test | check | demo | bench) ;;
+  start | test | check | demo | bench | build) ;;
   *) usage ;;
 esac
 
@@ -227,6 +222,7 @@ case "$command" in
     exec node "$root/gateway/main.ts" serve "$@"
     ;;
   demo) exec node "$root/deploy/demo/demo.ts" "$@" ;;
+  build) exec node "$root/deploy/package/build.mjs" ;;
 esac
 
 cd "$root"
