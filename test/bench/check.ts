@@ -1,0 +1,212 @@
+// The check alone: what the gate's decision, the entry in the ledger and the entry's end cost, with very many locks
+// open. Started by measure/check.ts as `node check.ts LOCKS SAMPLES`; it writes one line `RESULT […]` and ends.
+
+import { invariant } from '../../gateway/core/invariant.ts'
+import {
+  asLeaseId,
+  asLockName,
+  type LeaseId,
+  type LockName,
+  type Revision,
+} from '../../gateway/core/names.ts'
+import { LockGate } from '../../gateway/locking/gate.ts'
+import { Layout } from '../../gateway/locking/layout.ts'
+import { Ledger } from '../../gateway/locking/ledger.ts'
+import { lockRecords } from '../../gateway/locking/records.ts'
+import { View } from '../../gateway/locking/view.ts'
+import type { Clock } from '../../gateway/spi/clock.ts'
+import type { AdmissionRequest, Gate } from '../../gateway/spi/gate.ts'
+import type { KeyValue } from '../../gateway/spi/store.ts'
+import type { CheckFigures } from './measure/check.ts'
+import { median } from './median.ts'
+
+const CALLS_PER_SAMPLE = 1_000_000
+const PREPARED = 4_096
+/** Prime to every number of locks that one would ask for: the walk meets each lock before it meets one again. */
+const STRIDE = 40_503
+const HOT_LOCKS = 1_000
+const OPENED_AT = '2030-01-01T00:00:00.000Z'
+
+const lockCount = Number(process.argv[2] ?? 100_000)
+const sampleCount = Number(process.argv[3] ?? 3)
+
+const clock: Clock = {
+  monotonicMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  after: (delayMs, callback) => {
+    const timer = setTimeout(callback, delayMs)
+    return { cancel: () => clearTimeout(timer) }
+  },
+}
+
+/** A gate with `lockCount` locks, each held by one of a thousand sessions. */
+function openGate(): { readonly gate: Gate; readonly ledger: Ledger } {
+  const layout = new Layout('/bench')
+  const ledger = new Ledger({
+    clock,
+    events: () => undefined,
+    drainMs: 60_000,
+    recheck: () => null,
+    onProgress: () => undefined,
+  })
+  const view = new View({
+    layout,
+    clock,
+    onChange: () => undefined,
+    onSealed: () => undefined,
+    onClosed: () => undefined,
+  })
+  const items: KeyValue[] = []
+  for (let i = 0; i < 1_000; i++) items.push(keyValue(layout.canary(leaseOf(i)), '', i + 1, leaseOf(i)))
+  for (let i = 0; i < lockCount; i++) {
+    const lock = nameOf(i)
+    const session = leaseOf(i % 1_000)
+    const key = layout.waiter(lock, 'exclusive', session)
+    const createRevision = tokenOf(i)
+    items.push(keyValue(key, '', createRevision, session))
+    const value = lockRecords.encode({
+      lock,
+      highWater: createRevision,
+      grants: [{ state: 'open', key, createRevision, session, mode: 'exclusive', openedAt: OPENED_AT }],
+    })
+    items.push(keyValue(layout.lockRecord(lock), value, createRevision, null))
+  }
+  view.load({ revision: revision(10_000_000), items })
+  // The view's currency is one look at the clock, as in the gateway.
+  const deadlineMs = clock.monotonicMs() + 3_600_000
+  const gate = new LockGate({
+    view,
+    ledger,
+    clock,
+    stale: () => (clock.monotonicMs() < deadlineMs ? null : 'the lease is over'),
+    catchUp: async () => true,
+    verifySignature: null,
+    parkedMax: 1_024,
+  })
+  return { gate, ledger }
+}
+
+function keyValue(key: string, value: string, at: number, lease: LeaseId | null): KeyValue {
+  return { key, value, createRevision: revision(at), modRevision: revision(at), lease }
+}
+
+function revision(number: number): Revision {
+  return number as Revision
+}
+
+function tokenOf(i: number): Revision {
+  return revision(2_000 + 2 * i)
+}
+
+function leaseOf(i: number): LeaseId {
+  const lease = asLeaseId((0x694d00000000 + i).toString(16))
+  invariant(lease !== null, 'a lease id of the benchmark is malformed')
+  return lease
+}
+
+/** A new string each time, as from a parser: a string that the map has seen before brings its hash with it. */
+function nameOf(i: number): LockName {
+  const hex = (0x9e3779b1 * (i + 1)).toString(16).padStart(16, '0')
+  const name = asLockName(
+    `cinder/volume/${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(12, 15)}-8000-${String(i).padStart(12, '0')}`,
+  )
+  invariant(name !== null, 'a lock name of the benchmark is malformed')
+  return name
+}
+
+/**
+ * The next requests of a walk over the first `reach` locks, in an order that no cache of the processor likes; names are
+ * made anew each time.
+ */
+function prepare(walk: Walk): readonly AdmissionRequest[] {
+  const requests: AdmissionRequest[] = []
+  for (let i = 0; i < PREPARED; i++) {
+    const index = walk.at
+    walk.at = (walk.at + STRIDE) % walk.reach
+    requests.push({
+      backend: 'cinder',
+      method: 'POST',
+      target: '/v3/project/volumes/id/action',
+      rule: 'volume-action',
+      locks: [{ name: nameOf(index), mode: 'exclusive' }],
+      tokens: [{ lock: null, token: tokenOf(index) + walk.tokenShift, signature: null }],
+      waitMs: 0,
+      quietMs: null,
+    })
+  }
+  return requests
+}
+
+interface Walk {
+  readonly reach: number
+  readonly tokenShift: number
+  at: number
+}
+
+interface Measurement {
+  readonly title: string
+  readonly judged?: boolean
+  readonly reach?: number
+  readonly tokenShift?: number
+  readonly call: (request: AdmissionRequest) => void
+}
+
+function measure({
+  title,
+  judged = false,
+  reach = lockCount,
+  tokenShift = 0,
+  call,
+}: Measurement): CheckFigures {
+  const walk: Walk = { reach, tokenShift, at: 0 }
+  const samples: number[] = []
+  // The first sample is for the compiler.
+  for (let sample = 0; sample <= sampleCount; sample++) {
+    let elapsedMs = 0
+    let called = 0
+    while (called < CALLS_PER_SAMPLE) {
+      const requests = prepare(walk)
+      const startedMs = performance.now()
+      for (const request of requests) call(request)
+      elapsedMs += performance.now() - startedMs
+      called += requests.length
+    }
+    if (sample > 0) samples.push((elapsedMs * 1e6) / called)
+  }
+  return { title, nanoseconds: median(samples), judged }
+}
+
+const { gate, ledger } = openGate()
+const plainMap = new Map(Array.from({ length: lockCount }, (_, i) => [nameOf(i), i]))
+const locks = `${lockCount.toLocaleString('en')} locks`
+
+function admit(request: AdmissionRequest): void {
+  const result = gate.admit(request, null)
+  invariant('kind' in result && result.kind === 'admitted', 'a call with the right token was not admitted')
+  result.entry.ended()
+}
+
+const figures: readonly CheckFigures[] = [
+  measure({ title: `check, ledger entry and its end, ${locks} in turn`, judged: true, call: admit }),
+  measure({
+    title: `check, ledger entry and its end, ${HOT_LOCKS.toLocaleString('en')} of ${locks}`,
+    reach: Math.min(HOT_LOCKS, lockCount),
+    call: admit,
+  }),
+  measure({
+    title: `refusal of a stale token, ${locks} in turn`,
+    tokenShift: -1,
+    call: (request) => {
+      const result = gate.admit(request, null)
+      invariant('kind' in result && result.kind === 'refused', 'a call with a stale token was not refused')
+    },
+  }),
+  measure({
+    title: `for scale: one look into a Map of ${lockCount.toLocaleString('en')} names`,
+    call: ({ locks: [lock] }) => {
+      invariant(lock !== undefined && plainMap.has(lock.name), 'a name is not in the map')
+    },
+  }),
+]
+invariant(ledger.open === 0, `${ledger.open} calls are still in the ledger`)
+process.stdout.write(`\nRESULT ${JSON.stringify(figures)}\n`)

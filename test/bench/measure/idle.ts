@@ -1,0 +1,53 @@
+// What a connection costs while nothing happens on it: memory for each, CPU time for all.
+
+import type { Socket } from 'node:net'
+import { openIdle } from '../exchange.ts'
+import { cpuMicroseconds, residentBytes } from '../readings.ts'
+import { extend, type IdleScenario } from '../scenarios.ts'
+import type { Contender, Field } from './field.ts'
+
+export interface IdleFigures {
+  readonly peer: string
+  readonly title: string
+  readonly bytesPerConnection: number
+  /** Thousandths of one processor while all of them are idle. */
+  readonly cpuPerMille: number
+}
+
+export async function measureIdle(
+  scenario: IdleScenario,
+  field: Field,
+  seconds: number,
+): Promise<readonly IdleFigures[]> {
+  const figures: IdleFigures[] = []
+  for (const contender of field.contenders) figures.push(await idle(scenario, contender, seconds))
+  return figures
+}
+
+async function idle(
+  { connections }: IdleScenario,
+  { peer, running }: Contender,
+  seconds: number,
+): Promise<IdleFigures> {
+  const [lock] = running.locks
+  if (lock === undefined) throw new Error(`${peer.id} has no locks`)
+  const request = extend(lock, `127.0.0.1:${running.port}`)
+  const before = residentBytes(running.pids)
+  const sockets: Socket[] = []
+  try {
+    while (sockets.length < connections) sockets.push(await openIdle(running.port, request))
+    const grown = residentBytes(running.pids) - before
+    const cpuBefore = cpuMicroseconds(running.pids)
+    const startedMs = performance.now()
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000))
+    const cpuUs = cpuMicroseconds(running.pids) - cpuBefore
+    return {
+      peer: peer.id,
+      title: peer.title,
+      bytesPerConnection: grown / connections,
+      cpuPerMille: cpuUs / (performance.now() - startedMs),
+    }
+  } finally {
+    for (const socket of sockets) socket.destroy()
+  }
+}

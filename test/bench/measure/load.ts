@@ -1,0 +1,71 @@
+// CPU time per request under load. Samples go round the peers in turn, so that whatever else the machine does meets
+// them all alike.
+
+import type { LoadGenerator, LoadResult } from '../load/generator.ts'
+import { median } from '../median.ts'
+import { cpuMicroseconds } from '../readings.ts'
+import type { LoadScenario } from '../scenarios.ts'
+import type { Contender, Field } from './field.ts'
+
+const WARM_UP_SECONDS = 2
+
+export interface LoadFigures {
+  readonly peer: string
+  readonly title: string
+  /** Medians over the samples. */
+  readonly cpuUsPerRequest: number
+  readonly requestsPerSecond: number
+  readonly p50Us: number
+  readonly p99Us: number
+  readonly samples: readonly LoadSample[]
+}
+
+interface LoadSample extends LoadResult {
+  readonly cpuUs: number
+}
+
+export async function measureLoad(
+  scenario: LoadScenario,
+  field: Field,
+  options: { readonly generator: LoadGenerator; readonly samples: number; readonly seconds: number },
+): Promise<readonly LoadFigures[]> {
+  const contenders = field.contenders.filter(({ peer }) => peer.checks || scenario.expects === 'answered')
+  const samples = new Map<Contender, LoadSample[]>(contenders.map((contender) => [contender, []]))
+  const sample = async ({ peer, running }: Contender, seconds: number): Promise<LoadSample> => {
+    const host = `127.0.0.1:${running.port}`
+    const before = cpuMicroseconds(running.pids)
+    const result = await options.generator.generate({
+      folder: field.ground.folder,
+      port: running.port,
+      secure: scenario.secure,
+      connections: scenario.connections,
+      seconds,
+      requests: running.locks.map((lock) => scenario.request(lock, host)),
+    })
+    const cpuUs = cpuMicroseconds(running.pids) - before
+    verify(scenario, peer.id, result)
+    return { ...result, cpuUs }
+  }
+  for (const contender of contenders) await sample(contender, WARM_UP_SECONDS)
+  for (let round = 0; round < options.samples; round++)
+    for (const [contender, taken] of samples) taken.push(await sample(contender, options.seconds))
+  return [...samples].map(([{ peer }, taken]) => ({
+    peer: peer.id,
+    title: peer.title,
+    cpuUsPerRequest: median(taken.map(({ cpuUs, requests }) => cpuUs / requests)),
+    requestsPerSecond: median(taken.map(({ requests, seconds }) => requests / seconds)),
+    p50Us: median(taken.map(({ p50Us }) => p50Us)),
+    p99Us: median(taken.map(({ p99Us }) => p99Us)),
+    samples: taken,
+  }))
+}
+
+/** Figures of wrong answers are no figures. */
+function verify(scenario: LoadScenario, peer: string, result: LoadResult): void {
+  const { requests, refused, broken } = result
+  const wanted = scenario.expects === 'refused' ? requests : 0
+  if (requests === 0 || refused !== wanted || broken > 0)
+    throw new Error(
+      `${scenario.id}: ${peer}: ${requests} answers, ${refused} of them refusals where ${wanted} were due, ${broken} broken`,
+    )
+}

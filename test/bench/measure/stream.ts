@@ -1,0 +1,76 @@
+// Memory, speed and CPU time while one large body goes through. The peers are fresh: what a heap grew before, and
+// could lend to the body, would hide the growth.
+
+import { type Answer, exchange } from '../exchange.ts'
+import { STREAM_DOWN, STREAM_UP } from '../ground.ts'
+import { cpuMicroseconds, forgetPeak, peakBytes, residentBytes } from '../readings.ts'
+import type { StreamScenario } from '../scenarios.ts'
+import type { Contender, Field } from './field.ts'
+
+export interface StreamFigures {
+  readonly peer: string
+  readonly title: string
+  readonly direction: 'up' | 'down'
+  /** How far the peak of resident memory rose above what was resident before the body. */
+  readonly grownBytes: number
+  readonly bytesPerSecond: number
+  readonly cpuMs: number
+}
+
+export async function measureStream(
+  scenario: StreamScenario,
+  field: Field,
+): Promise<readonly StreamFigures[]> {
+  const figures: StreamFigures[] = []
+  for (const direction of ['up', 'down'] as const)
+    for (const contender of field.contenders) figures.push(await stream(scenario, contender, direction))
+  return figures
+}
+
+async function stream(
+  { id, bytes }: StreamScenario,
+  { peer, running }: Contender,
+  direction: 'up' | 'down',
+): Promise<StreamFigures> {
+  const { pids } = running
+  forgetPeak(pids)
+  const residentBefore = residentBytes(pids)
+  const cpuBefore = cpuMicroseconds(pids)
+  const answer = await (direction === 'up' ? up(running, bytes) : down(running, bytes))
+  const arrived = direction === 'down' ? answer.bodyBytes : receivedBy(answer)
+  if (answer.status !== 200 || arrived !== bytes)
+    throw new Error(`${id}: ${peer.id}: ${arrived} of ${bytes} bytes went ${direction}: ${answer.start}`)
+  return {
+    peer: peer.id,
+    title: peer.title,
+    direction,
+    grownBytes: peakBytes(pids) - residentBefore,
+    bytesPerSecond: bytes / (answer.milliseconds / 1000),
+    cpuMs: (cpuMicroseconds(pids) - cpuBefore) / 1000,
+  }
+}
+
+async function up({ streamPort, streamLock }: Contender['running'], bytes: number): Promise<Answer> {
+  const head = [
+    `POST ${STREAM_UP} HTTP/1.1`,
+    `Host: 127.0.0.1:${streamPort}`,
+    `Fencing-Token: ${streamLock.token}`,
+    'Content-Type: application/octet-stream',
+    `Content-Length: ${bytes}`,
+  ]
+  return await exchange({
+    port: streamPort,
+    secure: false,
+    request: `${head.join('\r\n')}\r\n\r\n`,
+    bodyBytes: bytes,
+  })
+}
+
+async function down({ streamPort }: Contender['running'], bytes: number): Promise<Answer> {
+  const request = `GET ${STREAM_DOWN}/${bytes} HTTP/1.1\r\nHost: 127.0.0.1:${streamPort}\r\n\r\n`
+  return await exchange({ port: streamPort, secure: false, request })
+}
+
+function receivedBy(answer: Answer): number {
+  return Number(/"received":(\d+)/.exec(answer.start)?.[1] ?? 0)
+}

@@ -1,0 +1,26 @@
+// What a proxy must offer to be measured beside the others. One folder for each; the list is in peers/all.ts.
+
+import type { BenchLock, Ground } from '../ground.ts'
+
+export interface Peer {
+  readonly id: string
+  /** One line for the table. */
+  readonly title: string
+  /** False for the way without any proxy, which shows what the harness itself can do. */
+  readonly checks: boolean
+  /** Builds or fetches what it needs, once; says why it cannot run here, or null. `install`: may use the network. */
+  prepare(options: { readonly install: boolean }): Promise<string | null>
+  start(ground: Ground): Promise<RunningPeer>
+}
+
+export interface RunningPeer {
+  readonly port: number
+  /** Where the streaming scenario goes; most use one port for everything. */
+  readonly streamPort: number
+  /** The proxy, and every checker that it calls: all whose CPU time a request costs. */
+  readonly pids: readonly number[]
+  /** As in the ground, with the tokens that this peer knows. */
+  readonly locks: readonly BenchLock[]
+  readonly streamLock: BenchLock
+  stop(): Promise<void>
+}
