@@ -155,11 +155,14 @@ describe('run.sh', () => {
     expect(npmCalls()).toEqual(['runtime ci', 'checkout ci'])
   })
 
-  it('installs once where three are started at once', async () => {
-    withOldNode()
+  it.each([
+    ['the packages', withNewNode, ['checkout ci']],
+    ['Node.js as well', withOldNode, ['runtime ci', 'checkout ci']],
+  ] as const)('installs %s once where three are started at once', async (_, machine, calls) => {
+    machine()
     const all = await Promise.all([1, 2, 3].map(() => run('start', '-c', 'x')))
     expect(all.map(({ code }) => code)).toEqual([0, 0, 0])
-    expect(npmCalls()).toEqual(['runtime ci', 'checkout ci'])
+    expect(npmCalls()).toEqual(calls)
   })
 
   it('takes over the set-up of a process that died in it', async () => {
