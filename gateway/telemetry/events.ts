@@ -16,11 +16,13 @@ export interface RecordedEvent {
 }
 
 export interface EventRing {
+  /** Id of the newest event; one that `after` knows also where nothing has happened yet. */
+  latest(): string
   /**
    * What came after the event with this id, oldest first. `missed` is true where something between was forgotten, or
-   * the id is of another run: then everything that is still known is in `events`. Null: nothing but what is to come.
+   * the id is of another run: then everything that is still known is in `events`.
    */
-  after(id: string | null): { readonly events: readonly RecordedEvent[]; readonly missed: boolean }
+  after(id: string): { readonly events: readonly RecordedEvent[]; readonly missed: boolean }
 }
 
 export interface Events {
@@ -88,8 +90,7 @@ export function createEvents(options: EventsOptions): Events {
     }
   }
 
-  const after = (id: string | null): ReturnType<EventRing['after']> => {
-    if (id === null) return { events: [], missed: false }
+  const after = (id: string): ReturnType<EventRing['after']> => {
     const dash = id.lastIndexOf('-')
     const number = Number(id.slice(dash + 1))
     const known =
@@ -110,6 +111,6 @@ export function createEvents(options: EventsOptions): Events {
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
-    ring: { after },
+    ring: { latest: () => `${options.run}-${last}`, after },
   }
 }

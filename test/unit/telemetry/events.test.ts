@@ -45,7 +45,7 @@ test('a reader resumes after the last event that it has seen', () => {
   for (const lock of ['a', 'b', 'c']) events.sink(granted(lock))
   expect(locks(events.ring.after('run1-1'))).toEqual(['b', 'c'])
   expect(events.ring.after('run1-3')).toEqual({ events: [], missed: false })
-  expect(events.ring.after(null)).toEqual({ events: [], missed: false })
+  expect(events.ring.after(events.ring.latest())).toEqual({ events: [], missed: false })
 })
 
 test('the ring is bounded, and tells a reader that came back too late', () => {
@@ -90,4 +90,12 @@ test('who has unsubscribed hears nothing more', () => {
   stop()
   events.sink(granted('a'))
   expect(seen).toEqual([])
+})
+
+test('the newest id is known to the ring even before the first event', () => {
+  const { events } = start()
+  const before = events.ring.latest()
+  events.sink(granted('a'))
+  expect(locks(events.ring.after(before))).toEqual(['a'])
+  expect(events.ring.after(before).missed).toBe(false)
 })

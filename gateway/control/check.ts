@@ -1,0 +1,128 @@
+// `POST /v1/check`: what the gateway would do with a call, and why. Enters nothing, parks nothing, sends nothing.
+
+import type { z } from 'zod'
+import { GatewayError } from '../core/errors.ts'
+import { REFUSALS, type Refusal } from '../core/verdict.ts'
+import type { Gate, PresentedToken } from '../spi/gate.ts'
+import type { CallHead, Classification, Policy } from '../spi/policy.ts'
+import { type ControlApp, problems } from './room.ts'
+import { CheckCall, Checked } from './schemas.ts'
+
+export interface CheckSources {
+  /** Null where the configuration has no such backend. */
+  backend(
+    name: string,
+  ): { readonly policy: Policy; readonly enforce: boolean; readonly quietMs: number | null } | null
+  readonly gate: Pick<Gate, 'preview'>
+  /** Reads a `Fencing-Token` field as the data plane does. */
+  readTokens(
+    field: string | undefined,
+  ):
+    | { readonly kind: 'tokens'; readonly tokens: readonly PresentedToken[] }
+    | { readonly kind: 'refused'; readonly refusal: Refusal }
+}
+
+type Call = z.output<typeof CheckCall>
+type Answer = z.output<typeof Checked>
+
+export function checkRoutes(app: ControlApp, sources: CheckSources): void {
+  app.post('/v1/check', {
+    config: { right: 'read' },
+    schema: {
+      tags: ['check'],
+      summary: 'What would the gateway do with this call, and why?',
+      body: CheckCall,
+      response: { 200: Checked, ...problems },
+    },
+    handler: (request) => Promise.resolve(checkCall(request.body, sources)),
+  })
+}
+
+export function checkCall(call: Call, sources: CheckSources): Answer {
+  const backend = sources.backend(call.backend)
+  if (backend === null)
+    throw new GatewayError('not-found', `the configuration has no backend ${JSON.stringify(call.backend)}`)
+  const { policy, enforce: enforced, quietMs } = backend
+  const head = headOf(call)
+  const needed = policy.bodyBytesNeeded(head)
+  const body = needed === 0 ? null : bodyOf(call.body)
+  if (body !== null && body.length > needed)
+    return refused(
+      { code: 'too-large', detail: `the policy reads bodies of at most ${needed} bytes` },
+      enforced,
+      [],
+    )
+
+  const { classification, trace } = policy.explain(head, body)
+  if (classification.kind === 'refused') return refused(classification.refusal, enforced, trace)
+  const { effect, rule } = classification
+  switch (effect) {
+    case 'deny':
+      return refused({ code: 'denied', detail: `the rule ${rule} forbids it` }, enforced, trace, {
+        effect,
+        rule,
+      })
+    case 'read':
+    case 'session': {
+      const why = `the rule ${rule} says ${effect}: no lock is needed`
+      return { effect, rule, locks: [], verdict: 'admitted', why, enforced, trace: [...trace] }
+    }
+    case 'mutate':
+      return preview(call, head, classification, { sources, enforced, quietMs, trace })
+  }
+}
+
+function preview(
+  call: Call,
+  head: CallHead,
+  classification: Extract<Classification, { kind: 'call' }>,
+  context: {
+    readonly sources: CheckSources
+    readonly enforced: boolean
+    readonly quietMs: number | null
+    readonly trace: readonly string[]
+  },
+): Answer {
+  const { effect, rule, locks, target } = classification
+  const { sources, enforced, quietMs, trace } = context
+  const read = sources.readTokens(head.headers['fencing-token'])
+  if (read.kind === 'refused') return refused(read.refusal, enforced, trace, { effect, rule })
+  const { verdict, locks: found } = sources.gate.preview({
+    backend: call.backend,
+    method: head.method,
+    target,
+    rule,
+    locks,
+    tokens: read.tokens,
+    waitMs: 0,
+    quietMs,
+  })
+  const shown = found.map(({ token, ...lock }) => ({ ...lock, ...(token === null ? {} : { token }) }))
+  if (verdict !== null) return { ...refused(verdict, enforced, trace, { effect, rule }), locks: shown }
+  const why = `the rule ${rule} says that it changes something, and the tokens are the owners'`
+  return { effect, rule, locks: shown, verdict: 'admitted', why, enforced, trace: [...trace] }
+}
+
+function refused(
+  refusal: Refusal,
+  enforced: boolean,
+  trace: readonly string[],
+  known: Pick<Answer, 'effect' | 'rule'> = { effect: null, rule: null },
+): Answer {
+  const why = `${refusal.detail}; ${REFUSALS[refusal.code].remedy}`
+  return { ...known, locks: [], verdict: refusal.code, why, enforced, trace: [...trace] }
+}
+
+function headOf(call: Call): CallHead {
+  const headers: Record<string, string> = {}
+  for (const [name, value] of Object.entries(call.headers)) {
+    const lower = name.toLowerCase()
+    headers[lower] = headers[lower] === undefined ? value : `${headers[lower]}, ${value}`
+  }
+  return { method: call.method.toUpperCase(), target: call.path, headers }
+}
+
+function bodyOf(body: unknown): Buffer {
+  if (body === undefined) return Buffer.alloc(0)
+  return Buffer.from(typeof body === 'string' ? body : JSON.stringify(body))
+}

@@ -1,0 +1,70 @@
+// Routes of fences: what is due, running, done or blocked, and the operator's word on it.
+
+import { GatewayError } from '../core/errors.ts'
+import { presentFence, presentPage } from './present.ts'
+import { type ControlApp, type ControlRoom, problems } from './room.ts'
+import { Fence, FenceParams, listOf, OperatorsWord, PageQuery, RetryWord } from './schemas.ts'
+
+export function fenceRoutes(app: ControlApp, room: ControlRoom): void {
+  const { plane } = room
+  const tags = ['fences']
+
+  app.get('/v1/fences', {
+    config: { right: 'observe' },
+    schema: {
+      tags,
+      summary: 'Lists fences with every attempt',
+      querystring: PageQuery,
+      response: { 200: listOf(Fence), ...problems },
+    },
+    handler: (request) => {
+      const { limit, after } = request.query
+      return Promise.resolve(presentPage(plane.fences({ limit, after: after ?? null }), presentFence))
+    },
+  })
+
+  app.get('/v1/fences/:id', {
+    config: { right: 'observe' },
+    schema: { tags, summary: 'Shows a fence', params: FenceParams, response: { 200: Fence, ...problems } },
+    handler: (request) => {
+      const { id } = request.params
+      const record = plane.fence(id)
+      if (record === null) throw new GatewayError('fence-unknown', `there is no fence ${JSON.stringify(id)}`)
+      return Promise.resolve(presentFence(record))
+    },
+  })
+
+  app.post('/v1/fences/:id/retry', {
+    config: { right: 'operate' },
+    schema: {
+      tags,
+      summary: 'Starts a blocked fence again, from its first level',
+      params: FenceParams,
+      body: RetryWord.nullish(),
+      response: { 200: Fence, ...problems },
+    },
+    handler: async (request) => {
+      const record = await plane.retryFence(request.params.id)
+      room.log.warn({ fence: record.id, ...request.body }, 'an operator had a fence retried')
+      return presentFence(record)
+    },
+  })
+
+  app.post('/v1/fences/:id/confirm', {
+    config: { right: 'operate' },
+    schema: {
+      tags,
+      summary: 'Takes an operator’s word that the holder is dead',
+      description: 'Nothing verifies it. The next owner is let in on it.',
+      params: FenceParams,
+      body: OperatorsWord,
+      response: { 200: Fence, ...problems },
+    },
+    handler: async (request) => {
+      const { by, reason } = request.body
+      const record = await plane.confirmFence(request.params.id, { by, reason })
+      room.log.warn({ fence: record.id, by, reason }, 'an operator confirmed a fence')
+      return presentFence(record)
+    },
+  })
+}

@@ -1,0 +1,103 @@
+// Routes of locks: acquire and wait, release, look.
+
+import { z } from 'zod'
+import { GatewayError } from '../core/errors.ts'
+import { asLeaseId } from '../core/names.ts'
+import { hangUpOf } from './hang-up.ts'
+import { presentLock, presentOwner, presentPage } from './present.ts'
+import { type ControlApp, type ControlRoom, lockNamed, ownSession, problems, sessionNamed } from './room.ts'
+import { AcquireLock, Grant, Lock, LockParams, LocksQuery, listOf, ReleaseQuery } from './schemas.ts'
+
+export function lockRoutes(app: ControlApp, room: ControlRoom): void {
+  const { plane } = room
+  const tags = ['locks']
+
+  app.post('/v1/locks/:name', {
+    config: { right: 'hold' },
+    schema: {
+      tags,
+      summary: 'Acquires a lock, waiting in the queue where asked to',
+      description:
+        'Answers when the handover is over. A caller that hangs up leaves the queue. Asked again by the session that ' +
+        'holds the lock, it answers the same grant with 200. When not got in time: 409 with `owner` and `waiters`.',
+      params: LockParams,
+      body: AcquireLock,
+      response: { 200: Grant, 201: Grant, ...problems },
+    },
+    handler: async (request, reply) => {
+      const lock = lockNamed(request.params.name)
+      const session = sessionNamed(request.body.session)
+      const { mode, wait, note } = request.body
+      const caller = hangUpOf(reply.raw)
+      try {
+        await ownSession(room, request.caller, session)
+        const result = await plane.acquire(
+          { lock, session, mode, waitMs: Math.round(wait * 1000), note: note ?? null },
+          AbortSignal.any([caller.signal, room.closing]),
+        )
+        if (result.kind === 'granted') return reply.code(result.already ? 200 : 201).send(result.grant)
+        throw new GatewayError(
+          'lock-held',
+          wait === 0 ? `${lock} is not free` : `${lock} was not to be had in ${wait} seconds`,
+          {
+            lock,
+            owner: result.owner === null ? null : presentOwner(result.owner),
+            waiters: result.waiters,
+          },
+        )
+      } catch (error) {
+        if (caller.signal.aborted) return reply.hijack()
+        if (room.closing.aborted && !(error instanceof GatewayError))
+          throw new GatewayError('store-unavailable', 'this gateway is going away: ask another one')
+        throw error
+      } finally {
+        caller.release()
+      }
+    },
+  })
+
+  app.delete('/v1/locks/:name', {
+    config: { right: 'hold' },
+    schema: {
+      tags,
+      summary: 'Releases a lock',
+      params: LockParams,
+      querystring: ReleaseQuery,
+      response: { 204: z.undefined().describe('Not held by this session, now or before.'), ...problems },
+    },
+    handler: async (request, reply) => {
+      const lock = lockNamed(request.params.name)
+      const session = asLeaseId(request.query.session)
+      if (session !== null) {
+        await ownSession(room, request.caller, session)
+        await plane.release(lock, session)
+      }
+      return reply.code(204).send()
+    },
+  })
+
+  app.get('/v1/locks', {
+    config: { right: 'read' },
+    schema: {
+      tags,
+      summary: 'Lists locks: owners, waiters, handovers, calls in flight',
+      querystring: LocksQuery,
+      response: { 200: listOf(Lock), ...problems },
+    },
+    handler: (request) => {
+      const { prefix, limit, after } = request.query
+      return Promise.resolve(presentPage(plane.locks(prefix, { limit, after: after ?? null }), presentLock))
+    },
+  })
+
+  app.get('/v1/locks/:name', {
+    config: { right: 'read' },
+    schema: {
+      tags,
+      summary: 'Shows a lock; one that nobody ever took is free',
+      params: LockParams,
+      response: { 200: Lock, ...problems },
+    },
+    handler: (request) => Promise.resolve(presentLock(plane.lock(lockNamed(request.params.name)))),
+  })
+}

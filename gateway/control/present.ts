@@ -1,0 +1,84 @@
+// The plane's values in the words of the API: seconds, RFC 3339, flat fences. Pure.
+
+import type { z } from 'zod'
+import type { FenceRecord, FenceState } from '../core/fence-record.ts'
+import type { LockInfo, OwnerInfo, Paged, SessionInfo } from '../spi/control-plane.ts'
+import type { Fence, KeptAlive, Lock, Owner, Session } from './schemas.ts'
+
+export function presentKeptAlive(session: SessionInfo): z.output<typeof KeptAlive> {
+  return { ttl: session.ttlMs / 1000, expiresAt: timeOf(session.expiresAtMs) }
+}
+
+export function presentSession(session: SessionInfo): z.output<typeof Session> {
+  const { ttlMs, expiresAtMs, holds, waitsFor, fenceInfo, ...rest } = session
+  return {
+    ...rest,
+    fenceInfo: { ...fenceInfo },
+    ttl: ttlMs / 1000,
+    expiresAt: timeOf(expiresAtMs),
+    holds: [...holds],
+    waitsFor: [...waitsFor],
+  }
+}
+
+export function presentOwner(owner: OwnerInfo): z.output<typeof Owner> {
+  return { ...owner }
+}
+
+export function presentLock(lock: LockInfo): z.output<typeof Lock> {
+  return {
+    ...lock,
+    owners: lock.owners.map(presentOwner),
+    waiters: lock.waiters.map(({ waitedSeconds, ...waiter }) => ({ ...waiter, waited: waitedSeconds })),
+    waitingOn: [...lock.waitingOn],
+    inFlight: [...lock.inFlight],
+    lastFences: [...lock.lastFences],
+  }
+}
+
+export function presentFence(record: FenceRecord): z.output<typeof Fence> {
+  const { progress, levels, targets, attempts, proofs, holder, fenceInfo, ...rest } = record
+  return {
+    ...rest,
+    session: record.id,
+    ...presentProgress(progress),
+    holder: holder === null ? null : { ...holder },
+    fenceInfo: { ...fenceInfo },
+    levels: levels.map((level) => [...level]),
+    targets: [...targets],
+    attempts: [...attempts],
+    proofs: proofs.map(({ fencer, proves, observedAt, observed, request }) => ({
+      fencer,
+      proves: [...proves],
+      observedAt,
+      observed,
+      request,
+    })),
+  }
+}
+
+export function presentPage<From, To>(page: Paged<From>, present: (item: From) => To) {
+  return { items: page.items.map(present), ...(page.next === null ? {} : { next: page.next }) }
+}
+
+function presentProgress(progress: FenceState) {
+  switch (progress.state) {
+    case 'due':
+    case 'running':
+      return { state: progress.state, level: progress.level }
+    case 'blocked':
+      return { state: progress.state, blocked: progress.reason }
+    case 'closed':
+      return {
+        state: progress.state,
+        outcome: progress.outcome,
+        closedAt: progress.closedAt,
+        ...(progress.by === null ? {} : { closedBy: progress.by }),
+        ...(progress.reason === null ? {} : { closedReason: progress.reason }),
+      }
+  }
+}
+
+function timeOf(wallMs: number | null): string | null {
+  return wallMs === null ? null : new Date(wallMs).toISOString()
+}

@@ -1,0 +1,210 @@
+// What the control API takes and answers, once: requests are validated by these, answers written by them, and
+// /openapi.json generated from them.
+
+import { z } from 'zod'
+import { LOCK_NAME_BYTES_MAX } from '../core/names.ts'
+
+const WAIT_SECONDS_MAX = 86_400
+const TEXT_MAX = 4096
+
+const seconds = z.number().describe('Seconds; may be fractional.')
+const time = z.string().describe('RFC 3339, UTC.')
+const token = z
+  .string()
+  .regex(/^\d{1,16}$/)
+  .describe('A fencing token: a decimal number as a string.')
+const mode = z.enum(['exclusive', 'shared'])
+const json = z.record(z.string(), z.unknown())
+const line = z.string().trim().min(1).max(TEXT_MAX)
+
+export const Holder = z
+  .looseObject({ id: z.string().min(1).max(256) })
+  .describe('Who holds the session: an id, and whatever else identifies the process.')
+
+export const SessionId = z.string().max(64).describe('A session, as `POST /v1/sessions` answered it.')
+
+export const SessionParams = z.object({ id: SessionId })
+export const FenceParams = z.object({
+  id: z.string().max(64).describe('A fence, as `GET /v1/fences` lists it.'),
+})
+export const LockParams = z.object({
+  name: z
+    .string()
+    .describe(`A lock's name, percent-encoded, slashes too; at most ${LOCK_NAME_BYTES_MAX} bytes.`),
+})
+
+export const PageQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+  after: z.string().max(TEXT_MAX).optional().describe('`next` of the page before.'),
+})
+export const LocksQuery = PageQuery.extend({ prefix: z.string().max(LOCK_NAME_BYTES_MAX).default('') })
+export const ReleaseQuery = z.strictObject({ session: SessionId })
+
+export const OpenSession = z.strictObject({
+  ttl: z.number().positive().describe('Seconds without a renewal after which the session is over.'),
+  holder: Holder,
+  fenceInfo: json.default({}).describe('What the plan’s fencers need to find and stop this holder.'),
+  plan: z.string().min(1).max(64).optional().describe('A fence plan of the configuration; else its default.'),
+})
+
+export const AcquireLock = z.strictObject({
+  session: SessionId,
+  mode: mode.default('exclusive'),
+  wait: z.number().min(0).max(WAIT_SECONDS_MAX).default(0).describe('Seconds to wait in the queue; 0: try.'),
+  note: line.optional().describe('Shown beside the waiter and the owner, for people.'),
+})
+
+export const OperatorsWord = z.strictObject({
+  by: line.describe('Who vouches.'),
+  reason: line.describe('Why; stays in the record.'),
+})
+export const RetryWord = OperatorsWord.partial()
+export const FenceSession = OperatorsWord.extend({ plan: z.string().min(1).max(64).optional() })
+
+export const CheckCall = z.strictObject({
+  backend: z.string().min(1).max(64),
+  method: z.string().regex(/^[A-Za-z!#$%&'*+.^_`|~0-9-]{1,32}$/, { error: 'an HTTP method' }),
+  path: z.string().max(16_384).startsWith('/').describe('Path and query.'),
+  headers: z.record(z.string(), z.string()).default({}),
+  body: z.unknown().optional().describe('A string is sent as it is, anything else as JSON.'),
+})
+
+const Grant = z.object({
+  lock: z.string(),
+  mode,
+  token,
+  signed: z.string().optional().describe('The token with its signature, ready for `Fencing-Token`.'),
+  acquiredAt: time,
+})
+
+export { Grant }
+
+export const KeptAlive = z.object({ ttl: seconds, expiresAt: time.nullable() })
+export const OpenedSession = KeptAlive.extend({ session: z.string() })
+
+export const Session = z.object({
+  session: z.string(),
+  ttl: seconds,
+  expiresAt: time.nullable(),
+  holder: Holder.nullable(),
+  fenceInfo: json,
+  plan: z.string().nullable(),
+  openedAt: time.nullable(),
+  holds: z.array(z.object({ lock: z.string(), mode, token })),
+  waitsFor: z.array(z.object({ lock: z.string(), mode })),
+})
+
+export const Owner = z.object({
+  session: z.string(),
+  holder: Holder.nullable(),
+  mode,
+  token,
+  since: time,
+  state: z.enum(['open', 'sealed']),
+  cause: z.enum(['released', 'expired', 'revoked']).optional().describe('Why the grant ended, once sealed.'),
+  fence: z.string().optional(),
+  inFlight: z.number().int(),
+  unknown: z.number().int(),
+})
+
+export const Lock = z.object({
+  lock: z.string(),
+  phase: z.enum(['free', 'open', 'handover', 'blocked']),
+  owners: z.array(Owner),
+  waiters: z.array(
+    z.object({
+      session: z.string(),
+      holder: Holder.nullable(),
+      mode,
+      token,
+      waited: seconds.nullable(),
+      note: z.string().optional(),
+    }),
+  ),
+  highWater: z.string(),
+  waitingOn: z.array(z.string()),
+  inFlight: z.array(
+    z.object({
+      token,
+      backend: z.string(),
+      method: z.string(),
+      target: z.string(),
+      state: z.enum(['forwarded', 'job', 'unknown']),
+      seconds,
+      job: z.string().optional(),
+      reason: z.string().optional(),
+    }),
+  ),
+  lastFences: z.array(z.string()),
+})
+
+const proof = z.enum(['no-new-calls', 'swept', 'blocks', 'flushed'])
+
+export const Fence = z.object({
+  id: z.string(),
+  session: z.string(),
+  state: z.enum(['due', 'running', 'blocked', 'closed']),
+  outcome: z.enum(['fenced', 'confirmed', 'unfenced']).optional().describe('Once closed.'),
+  level: z.number().int().optional().describe('From 0; while due or running.'),
+  blocked: z.string().optional().describe('Why no level succeeded; an operator must retry or confirm.'),
+  closedAt: time.optional(),
+  closedBy: z.string().optional(),
+  closedReason: z.string().optional(),
+  cause: z.enum(['expired', 'operator']),
+  by: z.string().nullable(),
+  reason: z.string().nullable(),
+  holder: json.nullable(),
+  fenceInfo: json,
+  plan: z.string().nullable(),
+  levels: z.array(z.array(z.string())),
+  targets: z.array(z.string()),
+  createdAt: time,
+  attempts: z.array(
+    z.object({
+      level: z.number().int(),
+      fencer: z.string(),
+      number: z.number().int(),
+      startedAt: time,
+      endedAt: time,
+      outcome: z.enum(['verified', 'failed', 'timed-out', 'unknown', 'refused']),
+      output: z.string(),
+    }),
+  ),
+  proofs: z.array(
+    z.object({
+      fencer: z.string(),
+      proves: z.array(proof),
+      observedAt: time,
+      observed: z.string(),
+      request: z.string(),
+    }),
+  ),
+})
+
+export const FenceOrdered = z.object({ fence: z.string().describe('Its id, for `GET /v1/fences/{id}`.') })
+
+export const Checked = z.object({
+  effect: z.enum(['read', 'mutate', 'session', 'deny']).nullable(),
+  rule: z.string().nullable(),
+  locks: z.array(z.object({ name: z.string(), mode, token: token.optional(), verdict: z.string() })),
+  verdict: z.string(),
+  why: z.string(),
+  enforced: z.boolean().describe('False in shadow mode: the verdict is only counted.'),
+  trace: z.array(z.string()).describe('Why other rules did not match.'),
+})
+
+export const Ready = z.object({ ready: z.boolean(), reason: z.string().nullable() })
+export const Live = z.object({ live: z.literal(true) })
+
+export const Problem = z
+  .looseObject({
+    type: z.string(),
+    title: z.string(),
+    status: z.number().int(),
+    detail: z.string(),
+  })
+  .describe('RFC 9457; further members belong to the type.')
+
+export function listOf<Item extends z.ZodType>(item: Item) {
+  return z.object({ items: z.array(item), next: z.string().optional().describe('`after` of the next page.') })
+}

@@ -1,0 +1,157 @@
+// Routes of sessions: open, renew, look, close. Renewing is the hot path of this room: one look-up, one call.
+
+import { z } from 'zod'
+import { GatewayError } from '../core/errors.ts'
+import { asLeaseId } from '../core/names.ts'
+import { mustSpeakFor } from './authentication.ts'
+import { presentFence, presentKeptAlive, presentPage, presentSession } from './present.ts'
+import {
+  type ControlApp,
+  type ControlRoom,
+  ownSession,
+  problems,
+  sessionNamed,
+  sessionUnknown,
+} from './room.ts'
+import {
+  FenceOrdered,
+  FenceSession,
+  KeptAlive,
+  listOf,
+  OpenedSession,
+  OpenSession,
+  PageQuery,
+  Session,
+  SessionParams,
+} from './schemas.ts'
+
+export function sessionRoutes(app: ControlApp, room: ControlRoom): void {
+  const { plane } = room
+  const tags = ['sessions']
+
+  app.post('/v1/sessions', {
+    config: { right: 'hold' },
+    schema: {
+      tags,
+      summary: 'Opens a session',
+      description: 'The holder renews it in time, or loses every lock of it and is fenced.',
+      body: OpenSession,
+      response: { 201: OpenedSession, ...problems },
+    },
+    handler: async (request, reply) => {
+      const { ttl, holder, fenceInfo, plan } = request.body
+      mustSpeakFor(request.caller, holder.id)
+      const ttlMs = Math.round(ttl * 1000)
+      if (ttlMs < room.ttlMsMin || ttlMs > room.ttlMsMax)
+        throw new GatewayError(
+          'bad-request',
+          `ttl is ${ttl}; this gateway takes from ${room.ttlMsMin / 1000} to ${room.ttlMsMax / 1000} seconds`,
+        )
+      const session = await plane.openSession({ ttlMs, holder, fenceInfo, plan: plan ?? null })
+      return reply
+        .code(201)
+        .header('location', `/v1/sessions/${session.session}`)
+        .send({ session: session.session, ...presentKeptAlive(session) })
+    },
+  })
+
+  app.post('/v1/sessions/:id/keepalive', {
+    config: { right: 'hold' },
+    schema: {
+      tags,
+      summary: 'Renews a session',
+      description: '404 once it is gone: the holder must stop.',
+      params: SessionParams,
+      response: { 200: KeptAlive, ...problems },
+    },
+    handler: async (request) => {
+      const session = sessionNamed(request.params.id)
+      const { caller } = request
+      if (caller.role === 'holder' && caller.holder !== null) {
+        const known = plane.session(session)
+        if (known !== null) mustSpeakFor(caller, known.holder?.id ?? null)
+      }
+      const renewed = await plane.keepAlive(session)
+      if (renewed === null) throw sessionUnknown(session)
+      mustSpeakFor(caller, renewed.holder?.id ?? null)
+      return presentKeptAlive(renewed)
+    },
+  })
+
+  app.get('/v1/sessions', {
+    config: { right: 'read' },
+    schema: {
+      tags,
+      summary: 'Lists sessions',
+      description:
+        'With credentials of one holder: those of that holder; a page may then have fewer than `limit`.',
+      querystring: PageQuery,
+      response: { 200: listOf(Session), ...problems },
+    },
+    handler: (request) => {
+      const { limit, after } = request.query
+      const { caller } = request
+      const page = plane.sessions({ limit, after: after ?? null })
+      const items =
+        caller.role === 'holder' && caller.holder !== null
+          ? page.items.filter((session) => session.holder?.id === caller.holder)
+          : page.items
+      return Promise.resolve(presentPage({ items, next: page.next }, presentSession))
+    },
+  })
+
+  app.get('/v1/sessions/:id', {
+    config: { right: 'read' },
+    schema: {
+      tags,
+      summary: 'Shows a session, what it holds and waits for',
+      params: SessionParams,
+      response: { 200: Session, ...problems },
+    },
+    handler: (request) => {
+      const session = plane.session(sessionNamed(request.params.id))
+      if (session === null) throw sessionUnknown(request.params.id)
+      mustSpeakFor(request.caller, session.holder?.id ?? null)
+      return Promise.resolve(presentSession(session))
+    },
+  })
+
+  app.delete('/v1/sessions/:id', {
+    config: { right: 'hold' },
+    schema: {
+      tags,
+      summary: 'Releases all locks of a session and closes it',
+      params: SessionParams,
+      response: { 204: z.undefined().describe('Closed, now or before.'), ...problems },
+    },
+    handler: async (request, reply) => {
+      const session = asLeaseId(request.params.id)
+      if (session !== null) {
+        await ownSession(room, request.caller, session)
+        await plane.closeSession(session)
+      }
+      return reply.code(204).send()
+    },
+  })
+
+  app.post('/v1/sessions/:id/fence', {
+    config: { right: 'operate' },
+    schema: {
+      tags: ['fences'],
+      summary: 'Fences a holder now',
+      params: SessionParams,
+      body: FenceSession,
+      response: { 202: FenceOrdered, ...problems },
+    },
+    handler: async (request, reply) => {
+      const session = sessionNamed(request.params.id)
+      const { by, reason, plan } = request.body
+      const record = await plane.fenceSession(session, { by, reason, plan: plan ?? null })
+      room.log.warn({ session, by, reason, fence: record.id }, 'an operator had a session fenced')
+      return reply
+        .code(202)
+        .header('location', `/v1/fences/${record.id}`)
+        .send({ fence: presentFence(record).id })
+    },
+  })
+}
