@@ -119,11 +119,17 @@ export class Conductor {
     }
   }
 
-  #carryOut(lock: LockState, act: () => Promise<Revision>): void {
+  /** `act` gives the revision that it wrote, or null where another was faster. */
+  #carryOut(lock: LockState, act: () => Promise<Revision | null>): void {
     this.#busy.set(lock, false)
     void act()
-      // A look at a view that does not hold this write would act on what is already changed.
-      .then((revision) => this.#options.caughtUp(revision))
+      .then((revision) => {
+        // A look at a view that does not hold this write would act on what is already changed.
+        if (revision !== null) return this.#options.caughtUp(revision)
+        // What made the swap fail comes through the watch, or has come while we waited for the answer.
+        this.#later(lock, RETRY_MS)
+        return 'later'
+      })
       .catch((error: unknown) => {
         if (!(error instanceof StoreUnavailable)) throw error
         // It may have happened all the same: only the store can say, through the watch or at the next look.
@@ -134,10 +140,11 @@ export class Conductor {
         const again = this.#busy.get(lock) ?? false
         this.#busy.delete(lock)
         if (outcome !== 'later' || again) this.poke(lock)
+        else for (const listener of [...lock.listeners]) listener()
       })
   }
 
-  async #seal(lock: LockState, step: Extract<HandoverStep, { kind: 'seal' }>): Promise<Revision> {
+  async #seal(lock: LockState, step: Extract<HandoverStep, { kind: 'seal' }>): Promise<Revision | null> {
     const { store, layout, view, clock, planner } = this.#options
     const record = lock.record
     invariant(record !== null, 'a seal was due on a lock without a record')
@@ -165,7 +172,8 @@ export class Conductor {
     for (const session of newFences) this.#fencing.add(session)
     try {
       const result = await store.transact({ compare, writes })
-      if (result.succeeded) this.#told(lock, step, newFences)
+      if (!result.succeeded) return null
+      this.#told(lock, step, newFences)
       // The session's other locks need the fence record in the view, or each would try to create it.
       if (newFences.length > 0) await this.#options.caughtUp(result.revision)
       return result.revision
@@ -193,7 +201,7 @@ export class Conductor {
     }
   }
 
-  async #move(lock: LockState, step: Extract<HandoverStep, { kind: 'move' }>): Promise<Revision> {
+  async #move(lock: LockState, step: Extract<HandoverStep, { kind: 'move' }>): Promise<Revision | null> {
     const { store, layout, clock, events } = this.#options
     const key = layout.lockRecord(lock.name)
     const next = moveGrants(lock.name, lock.record, step, new Date(clock.wallMs()).toISOString())
@@ -204,7 +212,7 @@ export class Conductor {
       ],
       writes: [next === null ? { delete: key } : { put: key, value: lockRecords.encode(next) }],
     })
-    if (!result.succeeded) return result.revision
+    if (!result.succeeded) return null
     const nowMs = clock.wallMs()
     for (const grant of step.close)
       events({

@@ -211,18 +211,19 @@ export class LockGate implements Gate {
     const deadlineMs = clock.monotonicMs() + request.waitMs
     this.#parked++
     try {
+      let caughtUp = false
       for (;;) {
+        // Deciding admits: it is asked once a round, and its answer is used.
         const decision = this.#decide(request)
         if (decision.kind === 'admitted' || decision.kind === 'refused') return decision
-        const remainingMs = deadlineMs - clock.monotonicMs()
         if (decision.kind === 'news') {
-          if (!(await this.#options.catchUp(NEWS_WAIT_MS)))
-            return { kind: 'refused', refusal: decision.refusal }
-          const again = this.#decide(request)
           // The view holds all that the store held when we asked, and such a grant was not there.
-          if (again.kind === 'news') return { kind: 'refused', refusal: neverGranted(again.refusal) }
+          if (caughtUp) return { kind: 'refused', refusal: neverGranted(decision.refusal) }
+          caughtUp = await this.#options.catchUp(NEWS_WAIT_MS)
+          if (!caughtUp) return { kind: 'refused', refusal: decision.refusal }
           continue
         }
+        const remainingMs = deadlineMs - clock.monotonicMs()
         if (remainingMs <= 0 || gone?.aborted) return { kind: 'refused', refusal: decision.refusal }
         await this.#changed(decision.lock, remainingMs, gone)
       }

@@ -2,7 +2,7 @@
 // and sees its own heartbeat come back, and closed by its own clean exit only. It counts its lease itself, from the moment
 // it *sent* the renewal that was answered.
 
-import type { IncarnationId, LeaseId } from '../core/names.ts'
+import type { IncarnationId, LeaseId, Revision } from '../core/names.ts'
 import type { Clock, Timer } from '../spi/clock.ts'
 import { LeaseGone, type Store, StoreUnavailable, type Write } from '../spi/store.ts'
 import type { Layout } from './layout.ts'
@@ -38,6 +38,7 @@ export class Incarnation {
   #writing = false
   #reportAgain = false
   #over = false
+  #asking: ((written: Revision | null) => void)[] = []
 
   constructor(options: IncarnationOptions) {
     this.#options = options
@@ -90,9 +91,20 @@ export class Incarnation {
 
   /** Writes a watermark soon: a seal has been applied, or a grant has drained. At most one write is under way. */
   report(): void {
-    if (!this.#options.store.shared || this.#over) return
+    if (!this.#options.store.shared || this.#over) {
+      for (const answer of this.#asking.splice(0)) answer(null)
+      return
+    }
     if (this.#writing) this.#reportAgain = true
     else void this.#write()
+  }
+
+  /** The revision of a watermark written after this call, or null where it could not be: then the lease is in doubt. */
+  sync(): Promise<Revision | null> {
+    return new Promise((resolve) => {
+      this.#asking.push(resolve)
+      this.report()
+    })
   }
 
   /** Says "nothing open" and goes. `clean` false leaves the record: what was open is for others to resolve. */
@@ -116,6 +128,7 @@ export class Incarnation {
     this.#over = true
     this.#validUntilMs = Number.NEGATIVE_INFINITY
     this.#timer?.cancel()
+    for (const answer of this.#asking.splice(0)) answer(null)
   }
 
   #schedule(): void {
@@ -148,14 +161,22 @@ export class Incarnation {
     if (lease === null) return
     this.#writing = true
     this.#reportAgain = false
+    const asked = this.#asking
+    this.#asking = []
+    let written: Revision | null = null
     try {
       const value = watermarks.encode({ beat: this.#beat, ...this.#options.report() })
-      await store.transact({ compare: [], writes: [{ put: layout.watermark(this.id), value, lease }] })
+      const result = await store.transact({
+        compare: [],
+        writes: [{ put: layout.watermark(this.id), value, lease }],
+      })
+      written = result.revision
     } catch (error) {
       if (error instanceof LeaseGone) this.#lost('the lease is over')
       else if (!(error instanceof StoreUnavailable)) throw error
     } finally {
       this.#writing = false
+      for (const answer of asked) answer(written)
       if (this.#reportAgain && !this.#over) void this.#write()
     }
   }

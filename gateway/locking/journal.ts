@@ -59,8 +59,13 @@ export class Journal implements FenceJournal {
       compare: [{ key, modRevision }],
       writes: [{ put: key, value: fenceRecords.encode(record) }],
     })
-    await this.#options.caughtUp(result.revision)
-    return result.succeeded ? { record, modRevision: result.revision } : null
+    if (result.succeeded) {
+      await this.#options.caughtUp(result.revision)
+      return { record, modRevision: result.revision }
+    }
+    const stored = (await store.read(key)).items.find((item) => item.key === key)
+    if (stored !== undefined) await this.#options.caughtUp(stored.modRevision)
+    return null
   }
 
   onChange(listener: () => void): () => void {
@@ -111,9 +116,13 @@ export class Journal implements FenceJournal {
       compare: [{ key, createRevision: 0 }],
       writes: [{ put: key, value: fenceRecords.encode(fence) }],
     })
-    await this.#options.caughtUp(result.revision)
     // Asked again, or expired meanwhile: one session has one fence.
-    if (!result.succeeded) return this.#known(session).record
+    if (!result.succeeded) {
+      const stored = (await store.read(key)).items.find((item) => item.key === key)
+      if (stored !== undefined) await this.#options.caughtUp(stored.modRevision)
+      return this.#known(session).record
+    }
+    await this.#options.caughtUp(result.revision)
     events({ type: 'fence.due', fence: session, session, detail: `ordered by ${order.by}: ${order.reason}` })
     return fence
   }

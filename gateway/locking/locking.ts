@@ -253,8 +253,12 @@ class LockingRoom implements Locking {
   }
 
   async #catchUp(waitMs: number): Promise<boolean> {
+    const { store } = this.#options
     try {
-      return await this.#replica.reached(await this.#options.store.currentRevision(), waitMs)
+      // On a shared store other prefixes move the revision on, and etcd before 3.5.8 lets the answer to a progress
+      // request overtake events: only a write of our own that comes back shows that all before it has come.
+      const revision = store.shared ? await this.#incarnation.sync() : await store.currentRevision()
+      return revision !== null && (await this.#replica.reached(revision, waitMs))
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error
       return false

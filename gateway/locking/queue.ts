@@ -15,6 +15,9 @@ import { lockRecords, waiterKeyValue } from './records.ts'
 import type { View } from './view.ts'
 
 const RELEASE_RETRY_MS = 500
+/** How long to wait for the change that made a swap fail, before looking all the same. */
+const RELEASE_LOOK_MS = 50
+const NOBODY_GONE = new AbortController().signal
 /** A release that loses this many swaps in a row waits for its next turn instead of spinning. */
 const RELEASE_SWAPS_MAX = 16
 
@@ -190,25 +193,32 @@ export class LockQueue {
   }
 
   async #release(name: LockName, session: SessionId): Promise<void> {
-    for (let swaps = 0; swaps < RELEASE_SWAPS_MAX; swaps++) {
-      const rest = await this.#releaseOnce(name, session)
-      if (rest === null) return
-      await this.#options.caughtUp(rest)
+    const lock = this.#options.view.lock(name)
+    const interest = new Interest(lock)
+    try {
+      for (let swaps = 0; swaps < RELEASE_SWAPS_MAX; swaps++) {
+        if ((await this.#releaseOnce(name, session)) === 'done') return
+        await interest.changed(this.#options.clock, RELEASE_LOOK_MS, NOBODY_GONE)
+      }
+      this.#sayLater(name, session)
+    } finally {
+      interest.end()
+      this.#options.view.tidy(lock)
     }
-    this.#sayLater(name, session)
   }
 
-  /** Null where nothing is left to release; else the revision after which to look again. */
-  async #releaseOnce(name: LockName, session: SessionId): Promise<Revision | null> {
+  /** `again`: another was faster, and what it wrote is on its way here. */
+  async #releaseOnce(name: LockName, session: SessionId): Promise<'done' | 'again'> {
     const { store, layout, view, clock, events } = this.#options
     let own = ownKeys(view.locks.get(name), session)
     if (own.length === 0) {
       // The view may not have it yet: written a moment ago, here or through another gateway.
-      const { items, revision } = await store.read(layout.queue(name))
-      if (!items.some((item) => item.lease === session)) return null
-      await this.#options.caughtUp(revision)
+      const { items } = await store.read(layout.queue(name))
+      const stored = items.filter((item) => item.lease === session)
+      if (stored.length === 0) return 'done'
+      await this.#options.caughtUp(Math.max(...stored.map((item) => item.modRevision)) as Revision)
       own = ownKeys(view.locks.get(name), session)
-      if (own.length === 0) return revision
+      if (own.length === 0) return 'again'
     }
     const lock = view.locks.get(name)
     for (const waiter of own) {
@@ -223,7 +233,7 @@ export class LockQueue {
           compare: [...compare, { key, modRevision: lock.recordRevision }],
           writes: [...writes, { put: key, value: lockRecords.encode(sealed) }],
         })
-        if (!result.succeeded) return result.revision
+        if (!result.succeeded) return 'again'
         events({ type: 'lock.released', lock: name, session, token: String(waiter.createRevision) })
         events({
           type: 'grant.sealed',
@@ -236,9 +246,9 @@ export class LockQueue {
       }
       // A waiter that may be opened in this very moment: then its missing key reads as released, as its lease lives.
       const result = await store.transact({ compare, writes })
-      if (!result.succeeded) return result.revision
+      if (!result.succeeded) return 'again'
     }
-    return null
+    return 'done'
   }
 
   #sayLater(lock: LockName, session: SessionId): void {

@@ -103,9 +103,9 @@ export class SessionKeeper {
     const { store, layout, view } = this.#options
     if (view.sessions.has(session)) return true
     const key = layout.session(session)
-    const { items, revision } = await store.read(key)
-    if (!items.some((item) => item.key === key)) return false
-    await this.#options.caughtUp(revision)
+    const stored = (await store.read(key)).items.find((item) => item.key === key)
+    if (stored === undefined) return false
+    await this.#options.caughtUp(stored.modRevision)
     return view.sessions.has(session)
   }
 
