@@ -1,0 +1,36 @@
+// What all calls of one backend listener share. Made by the listener, read by everyone below it.
+
+import type { Clock } from '../spi/clock.ts'
+import type { EventSink } from '../spi/events.ts'
+import type { Gate } from '../spi/gate.ts'
+import type { Policy } from '../spi/policy.ts'
+import type { JobWatch } from './jobs.ts'
+import type { ProxyLimits } from './limits.ts'
+import type { Upstream } from './upstream.ts'
+
+/** Something with a body that is still to come; told when that has stood still for too long. */
+export interface BodyReceiver {
+  readonly lastByteMs: number
+  bodyStoodStill(): void
+}
+
+export interface Backend {
+  readonly name: string
+  readonly policy: Policy
+  readonly gate: Gate
+  readonly enforce: boolean
+  readonly clock: Clock
+  readonly events: EventSink
+  readonly limits: ProxyLimits
+  readonly upstream: Upstream
+  readonly jobs: JobWatch
+  readonly receiving: Set<BodyReceiver>
+  /** Calls between their head and their end at the backend. */
+  readonly flights: Set<Flight>
+  closing: boolean
+}
+
+/** A call that the closing listener can break off. */
+export interface Flight {
+  breakOff(reason: string): void
+}

@@ -1,0 +1,416 @@
+// The front half of a call: from its head to its admission, and every answer that the gateway gives itself. The one
+// place of the data plane where a call is checked; nothing reaches a backend but through `#forward`.
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { parseFencingToken } from '../core/fencing-token.ts'
+import type { Refusal } from '../core/verdict.ts'
+import type { AdmissionRequest, AdmissionResult, PresentedToken } from '../spi/gate.ts'
+import type { CallHead, Classification } from '../spi/policy.ts'
+import type { Backend, BodyReceiver, Flight } from './backend.ts'
+import { ForwardedBody } from './forwarded-body.ts'
+import { Forwarding, type ForwardingOwner } from './forwarding.ts'
+import { OpenCall } from './open-call.ts'
+import { renderRefusal } from './refusals.ts'
+import { type RequestHead, readRequestHead, removeField } from './request-head.ts'
+
+type Call = Extract<Classification, { kind: 'call' }>
+
+/** What a call needs to know of its client's connection. */
+export interface ClientConnection {
+  /** Aborted when the client hangs up. */
+  goneSignal(): AbortSignal
+}
+
+const NO_TOKENS: readonly PresentedToken[] = []
+const EMPTY = Buffer.alloc(0)
+
+export class Exchange implements ForwardingOwner, Flight, BodyReceiver {
+  readonly #backend: Backend
+  readonly #connection: ClientConnection
+  readonly #request: IncomingMessage
+  readonly #response: ServerResponse
+  #head: RequestHead | null = null
+  #callHead: CallHead | null = null
+  #forwarding: Forwarding | null = null
+  #body: ForwardedBody | null = null
+  /** Takes the body into memory; null where nobody does. */
+  #chunks: Buffer[] | null = null
+  #collected = 0
+  #collectMax = 0
+  #awaitsContinue: boolean
+  #answered = false
+  #clientGone = false
+  lastByteMs = 0
+
+  constructor(
+    backend: Backend,
+    connection: ClientConnection,
+    message: { readonly request: IncomingMessage; readonly response: ServerResponse },
+    awaitsContinue: boolean,
+  ) {
+    this.#backend = backend
+    this.#connection = connection
+    this.#request = message.request
+    this.#response = message.response
+    this.#awaitsContinue = awaitsContinue
+  }
+
+  start(): void {
+    if (this.#clientGone) return
+    const { limits, flights, policy } = this.#backend
+    const request = this.#request
+    const target = request.url ?? ''
+    const reading = readRequestHead(request.rawHeaders, target, request.httpVersion)
+    if (reading.kind === 'fault') {
+      this.refuse({ code: reading.verdict, detail: reading.reason })
+      return
+    }
+    if (flights.size >= limits.inFlightMax) {
+      this.refuse({
+        code: 'backend-down',
+        status: 503,
+        detail: 'nothing of the call was sent: too many calls are in flight to this backend',
+      })
+      return
+    }
+    flights.add(this)
+    const head = reading.head
+    const callHead = { method: request.method ?? '', target, headers: joined(request) }
+    this.#head = head
+    this.#callHead = callHead
+    const needed = policy.bodyBytesNeeded(callHead)
+    if (!head.chunked && head.contentLength <= 0) this.#decide(EMPTY, needed > 0)
+    else if (needed > 0) this.#takeForCheck(head, needed)
+    else if (
+      head.contentLength >= 0 &&
+      head.contentLength <= limits.smallBodyBytesMax &&
+      !this.#awaitsContinue
+    )
+      this.#collect(head.contentLength, (body) => this.#decide(body, false))
+    else this.#decide(null, false)
+  }
+
+  /** The client's connection closed before the answer was through. */
+  clientGone(): void {
+    if (this.#clientGone) return
+    this.#clientGone = true
+    this.#backend.receiving.delete(this)
+    if (this.#forwarding === null) this.#leave()
+    else this.#forwarding.clientGone()
+  }
+
+  /** The parser gave up on the connection; true where an answer is still to come that must not be disturbed. */
+  framingBroken(): boolean {
+    if (this.#request.complete) return !this.#response.writableFinished
+    if (this.#forwarding === null || this.#answered) return false
+    this.#forwarding.clientGone()
+    return this.#answered || this.#backend.flights.has(this)
+  }
+
+  breakOff(reason: string): void {
+    if (this.#forwarding !== null) this.#forwarding.breakOff(reason)
+    else
+      this.refuse({
+        code: 'backend-down',
+        status: 503,
+        detail: `nothing of the call was sent (${reason})`,
+      })
+  }
+
+  bodyStoodStill(): void {
+    this.#backend.receiving.delete(this)
+    if (this.#body !== null) this.#body.cutOff()
+    else this.refuse({ code: 'bad-request', detail: 'the body of the request did not come in time' })
+  }
+
+  #takeForCheck(head: RequestHead, needed: number): void {
+    if (head.contentLength > needed) {
+      this.#tooLarge(needed, [])
+      return
+    }
+    this.#continue()
+    this.#collect(needed, (body) => this.#decide(body, true))
+  }
+
+  #tooLarge(needed: number, prefix: readonly Buffer[]): void {
+    const refusal: Refusal = {
+      code: 'too-large',
+      detail: `to check this call its whole body is needed, and at most ${needed} bytes are taken`,
+    }
+    if (this.#backend.enforce) {
+      this.refuse(refusal)
+      return
+    }
+    this.shadowed(refusal)
+    this.#forwardUnchecked(null, prefix)
+  }
+
+  /** Takes the whole body, at most `max` bytes. */
+  #collect(max: number, done: (body: Buffer) => void): void {
+    const request = this.#request
+    this.#chunks = []
+    this.#collectMax = max
+    this.#receiving()
+    request.on('data', (chunk: Buffer) => this.#take(chunk))
+    request.on('end', () => {
+      const chunks = this.#chunks
+      if (chunks === null) return
+      this.#chunks = null
+      this.#backend.receiving.delete(this)
+      done(chunks.length === 1 ? (chunks[0] ?? EMPTY) : Buffer.concat(chunks))
+    })
+  }
+
+  #take(chunk: Buffer): void {
+    const chunks = this.#chunks
+    if (chunks === null) return
+    this.lastByteMs = this.#backend.clock.monotonicMs()
+    this.#collected += chunk.length
+    chunks.push(chunk)
+    if (this.#collected <= this.#collectMax) return
+    this.#chunks = null
+    this.#backend.receiving.delete(this)
+    this.#request.pause()
+    this.#tooLarge(this.#collectMax, chunks)
+  }
+
+  #receiving(): void {
+    this.lastByteMs = this.#backend.clock.monotonicMs()
+    this.#backend.receiving.add(this)
+  }
+
+  #continue(): void {
+    if (!this.#awaitsContinue) return
+    this.#awaitsContinue = false
+    this.#response.writeContinue()
+  }
+
+  /** `body` is null where it is still to come; `checked`: whether the policy asked to see it. */
+  #decide(body: Buffer | null, checked: boolean): void {
+    const callHead = this.#callHead
+    if (callHead === null || this.#clientGone) {
+      this.#leave()
+      return
+    }
+    const classification = this.#backend.policy.classify(callHead, checked ? body : null)
+    if (classification.kind === 'refused') {
+      if (!this.#pass(classification.refusal)) return
+      this.#forwardUnchecked(body, [])
+      return
+    }
+    switch (classification.effect) {
+      case 'read':
+      case 'session':
+        this.#forward(classification, body, null)
+        break
+      case 'deny':
+        if (
+          this.#pass({
+            code: 'denied',
+            detail: `rule ${classification.rule} of policy ${this.#backend.policy.name}`,
+          })
+        )
+          this.#forward(classification, body, null)
+        break
+      case 'mutate':
+        this.#admit(classification, callHead, body)
+        break
+    }
+  }
+
+  #admit(call: Call, callHead: CallHead, body: Buffer | null): void {
+    const token = this.#head?.token ?? null
+    let tokens = NO_TOKENS
+    if (token !== null) {
+      const parsed = parseFencingToken(token)
+      if (parsed.kind === 'bad') {
+        if (this.#pass({ code: 'bad-token', detail: parsed.reason })) this.#forward(call, body, null)
+        return
+      }
+      tokens = parsed.tokens
+    }
+    const backend = this.#backend
+    const waitMs = backend.enforce ? call.waitMs : 0
+    const asked: AdmissionRequest = {
+      backend: backend.name,
+      method: callHead.method,
+      target: call.target,
+      rule: call.rule,
+      locks: call.locks,
+      tokens,
+      waitMs,
+      quietMs: backend.policy.quietMs,
+    }
+    const result = backend.gate.admit(asked, waitMs > 0 ? this.#connection.goneSignal() : null)
+    if (result instanceof Promise) this.#park(result, call, body)
+    else this.#admitted(result, call, body)
+  }
+
+  #park(result: Promise<AdmissionResult>, call: Call, body: Buffer | null): void {
+    result.then(
+      (settled) => this.#admitted(settled, call, body),
+      (error: unknown) =>
+        this.refuse({ code: 'view-not-current', detail: `the check failed: ${String(error).slice(0, 200)}` }),
+    )
+  }
+
+  #admitted(result: AdmissionResult, call: Call, body: Buffer | null): void {
+    if (result.kind === 'refused') {
+      if (this.#clientGone) this.#leave()
+      else if (this.#pass(result.refusal)) this.#forward(call, body, null)
+      return
+    }
+    const open = new OpenCall(result.entry)
+    if (this.#clientGone || this.#answered) {
+      open.ended()
+      this.#leave()
+      return
+    }
+    this.#forward(call, body, open)
+  }
+
+  /** Refuses, or in shadow mode reports and lets go on. */
+  #pass(refusal: Refusal): boolean {
+    if (this.#backend.enforce) this.refuse(refusal)
+    else this.shadowed(refusal)
+    return !this.#backend.enforce
+  }
+
+  #forwardUnchecked(body: Buffer | null, prefix: readonly Buffer[]): void {
+    const target = this.#request.url ?? ''
+    const call: Call = {
+      kind: 'call',
+      effect: 'session',
+      rule: 'unchecked',
+      locks: [],
+      waitMs: 0,
+      job: null,
+      target,
+    }
+    this.#forward(call, body, null, prefix)
+  }
+
+  #forward(call: Call, body: Buffer | null, open: OpenCall | null, prefix: readonly Buffer[] = []): void {
+    const head = this.#head
+    if (head === null) return
+    const headers = head.forwarded
+    const job = open === null ? null : call.job
+    // An answer that may name a job has to be read here.
+    if (job !== null) removeField(headers, 'accept-encoding')
+    this.#forwarding = new Forwarding(
+      this.#backend,
+      this,
+      { request: this.#request, response: this.#response },
+      {
+        method: this.#request.method ?? '',
+        target: call.target,
+        headers,
+        body: body === null ? this.#stream(head, prefix) : body.length === 0 ? null : body,
+        job,
+        abortable: call.effect === 'read',
+      },
+      open,
+    )
+    this.#forwarding.start()
+  }
+
+  #stream(head: RequestHead, prefix: readonly Buffer[]): ForwardedBody {
+    if (head.contentLength >= 0) head.forwarded.push('Content-Length', String(head.contentLength))
+    this.#continue()
+    this.#receiving()
+    const body = new ForwardedBody(this.#request, prefix, () => {
+      this.lastByteMs = this.#backend.clock.monotonicMs()
+    })
+    this.#request.once('end', () => this.#backend.receiving.delete(this))
+    this.#body = body
+    return body
+  }
+
+  refuse(refusal: Refusal): void {
+    const { events, name, policy } = this.#backend
+    if (this.#answered || this.#clientGone) {
+      this.#leave()
+      return
+    }
+    events({
+      type: 'call.refused',
+      backend: name,
+      verdict: refusal.code,
+      detail: refusal.detail,
+      ...who(refusal),
+    })
+    this.#leave()
+    const answer = renderRefusal(refusal, policy.dialect)
+    if (this.#backend.closing || !this.#request.complete) this.#response.shouldKeepAlive = false
+    this.#response.writeHead(answer.status, answer.headers)
+    this.endAnswer(answer.body, null)
+  }
+
+  shadowed(refusal: Refusal): void {
+    this.#backend.events({
+      type: 'call.shadowed',
+      backend: this.#backend.name,
+      verdict: refusal.code,
+      detail: refusal.detail,
+      ...who(refusal),
+    })
+  }
+
+  forwardingOver(): void {
+    this.#leave()
+  }
+
+  endAnswer(last: Buffer | null, trailers: [string, string][] | null): void {
+    const response = this.#response
+    this.#answered = true
+    if (trailers !== null && response.chunkedEncoding) response.addTrailers(trailers)
+    if (this.#request.complete) {
+      if (last === null) response.end()
+      else response.end(last)
+      return
+    }
+    // Closing now would reset the connection under a client that still sends, and the answer might be lost with it.
+    response.flushHeaders()
+    if (last !== null) response.write(last)
+    this.#linger()
+  }
+
+  #linger(): void {
+    const request = this.#request
+    const { clock, limits } = this.#backend
+    let left = limits.lingerBytesMax
+    const end = () => {
+      timer.cancel()
+      this.#response.end()
+    }
+    const timer = clock.after(limits.lingerMs, end)
+    request.on('data', (chunk: Buffer) => {
+      left -= chunk.length
+      if (left < 0) end()
+    })
+    request.once('end', end)
+    request.once('close', () => timer.cancel())
+    request.resume()
+  }
+
+  #leave(): void {
+    this.#chunks = null
+    this.#backend.receiving.delete(this)
+    this.#backend.flights.delete(this)
+  }
+}
+
+function who(refusal: Refusal): { lock?: string; token?: string } {
+  return {
+    ...(refusal.lock === undefined ? {} : { lock: refusal.lock }),
+    ...(refusal.token === undefined ? {} : { token: refusal.token }),
+  }
+}
+
+/** The server joins repeated fields; only Set-Cookie, which no request has any use for, comes as a list. */
+function joined(request: IncomingMessage): Readonly<Record<string, string | undefined>> {
+  const headers = request.headers
+  const list = headers['set-cookie']
+  if (list === undefined) return headers as Readonly<Record<string, string | undefined>>
+  return { ...headers, 'set-cookie': list.join(', ') } as Readonly<Record<string, string | undefined>>
+}

@@ -1,0 +1,310 @@
+// One call at the backend: sends it, streams the answer back, and reports to the ledger what became of it. After the
+// first byte may have gone out nothing here repeats a call, and no client's disappearing loses its answer.
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Dispatcher } from 'undici'
+import type { Refusal } from '../core/verdict.ts'
+import type { Timer } from '../spi/clock.ts'
+import type { JobRule } from '../spi/policy.ts'
+import { type AnswerHead, readAnswerHead, readTrailers } from './answer-head.ts'
+import type { Backend } from './backend.ts'
+import { ForwardedBody, RequestCutOff } from './forwarded-body.ts'
+import type { OpenCall } from './open-call.ts'
+import { backendDown, type ForwardOptions } from './upstream.ts'
+
+export interface ForwardedCall {
+  readonly method: string
+  readonly target: string
+  /** Names and values in turn. */
+  readonly headers: string[]
+  readonly body: Buffer | ForwardedBody | null
+  readonly job: JobRule | null
+  /** A read: the client's hang-up ends it at the backend too. */
+  readonly abortable: boolean
+}
+
+/** What the forwarding asks of the call's front half. */
+export interface ForwardingOwner {
+  /** Nothing was sent to the client yet, and the call is over. */
+  refuse(refusal: Refusal): void
+  /** A check at the last instant said no, in shadow mode. */
+  shadowed(refusal: Refusal): void
+  /** The call no longer counts as in flight. */
+  forwardingOver(): void
+  /** To be called before the last byte: makes sure that the answer reaches a client that still sends. */
+  endAnswer(last: Buffer | null, trailers: [string, string][] | null): void
+}
+
+/** Where the answer stands on its way to the client. */
+type Delivery = 'waiting' | 'head-held' | 'streaming' | 'discarding' | 'done'
+
+class BrokenOff extends Error {
+  override readonly name = 'BrokenOff'
+  readonly code = 'FENCEGATE_BROKEN_OFF'
+}
+
+export class Forwarding implements Dispatcher.DispatchHandler {
+  readonly #backend: Backend
+  readonly #owner: ForwardingOwner
+  readonly #request: IncomingMessage
+  readonly #response: ServerResponse
+  readonly #call: ForwardedCall
+  #open: OpenCall | null
+  #controller: Dispatcher.DispatchController | null = null
+  #sent = false
+  #cancelled = false
+  #over = false
+  #delivery: Delivery = 'waiting'
+  #status = 0
+  #statusText = ''
+  #head: AnswerHead | null = null
+  #held: Buffer | null = null
+  #tee: Buffer[] | null = null
+  #teeBytes = 0
+  #stall: Timer | null = null
+
+  constructor(
+    backend: Backend,
+    owner: ForwardingOwner,
+    message: { readonly request: IncomingMessage; readonly response: ServerResponse },
+    call: ForwardedCall,
+    open: OpenCall | null,
+  ) {
+    this.#backend = backend
+    this.#owner = owner
+    this.#request = message.request
+    this.#response = message.response
+    this.#call = call
+    this.#open = open
+  }
+
+  start(): void {
+    this.#open?.whenAbandoned(() => this.breakOff('abandoned at the end of the drain limit'))
+    if (this.#over) return
+    const { limits, upstream } = this.#backend
+    const options: ForwardOptions = {
+      path: this.#call.target,
+      method: this.#call.method,
+      headers: this.#call.headers,
+      body: this.#call.body,
+      headersTimeout: this.#call.abortable ? limits.readAnswerMs : limits.answerHeadMs,
+      bodyTimeout: this.#call.abortable ? limits.readAnswerMs : limits.answerIdleMs,
+      servername: upstream.servername,
+    }
+    upstream.pool.dispatch(options, this)
+  }
+
+  /** The client's connection is gone. */
+  clientGone(): void {
+    if (this.#over) return
+    if (!this.#sent) {
+      this.#cancel()
+    } else if (this.#call.abortable) {
+      this.#controller?.abort(new BrokenOff('the client hung up'))
+    } else if (this.#call.body instanceof ForwardedBody && !this.#call.body.complete) {
+      this.#call.body.cutOff()
+    } else {
+      this.#discard()
+    }
+  }
+
+  /** Ends the call at the backend as far as this gateway can: what has been sent is then unknown. */
+  breakOff(reason: string): void {
+    if (this.#over) return
+    if (this.#sent) {
+      this.#controller?.abort(new BrokenOff(reason))
+      return
+    }
+    this.#cancel()
+    this.#owner.refuse({
+      code: 'backend-down',
+      status: 503,
+      detail: `nothing of the call was sent (${reason})`,
+    })
+  }
+
+  /** Not one byte has gone out: the call has ended now, and undici is stopped where it would begin. */
+  #cancel(): void {
+    this.#cancelled = true
+    this.#open?.ended()
+    this.#finish()
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    if (this.#cancelled) {
+      controller.abort(new BrokenOff('the call was given up before it was sent'))
+      return
+    }
+    const refusal = this.#open?.recheck() ?? null
+    if (refusal !== null) {
+      if (this.#backend.enforce) {
+        this.#cancel()
+        controller.abort(new BrokenOff(refusal.detail))
+        this.#owner.refuse(refusal)
+        return
+      }
+      this.#open?.ended()
+      this.#open = null
+      this.#owner.shadowed(refusal)
+    }
+    this.#controller = controller
+    this.#sent = true
+  }
+
+  onResponseStart(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    headers: NodeJS.Dict<string | string[]>,
+    statusText?: string,
+  ): void {
+    if (status < 200) {
+      this.#informational(status, headers)
+      return
+    }
+    this.#status = status
+    this.#statusText = statusText ?? ''
+    this.#head = readAnswerHead(Array.isArray(controller.rawHeaders) ? controller.rawHeaders : [])
+    if (this.#call.job?.appliesTo(status) === true) this.#tee = []
+    if (this.#delivery !== 'waiting') return
+    this.#delivery = 'head-held'
+    // A small answer comes whole in this very tick and goes out in one write; the head of a slow one must not wait.
+    queueMicrotask(() => {
+      if (this.#delivery === 'head-held' && this.#held === null) {
+        this.#writeHead()
+        this.#response.flushHeaders()
+      }
+    })
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#tee !== null) this.#collect(this.#tee, chunk)
+    if (this.#delivery === 'head-held') {
+      if (this.#head?.contentLength === chunk.length && this.#held === null) {
+        this.#held = chunk
+        return
+      }
+      this.#writeHead()
+    }
+    if (this.#delivery === 'streaming' && !this.#response.write(chunk)) this.#waitForClient()
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    this.#settleByAnswer()
+    if (this.#delivery === 'head-held') this.#writeHead()
+    if (this.#delivery === 'streaming') {
+      this.#delivery = 'done'
+      const trailers = Array.isArray(controller.rawTrailers) ? readTrailers(controller.rawTrailers) : null
+      this.#owner.endAnswer(this.#held, trailers)
+    }
+    this.#finish()
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+    if (this.#over) return
+    if (!this.#sent) {
+      this.#open?.ended()
+      this.#finish()
+      if (!(error instanceof RequestCutOff)) this.#owner.refuse(backendDown(error, false))
+      return
+    }
+    this.#open?.unknown(unknownReason(error))
+    const unanswered = this.#delivery === 'waiting' || this.#delivery === 'head-held'
+    this.#delivery = 'done'
+    this.#finish()
+    if (unanswered) this.#owner.refuse(backendDown(error, true))
+    else this.#response.destroy()
+  }
+
+  #informational(status: number, headers: NodeJS.Dict<string | string[]>): void {
+    if (this.#delivery !== 'waiting' || this.#request.httpVersion === '1.0') return
+    const link = headers['link']
+    if (status === 103 && link !== undefined) this.#response.writeEarlyHints({ link })
+    else if (status === 102) this.#response.writeProcessing()
+  }
+
+  #writeHead(): void {
+    const response = this.#response
+    this.#delivery = 'streaming'
+    if (this.#backend.closing || !this.#request.complete) response.shouldKeepAlive = false
+    response.writeHead(this.#status, this.#statusText, this.#head?.list ?? [])
+  }
+
+  #collect(tee: Buffer[], chunk: Buffer): void {
+    const room = (this.#call.job?.bodyBytesMax ?? 0) - this.#teeBytes
+    if (room <= 0) return
+    tee.push(chunk.length <= room ? chunk : chunk.subarray(0, room))
+    this.#teeBytes += Math.min(room, chunk.length)
+  }
+
+  #settleByAnswer(): void {
+    const open = this.#open
+    if (open === null) return
+    const rule = this.#call.job
+    const tee = this.#tee
+    if (rule === null || tee === null) {
+      open.ended()
+      return
+    }
+    this.#tee = null
+    if (this.#head?.encoded === true && this.#teeBytes > 0) {
+      open.unknown('the answer may name a job but is compressed')
+      return
+    }
+    const reading = rule.read(
+      this.#status,
+      tee.length === 1 ? (tee[0] ?? Buffer.alloc(0)) : Buffer.concat(tee),
+    )
+    switch (reading.kind) {
+      case 'none':
+        open.ended()
+        break
+      case 'unreadable':
+        open.unknown(`the answer should name a job but cannot be read: ${reading.reason}`)
+        break
+      case 'job':
+        open.job(reading.id, reading.probe)
+        this.#backend.jobs.watch(open, reading.probe, this.#call.headers)
+        break
+    }
+  }
+
+  /** The client does not read. That may hold up a call whose holder is alive, not the drain of a sealed lock. */
+  #waitForClient(): void {
+    this.#controller?.pause()
+    this.#response.once('drain', () => {
+      this.#stall?.cancel()
+      this.#stall = null
+      this.#controller?.resume()
+    })
+    this.#open?.whenSealed(() => {
+      if (this.#over || this.#stall !== null || this.#controller?.paused !== true) return
+      this.#stall = this.#backend.clock.after(this.#backend.limits.sealedStallMs, () => {
+        this.#stall = null
+        if (this.#over || this.#controller?.paused !== true) return
+        this.#discard()
+        this.#response.destroy()
+      })
+    })
+  }
+
+  /** Reads the answer to its end for the ledger's sake alone. */
+  #discard(): void {
+    this.#delivery = 'discarding'
+    this.#held = null
+    this.#controller?.resume()
+  }
+
+  #finish(): void {
+    if (this.#over) return
+    this.#over = true
+    this.#stall?.cancel()
+    this.#stall = null
+    this.#owner.forwardingOver()
+  }
+}
+
+function unknownReason(error: Error): string {
+  if (error instanceof RequestCutOff || error instanceof BrokenOff) return error.message
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name
+  return `the answer was lost (${code}: ${error.message.slice(0, 200)})`
+}

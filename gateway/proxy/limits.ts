@@ -1,0 +1,59 @@
+// Every bound of the data plane with its default, in one place.
+
+export interface ProxyLimits {
+  /** Of a request's head, in bytes. */
+  readonly headerBytesMax: number
+  readonly connectionsMax: number
+  /** Requests between their head and their end at the backend. Beyond that calls are shed with 503. */
+  readonly inFlightMax: number
+  /** Connections to the backend. */
+  readonly upstreamConnectionsMax: number
+  readonly connectMs: number
+  /** How long a connection to the backend may lie idle; shorter than servers usually keep theirs. */
+  readonly upstreamIdleMs: number
+  /** From the sent request to the head of the answer, and between pieces of it, for calls that change something. */
+  readonly answerHeadMs: number
+  readonly answerIdleMs: number
+  /** The same for reads. 0: none, the client decides how long it waits (long polls). */
+  readonly readAnswerMs: number
+  /** How long a client may take for the head of a request, and how long its connection may lie idle. */
+  readonly headMs: number
+  readonly clientIdleMs: number
+  /** How long a request's body may stand still. A body that moves may take any time. */
+  readonly bodyIdleMs: number
+  /** Bodies up to this are taken whole before the call goes on: one write, and a cut request never reaches the backend. */
+  readonly smallBodyBytesMax: number
+  /** After an early answer, how much of the rest of the request is read and dropped, so that the answer arrives. */
+  readonly lingerBytesMax: number
+  readonly lingerMs: number
+  /** Once a call's lock is sealed, how long a client that does not read may hold up the answer. */
+  readonly sealedStallMs: number
+  /** How long `close` waits for calls and jobs. */
+  readonly closeMs: number
+  readonly jobsMax: number
+  readonly probesMax: number
+  readonly probeMs: number
+}
+
+export const DEFAULT_LIMITS: ProxyLimits = {
+  headerBytesMax: 64 * 1024,
+  connectionsMax: 10_000,
+  inFlightMax: 4096,
+  upstreamConnectionsMax: 256,
+  connectMs: 5_000,
+  upstreamIdleMs: 1_500,
+  answerHeadMs: 300_000,
+  answerIdleMs: 120_000,
+  readAnswerMs: 0,
+  headMs: 15_000,
+  clientIdleMs: 65_000,
+  bodyIdleMs: 60_000,
+  smallBodyBytesMax: 64 * 1024,
+  lingerBytesMax: 1024 * 1024,
+  lingerMs: 2_000,
+  sealedStallMs: 1_000,
+  closeMs: 10_000,
+  jobsMax: 10_000,
+  probesMax: 8,
+  probeMs: 15_000,
+}

@@ -1,0 +1,252 @@
+// A backend listener: accepts connections, gives each request its exchange, and ends everything in order. The only
+// place of the data plane that makes servers.
+
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Refusal } from '../core/verdict.ts'
+import type { Clock, Timer } from '../spi/clock.ts'
+import type { EventSink } from '../spi/events.ts'
+import type { Gate } from '../spi/gate.ts'
+import type { Policy } from '../spi/policy.ts'
+import type { Backend } from './backend.ts'
+import { OrderedConnection } from './client-connection.ts'
+import { Exchange } from './exchange.ts'
+import { JobWatch } from './jobs.ts'
+import { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'
+import { renderRefusal } from './refusals.ts'
+import { closeUpstream, openUpstream, type UpstreamTls } from './upstream.ts'
+import type { ObserverCredentials } from './vsphere-tasks.ts'
+
+export interface BackendListenerOptions {
+  /** The backend's name in the configuration. */
+  readonly name: string
+  readonly listen: { readonly host: string; readonly port: number }
+  /** PEM contents; without them the listener speaks plain HTTP. */
+  readonly tls?: { readonly cert: string; readonly key: string }
+  /** `http(s)://host[:port]`, nothing more. */
+  readonly upstream: string
+  readonly upstreamTls?: UpstreamTls
+  readonly policy: Policy
+  readonly gate: Gate
+  /** False is shadow mode: everything is checked and reported, nothing is refused but malformed framing. */
+  readonly enforce: boolean
+  readonly clock: Clock
+  readonly events: EventSink
+  readonly limits?: Partial<ProxyLimits>
+  /** A login of the gateway's own that may look at vSphere tasks after the call's session has ended. */
+  readonly observer?: ObserverCredentials
+}
+
+export interface BackendListener {
+  readonly address: { readonly host: string; readonly port: number }
+  /** Calls between their head and their end at the backend. */
+  readonly inFlight: number
+  /** Calls whose answer named a job that is not known to be over. */
+  readonly jobs: number
+  /**
+   * Stops accepting, lets what is in flight (jobs too) end within `limits.closeMs`, then breaks it off: what had been
+   * sent is reported unknown. Idempotent; never rejects.
+   */
+  close(): Promise<void>
+}
+
+/** Rejects where the address cannot be listened on; throws a `TypeError` for an upstream that cannot be meant. */
+export async function startBackendListener(options: BackendListenerOptions): Promise<BackendListener> {
+  const limits: ProxyLimits = { ...DEFAULT_LIMITS, ...options.limits }
+  const upstream = openUpstream(options.upstream, options.upstreamTls ?? {}, limits)
+  const backend: Backend = {
+    name: options.name,
+    policy: options.policy,
+    gate: options.gate,
+    enforce: options.enforce,
+    clock: options.clock,
+    events: options.events,
+    limits,
+    upstream,
+    jobs: new JobWatch({ clock: options.clock, upstream, limits, observer: options.observer ?? null }),
+    receiving: new Set(),
+    flights: new Set(),
+    closing: false,
+  }
+  const server = makeServer(options, limits)
+  serve(server, backend)
+  try {
+    await listening(server, options.listen)
+  } catch (error) {
+    await closeUpstream(upstream)
+    throw error
+  }
+  return new RunningListener(server, backend)
+}
+
+function makeServer(options: BackendListenerOptions, limits: ProxyLimits): Server {
+  const http: ServerOptions = {
+    insecureHTTPParser: false,
+    requireHostHeader: false,
+    joinDuplicateHeaders: true,
+    maxHeaderSize: limits.headerBytesMax,
+    headersTimeout: limits.headMs,
+    // A body that moves may take any time; one that stands still is ended by the sweep below.
+    requestTimeout: 0,
+    keepAliveTimeout: limits.clientIdleMs,
+    connectionsCheckingInterval: Math.max(100, Math.min(5_000, limits.headMs / 3)),
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: 60_000,
+  }
+  const server = options.tls === undefined ? createServer(http) : createTlsServer({ ...http, ...options.tls })
+  server.maxConnections = limits.connectionsMax
+  server.maxHeadersCount = 0
+  server.timeout = 0
+  return server
+}
+
+function serve(server: Server, backend: Backend): void {
+  const connections = new WeakMap<Duplex, OrderedConnection>()
+  const connectionOf = (socket: Socket): OrderedConnection => {
+    const known = connections.get(socket)
+    if (known !== undefined) return known
+    const connection = new OrderedConnection()
+    connections.set(socket, connection)
+    socket.once('close', () => connection.closed())
+    return connection
+  }
+  const accept = (request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean) => {
+    const connection = connectionOf(request.socket)
+    const exchange = new Exchange(backend, connection, { request, response }, awaitsContinue)
+    response.on('close', () => {
+      if (!response.writableFinished) exchange.clientGone()
+      connection.left(exchange)
+    })
+    connection.enter(exchange)
+  }
+  server.on('request', (request, response) => accept(request, response, false))
+  server.on('checkContinue', (request, response) => accept(request, response, true))
+  server.on('checkExpectation', (request, response) => accept(request, response, false))
+  server.on('connect', (_request, socket) =>
+    sayAndClose(socket, backend, { code: 'bad-request', detail: 'CONNECT is not spoken here' }),
+  )
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (connections.get(socket)?.framingBroken() === true) return
+    const refusal = framingRefusal(error)
+    if (refusal === null || !socket.writable) socket.destroy()
+    else sayAndClose(socket, backend, refusal)
+  })
+  sweepBodies(server, backend)
+}
+
+function framingRefusal(error: NodeJS.ErrnoException): Refusal | null {
+  const code = error.code ?? ''
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return { code: 'too-large', detail: 'the head of the request is larger than is taken here' }
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return { code: 'bad-request', detail: 'the head of the request did not come in time' }
+  if (code.startsWith('HPE_')) return { code: 'bad-request', detail: `malformed HTTP (${code})` }
+  return null
+}
+
+/** An answer on a connection that has no exchange to give it. */
+function sayAndClose(socket: Duplex, backend: Backend, refusal: Refusal): void {
+  backend.events({
+    type: 'call.refused',
+    backend: backend.name,
+    verdict: refusal.code,
+    detail: refusal.detail,
+  })
+  const answer = renderRefusal(refusal, backend.policy.dialect)
+  let head = `HTTP/1.1 ${answer.status} ${answer.status === 413 ? 'Content Too Large' : 'Bad Request'}\r\n`
+  for (let i = 0; i + 1 < answer.headers.length; i += 2)
+    head += `${answer.headers[i]}: ${answer.headers[i + 1]}\r\n`
+  socket.on('error', () => socket.destroy())
+  socket.end(Buffer.concat([Buffer.from(`${head}Connection: close\r\n\r\n`, 'latin1'), answer.body]))
+  // Reads on for a moment, so that no reset overtakes the answer.
+  socket.resume()
+  const timer = backend.clock.after(backend.limits.lingerMs, () => socket.destroy())
+  socket.once('close', () => timer.cancel())
+}
+
+/** One timer for all bodies under way instead of one for each. */
+function sweepBodies(server: Server, backend: Backend): void {
+  const { clock, limits, receiving } = backend
+  let timer: Timer | null = null
+  const sweep = () => {
+    const now = clock.monotonicMs()
+    for (const receiver of [...receiving])
+      if (now - receiver.lastByteMs >= limits.bodyIdleMs) receiver.bodyStoodStill()
+    timer = clock.after(limits.bodyIdleMs / 4, sweep)
+  }
+  server.once('listening', sweep)
+  server.once('close', () => timer?.cancel())
+}
+
+function listening(
+  server: Server,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host, port }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+class RunningListener implements BackendListener {
+  readonly address: { readonly host: string; readonly port: number }
+  readonly #server: Server
+  readonly #backend: Backend
+  #closed: Promise<void> | null = null
+
+  constructor(server: Server, backend: Backend) {
+    this.#server = server
+    this.#backend = backend
+    const address = server.address()
+    this.address =
+      address !== null && typeof address === 'object'
+        ? { host: address.address, port: address.port }
+        : { host: '', port: 0 }
+  }
+
+  get inFlight(): number {
+    return this.#backend.flights.size
+  }
+
+  get jobs(): number {
+    return this.#backend.jobs.size
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    const { clock, flights, jobs, limits, upstream } = this.#backend
+    this.#backend.closing = true
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    jobs.hurry()
+    const deadlineMs = clock.monotonicMs() + limits.closeMs
+    while ((flights.size > 0 || jobs.size > 0) && clock.monotonicMs() < deadlineMs) {
+      this.#server.closeIdleConnections()
+      await new Promise<void>((resolve) => clock.after(10, resolve))
+    }
+    for (const flight of [...flights]) flight.breakOff('the gateway is shutting down')
+    jobs.close('the gateway shut down while the job ran')
+    this.#server.closeIdleConnections()
+    const timer = clock.after(Math.min(limits.lingerMs, limits.closeMs), () =>
+      this.#server.closeAllConnections(),
+    )
+    await closed
+    timer.cancel()
+    await closeUpstream(upstream)
+  }
+}

@@ -1,0 +1,139 @@
+// The head of a request: refuses what two parsers could read in two ways, and makes the header list that the backend
+// gets. Pure; the parser of node:http has refused most malformed framings before this sees them.
+
+export interface RequestHead {
+  /** Names and values in turn, as received, without hop-by-hop fields, our own, and those that frame the body. */
+  readonly forwarded: string[]
+  readonly token: string | null
+  /** -1 where there is none. */
+  readonly contentLength: number
+  readonly chunked: boolean
+  readonly expectsContinue: boolean
+}
+
+export type HeadReading =
+  | { readonly kind: 'head'; readonly head: RequestHead }
+  | { readonly kind: 'fault'; readonly verdict: 'bad-request' | 'bad-token'; readonly reason: string }
+
+const VIA = '1.1 fencegate'
+
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authorization',
+  'transfer-encoding',
+  'trailer',
+  'te',
+  'upgrade',
+  'http2-settings',
+  'expect',
+  'content-length',
+  'fencing-token',
+  'fencing-session',
+])
+
+/** Lengths of the names above and of `host`: most fields are passed on after one look at their length. */
+const SPECIAL_LENGTHS = new Uint8Array(32)
+for (const name of [...HOP_BY_HOP, 'host']) SPECIAL_LENGTHS[name.length] = 1
+
+export function readRequestHead(raw: readonly string[], target: string, version: string): HeadReading {
+  if (version !== '1.1' && version !== '1.0') return fault('only HTTP/1.1 and HTTP/1.0 are spoken here')
+  if (target.charCodeAt(0) !== 0x2f) return fault('the target must begin with a slash')
+  if (target.includes('#')) return fault('the target must not have a fragment')
+  const forwarded: string[] = []
+  let token: string | null = null
+  let contentLength = -1
+  let chunked = false
+  let expectsContinue = false
+  let hosts = 0
+  let connection = ''
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i] ?? ''
+    const value = raw[i + 1] ?? ''
+    if (SPECIAL_LENGTHS[name.length] !== 1) {
+      forwarded.push(name, value)
+      continue
+    }
+    const lower = name.toLowerCase()
+    switch (lower) {
+      case 'host':
+        if (++hosts > 1) return fault('there is more than one Host')
+        forwarded.push(name, value)
+        break
+      case 'content-length':
+        if (contentLength !== -1) return fault('there is more than one Content-Length')
+        if (!/^\d{1,16}$/.test(value)) return fault('Content-Length is not a number that can be meant')
+        contentLength = Number(value)
+        if (!Number.isSafeInteger(contentLength))
+          return fault('Content-Length is not a number that can be meant')
+        break
+      case 'transfer-encoding':
+        if (chunked) return fault('there is more than one Transfer-Encoding')
+        if (value.toLowerCase() !== 'chunked') return fault('the only transfer coding taken here is chunked')
+        if (version === '1.0') return fault('HTTP/1.0 has no transfer codings')
+        chunked = true
+        break
+      case 'expect':
+        if (expectsContinue || value.toLowerCase() !== '100-continue')
+          return fault('the only expectation met here is 100-continue')
+        expectsContinue = true
+        break
+      case 'fencing-token':
+        if (token !== null)
+          return {
+            kind: 'fault',
+            verdict: 'bad-token',
+            reason: 'there is more than one Fencing-Token field; send one list',
+          }
+        token = value
+        break
+      case 'connection':
+        connection += connection === '' ? value : `,${value}`
+        break
+      case 'te':
+        // Tells the backend that trailers arrive; what else TE can ask for ends at this hop.
+        if (value.toLowerCase() === 'trailers') forwarded.push(name, value)
+        break
+      default:
+        if (!HOP_BY_HOP.has(lower)) forwarded.push(name, value)
+    }
+  }
+  if (chunked && contentLength !== -1) return fault('there are both Content-Length and Transfer-Encoding')
+  if (connection !== '') stripNamed(forwarded, connection)
+  // Only now: what the client lists in Connection must not be able to remove a field of ours.
+  forwarded.push('Via', VIA)
+  return { kind: 'head', head: { forwarded, token, contentLength, chunked, expectsContinue } }
+}
+
+function fault(reason: string): HeadReading {
+  return { kind: 'fault', verdict: 'bad-request', reason }
+}
+
+/** Removes from a list of names and values in turn every field that a Connection value names. */
+export function stripNamed(list: string[], connection: string): void {
+  const lower = connection.toLowerCase()
+  if (lower === 'keep-alive' || lower === 'close') return
+  for (const part of lower.split(',')) {
+    const name = part.trim()
+    // Host frames the message as Content-Length does: a client cannot make it a matter between two hops.
+    if (name !== '' && name !== 'host' && name !== 'keep-alive' && name !== 'close') removeField(list, name)
+  }
+}
+
+/** Removes all fields of a name, given in lower case. */
+export function removeField(list: string[], name: string): void {
+  for (let i = list.length - 2; i >= 0; i -= 2) {
+    const candidate = list[i] ?? ''
+    if (candidate.length === name.length && candidate.toLowerCase() === name) list.splice(i, 2)
+  }
+}
+
+/** The value of the first field of a name, given in lower case. */
+export function fieldValue(list: readonly string[], name: string): string | null {
+  for (let i = 0; i + 1 < list.length; i += 2) {
+    const candidate = list[i] ?? ''
+    if (candidate.length === name.length && candidate.toLowerCase() === name) return list[i + 1] ?? ''
+  }
+  return null
+}

@@ -1,0 +1,178 @@
+// Requests that two parsers could read in two ways never reach a backend, whatever they try.
+
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type EchoBackend, startEchoBackend } from '../../support/echo-backend.ts'
+import { startTestGateway, type TestGateway } from '../../support/echo-backend-gateway.ts'
+import { RawClient } from '../../support/raw-http.ts'
+
+let backend: EchoBackend
+let gateway: TestGateway
+
+beforeEach(async () => {
+  backend = await startEchoBackend()
+  gateway = await startTestGateway(backend.url, {}, { limits: { headerBytesMax: 16_384, lingerMs: 300 } })
+})
+
+afterEach(async () => {
+  await gateway.listener.close()
+  await backend.close()
+})
+
+const host = 'Host: a\r\n'
+const post = (head: string, body = '') => `POST /x HTTP/1.1\r\n${host}Fencing-Token: 1\r\n${head}\r\n${body}`
+const chunked = (body: string) => post('Transfer-Encoding: chunked\r\n', body)
+const get = (head: string) => `GET /x HTTP/1.1\r\n${host}${head}\r\n`
+
+const REFUSED: readonly (readonly [string, string])[] = [
+  [
+    'Content-Length before Transfer-Encoding',
+    post('Content-Length: 3\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\n'),
+  ],
+  [
+    'Transfer-Encoding before Content-Length',
+    post('Transfer-Encoding: chunked\r\nContent-Length: 3\r\n', '0\r\n\r\n'),
+  ],
+  ['two equal Content-Lengths', post('Content-Length: 3\r\nContent-Length: 3\r\n', 'abc')],
+  ['two different Content-Lengths', post('Content-Length: 3\r\nContent-Length: 0\r\n', 'abc')],
+  ['a list as Content-Length', post('Content-Length: 3, 3\r\n', 'abc')],
+  ['a sign in Content-Length', post('Content-Length: +3\r\n', 'abc')],
+  ['hexadecimal Content-Length', post('Content-Length: 0x3\r\n', 'abc')],
+  ['empty Content-Length', post('Content-Length: \r\n')],
+  ['space before the colon', post('Content-Length : 3\r\n', 'abc')],
+  ['Content-Length past 2^64', post('Content-Length: 99999999999999999999999\r\n', 'abc')],
+  ['Content-Length of 2^64-1', post('Content-Length: 18446744073709551615\r\n', 'abc')],
+  ['a coding before chunked', post('Transfer-Encoding: gzip, chunked\r\n', '0\r\n\r\n')],
+  ['chunked twice in one field', post('Transfer-Encoding: chunked, chunked\r\n', '0\r\n\r\n')],
+  [
+    'chunked in two fields',
+    post('Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n', '0\r\n\r\n'),
+  ],
+  ['Transfer-Encoding identity', post('Transfer-Encoding: identity\r\n')],
+  ['Transfer-Encoding in quotes', post('Transfer-Encoding: "chunked"\r\n', '0\r\n\r\n')],
+  ['Transfer-Encoding after a vertical tab', post('Transfer-Encoding: \x0bchunked\r\n', '0\r\n\r\n')],
+  ['a nul in the name', post('Transfer-Encoding\x00: chunked\r\n', '0\r\n\r\n')],
+  ['empty Transfer-Encoding', post('Transfer-Encoding: \r\n')],
+  ['Transfer-Encoding in HTTP/1.0', `POST /x HTTP/1.0\r\n${host}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
+  ['a folded line', get('X-A: b\r\n c\r\n')],
+  ['a folded Transfer-Encoding', post('Transfer-Encoding:\r\n chunked\r\n', '0\r\n\r\n')],
+  ['an absolute target', `GET http://b/x HTTP/1.1\r\n${host}\r\n`],
+  ['an asterisk target', `OPTIONS * HTTP/1.1\r\n${host}\r\n`],
+  ['a target without a slash', `GET x HTTP/1.1\r\n${host}\r\n`],
+  ['a fragment', `GET /a#b HTTP/1.1\r\n${host}\r\n`],
+  ['CONNECT', `CONNECT b:443 HTTP/1.1\r\n${host}\r\n`],
+  ['the HTTP/2 preface', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+  ['HTTP/0.9', 'GET /\r\n\r\n'],
+  ['HTTP/1.2', `GET / HTTP/1.2\r\n${host}\r\n`],
+  ['an unknown expectation', post('Expect: banana\r\nContent-Length: 0\r\n')],
+  ['two Hosts', get('Host: b\r\n')],
+  ['bare line feeds', 'GET / HTTP/1.1\nHost: a\n\n'],
+  ['a bare carriage return', get('X: a\rb\r\n')],
+  ['a nul in a value', get('X: a\0b\r\n')],
+  ['a space before the first field', `GET /x HTTP/1.1\r\n X: y\r\n${host}\r\n`],
+  ['a field without a name', get(': x\r\n')],
+  ['a field without a colon', get('Foo\r\n')],
+  ['a control character in the target', `GET /a\x01b HTTP/1.1\r\n${host}\r\n`],
+  ['a byte above ASCII in the target', `GET /a\xe9 HTTP/1.1\r\n${host}\r\n`],
+  ['a lower-case method', `get /x HTTP/1.1\r\n${host}\r\n`],
+  ['a head that is too large', get(`X: ${'a'.repeat(20_000)}\r\n`)],
+  ['two Fencing-Token fields', post('Fencing-Token: 1\r\nContent-Length: 0\r\n')],
+]
+
+/** The head is fine; the body is not. */
+const BROKEN_BODIES: readonly (readonly [string, string])[] = [
+  ['a negative chunk size', chunked('-3\r\nabc\r\n0\r\n\r\n')],
+  ['a prefixed chunk size', chunked('0x3\r\nabc\r\n0\r\n\r\n')],
+  ['chunks ended by line feeds', chunked('3\nabc\n0\n\n')],
+  ['a space after the chunk size', chunked('3 \r\nabc\r\n0\r\n\r\n')],
+  ['a chunk size past 2^64', chunked('fffffffffffffffff\r\nabc\r\n0\r\n\r\n')],
+  ['a chunk longer than its size', chunked('3\r\nabcd\r\n0\r\n\r\n')],
+  ['a line feed in a chunk extension', chunked('3;x="\n"\r\nabc\r\n0\r\n\r\n')],
+  ['Content-Length as a trailer', chunked('3\r\nabc\r\n0\r\nContent-Length: 9\r\n\r\n')],
+]
+
+describe('framing', () => {
+  test.each(REFUSED)('%s is refused, and the connection closed', async (_name, request) => {
+    const client = await RawClient.open(gateway.port)
+    client.send(request)
+    const answer = await client.answer()
+    expect([400, 413]).toContain(answer.status)
+    expect(answer.headers['fencing-verdict']).toMatch(/^(bad-request|bad-token|too-large)$/)
+    client.send('\r\n')
+    client.close()
+    expect(backend.seen).toEqual([])
+    expect(gateway.gate.entries).toEqual([])
+  })
+
+  test.each(BROKEN_BODIES)('%s never makes a whole request at the backend', async (_name, request) => {
+    const client = await RawClient.open(gateway.port)
+    client.send(request)
+    const answer = await client.answer()
+    expect(answer.status).toBeGreaterThanOrEqual(400)
+    expect(answer.headers['fencing-verdict']).toBeDefined()
+    await client.ended()
+    expect(backend.seen).toEqual([])
+    for (const entry of gateway.gate.entries) expect(entry.log).toHaveLength(1)
+    expect(gateway.listener.inFlight).toBe(0)
+  })
+
+  test('bytes after a whole request are a request of their own, with its own check', async () => {
+    const client = await RawClient.open(gateway.port)
+    client.send(
+      post('Content-Length: 3\r\n', 'abcPOST /denied HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n'),
+    )
+    expect((await client.answer()).status).toBe(200)
+    expect((await client.answer()).status).toBe(403)
+    expect(backend.seen.map((request) => request.target)).toEqual(['/x'])
+  })
+
+  test('calls sent all at once reach the backend one after the other, in their order', async () => {
+    const client = await RawClient.open(gateway.port)
+    const count = 20
+    const all = Array.from({ length: count }, (_, i) =>
+      post('Content-Length: 2\r\n', String(i).padStart(2, '0')),
+    ).join('')
+    client.send(all)
+    for (let i = 0; i < count; i++) expect((await client.answer()).status).toBe(200)
+    expect(backend.seen.map((request) => Number(request.body))).toEqual(
+      Array.from({ length: count }, (_, i) => i),
+    )
+    client.close()
+  })
+
+  test('garbage behind a forwarded call does not disturb its answer', async () => {
+    const client = await RawClient.open(gateway.port)
+    client.send(`${post('Content-Length: 3\r\n', 'abc')}\x00\x01garbage\r\n\r\n`)
+    const answer = await client.answer()
+    expect(answer.status).toBe(200)
+    expect(JSON.parse(answer.body).body).toBe('abc')
+    expect(gateway.gate.entries[0]?.log).toEqual(['ended'])
+    client.close()
+  })
+
+  test('an upgrade is not made: the call goes on as a plain one', async () => {
+    const client = await RawClient.open(gateway.port)
+    client.send(
+      get('Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n'),
+    )
+    expect((await client.answer()).status).toBe(200)
+    const names = backend.seen[0]?.rawHeaders.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase())
+    expect(names).not.toContain('upgrade')
+    expect(names).not.toContain('http2-settings')
+    client.close()
+  })
+
+  test('trailers of a request end at the gateway', async () => {
+    const client = await RawClient.open(gateway.port)
+    client.send(
+      post(
+        'Transfer-Encoding: chunked\r\nTrailer: Fencing-Token, X-Sum\r\n',
+        '3\r\nabc\r\n0\r\nFencing-Token: 99\r\nX-Sum: 1\r\n\r\n',
+      ),
+    )
+    expect((await client.answer()).status).toBe(200)
+    expect(backend.seen[0]?.body).toBe('abc')
+    expect(backend.seen[0]?.trailers).toEqual([])
+    expect(gateway.gate.asked[0]?.tokens.map((token) => token.token)).toEqual([1])
+    client.close()
+  })
+})
