@@ -234,6 +234,6 @@ case "$command" in
     ;;
   bench)
     install_test_tools
-    exec node test/bench/bench.ts "$@"
+    exec node test/bench/main.ts "$@"
     ;;
 esac

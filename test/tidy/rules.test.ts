@@ -113,6 +113,7 @@ describe('what is allowed is not called a fault', () => {
     ['an import in a string', 'gateway/core/a.ts', 'const a = "from \'etcd3\'"'],
     ['an import in a template', 'gateway/core/a.ts', 'const a = `$' + "{`x`} from 'etcd3' $" + '{1}`'],
     ['an import in a pattern', 'gateway/core/a.ts', "const a = /import 'etcd3'/"],
+    ['a test for a program', 'test/unit/a.test.ts', "describe.skipIf(!etcdAvailable())('x', () => {})"],
     ['a member that is not a test', 'test/unit/a.test.ts', 'const x = { only: 1 }'],
     ['an environment variable as home', 'deploy/a.ts', 'const a = `$' + '{home}/home/me/x`'],
     ['a Python package', 'clients/python/fence_gate/__init__.py', ''],

@@ -78,14 +78,28 @@ export function importsOf(tokens: readonly Token[]): readonly ImportedModule[] {
   return found
 }
 
+export interface MemberCall {
+  readonly name: string
+  readonly line: number
+  /** The names in its argument, up to the first closing parenthesis. */
+  readonly argumentNames: readonly string[]
+}
+
 /** Names that are called as a member: `it.only(…)` gives `only`. */
-export function memberCallsOf(tokens: readonly Token[]): readonly { name: string; line: number }[] {
-  const found: { name: string; line: number }[] = []
+export function memberCallsOf(tokens: readonly Token[]): readonly MemberCall[] {
+  const found: MemberCall[] = []
   tokens.forEach((token, index) => {
     if (tokens[index - 1]?.kind !== SyntaxKind.DotToken) return
     const after = tokens[index + 1]?.kind
     const called = after === SyntaxKind.OpenParenToken || after === SyntaxKind.DotToken
-    if (called) found.push({ name: token.text, line: token.line })
+    if (!called) return
+    const rest = tokens.slice(index + 1)
+    const argument = rest.slice(
+      0,
+      rest.findIndex(({ kind }) => kind === SyntaxKind.CloseParenToken),
+    )
+    const names = argument.filter(({ kind }) => kind === SyntaxKind.Identifier).map(({ text }) => text)
+    found.push({ name: token.text, line: token.line, argumentNames: names })
   })
   return found
 }
