@@ -1,0 +1,261 @@
+// Terminates the holder's session at a vCenter, and cancels or awaits the tasks that it left running.
+// It must never terminate the session that it works under, nor cancel a task that may be somebody else's.
+
+import { z } from 'zod'
+import { type Attempt, defineFencer, StrikeWithheld, type Verification } from '../gateway/spi/fencer.ts'
+import { createVcenterClient, retrieve, VcenterFault } from './vsphere/client.ts'
+import { child, childText, escapeXml, type XmlElement } from './vsphere/xml.ts'
+
+const SessionOptions = z.strictObject({
+  /** Of the SDK: `https://vcenter.example/sdk`. */
+  url: z.url({ protocol: /^https?$/ }).refine((url) => new URL(url).username === '', {
+    error: 'a URL without user name; there are options for that',
+  }),
+  /** An account with the privilege Sessions.TerminateSession, and no holder's. */
+  username: z.string().min(1),
+  password: z.string().min(1),
+  tls: z
+    .strictObject({
+      /** PEM of the authority that signed vCenter's certificate; else the system's. */
+      ca: z.string().optional(),
+      rejectUnauthorized: z.boolean().default(true),
+    })
+    .prefault({}),
+  /** Fenced only once no task of the session's user is queued or running. */
+  awaitTasks: z.boolean().default(false),
+  /** Cancels what can be canceled of them, and awaits the rest. Wants one user name for each holder. */
+  cancelTasks: z.boolean().default(false),
+})
+type SessionOptions = z.infer<typeof SessionOptions>
+
+const SessionInfo = z.object({
+  /** The session's key as vCenter lists it; on a real vCenter that is not the value of the cookie. */
+  sessionKey: z.string().min(1).max(256),
+  /** As vCenter writes it (`EXAMPLE.COM\name`); needed to find the tasks of a session that has ended by itself. */
+  userName: z.string().min(1).max(256).optional(),
+  /** RFC 3339; tasks queued before it are not this session's. */
+  loginTime: z.iso.datetime({ offset: true }).optional(),
+})
+type SessionInfo = z.infer<typeof SessionInfo>
+
+interface ListedSession {
+  readonly key: string
+  readonly userName: string
+  readonly loginTime: string
+}
+
+interface ListedTask {
+  readonly id: string
+  readonly name: string
+  readonly cancelable: boolean
+}
+
+/** Whose tasks to look for. */
+interface Starter {
+  readonly userName: string
+  readonly sinceMs: number
+}
+
+const REMEMBERED_MAX = 1_000
+
+/**
+ * What it proves. A terminated session is refused by vCenter, late arrivals included, but its holder may log in again
+ * (oslo.vmware does so by itself), may have had another session all along, or a clone ticket: so neither `no-new-calls`
+ * nor `blocks`, and by itself nothing at all. It is one level of a plan; the gateway refuses the holder's logins
+ * meanwhile. With the tasks awaited it proves `swept`: what had arrived is over. A method that is no task and is still
+ * being executed is in no list; the quiet time, which `swept` does not replace, covers it.
+ */
+export default defineFencer<SessionOptions, SessionInfo>({
+  id: 'vsphere-session',
+  summary: "terminates the holder's vSphere session and cancels or awaits its tasks",
+  options: SessionOptions,
+  fenceInfo: SessionInfo,
+  proves: (options) => (options.awaitTasks || options.cancelTasks ? ['swept'] : []),
+  target: (info) => info.sessionKey,
+
+  create(options) {
+    const client = createVcenterClient(options)
+    const host = new URL(options.url).host
+    // Who owned a session that is gone: vCenter tells only while it lists it.
+    const starters = new Map<string, Starter>()
+
+    async function listSessions(signal: AbortSignal): Promise<readonly ListedSession[]> {
+      const { sessionManager } = await client.content(signal)
+      const spec =
+        '<propSet><type>SessionManager</type><pathSet>sessionList</pathSet></propSet>' +
+        `<objectSet><obj type="SessionManager">${escapeXml(sessionManager.value)}</obj></objectSet>`
+      const ownKey = await client.ownKey(signal)
+      const found = await retrieve(client, spec, signal)
+      const listed = found.flatMap(({ value }) => value.children.map(sessionOf))
+      // A list without the one who asks is not the list of all sessions.
+      if (!listed.some((session) => session.key === ownKey)) {
+        throw new VcenterFault('SessionList', "the list of sessions does not hold the fencer's own")
+      }
+      return listed
+    }
+
+    async function listTasks(starter: Starter, signal: AbortSignal): Promise<readonly ListedTask[]> {
+      const { taskManager } = await client.content(signal)
+      const spec =
+        '<propSet><type>Task</type><pathSet>info</pathSet></propSet>' +
+        `<objectSet><obj type="TaskManager">${escapeXml(taskManager.value)}</obj><skip>true</skip>` +
+        '<selectSet xsi:type="TraversalSpec"><name>tasks</name><type>TaskManager</type><path>recentTask</path>' +
+        '<skip>false</skip></selectSet></objectSet>'
+      const found = await retrieve(client, spec, signal)
+      return found.flatMap(({ object, value }) => {
+        const task = unfinishedTask(object.value, value, starter)
+        return task === null ? [] : [task]
+      })
+    }
+
+    function starterOf(info: SessionInfo): Starter | null {
+      const known = starters.get(info.sessionKey)
+      if (known !== undefined) return known
+      if (info.userName === undefined) return null
+      return { userName: info.userName, sinceMs: timeOf(info.loginTime) }
+    }
+
+    async function terminate(info: SessionInfo, attempt: Attempt): Promise<void> {
+      const { sessionManager } = await client.content(attempt.signal)
+      try {
+        // One key a call: a list is worked off in order and stops at the first that is unknown.
+        await client.call(
+          'TerminateSession',
+          sessionManager,
+          `<sessionId>${escapeXml(info.sessionKey)}</sessionId>`,
+          attempt.signal,
+          () => withholdUnlessAllowed(attempt),
+        )
+        attempt.note(`terminated the session ${short(info.sessionKey)} at ${host}`)
+      } catch (error) {
+        if (!(error instanceof VcenterFault && error.kind === 'NotFound')) throw error
+        attempt.note(`the session ${short(info.sessionKey)} was gone already`)
+      }
+    }
+
+    async function cancelTasks(starter: Starter, attempt: Attempt): Promise<void> {
+      const sessions = await listSessions(attempt.signal)
+      if (sessions.some((session) => sameUser(session.userName, starter.userName))) {
+        attempt.note(`another session of ${starter.userName} is alive: its tasks are awaited, not canceled`)
+        return
+      }
+      for (const task of await listTasks(starter, attempt.signal)) {
+        if (!task.cancelable) continue
+        const target = { type: 'Task', value: task.id }
+        try {
+          await client.call('CancelTask', target, '', attempt.signal, () => withholdUnlessAllowed(attempt))
+          attempt.note(`canceled ${task.id} (${task.name})`)
+        } catch (error) {
+          if (!(error instanceof VcenterFault)) throw error
+          attempt.note(`${task.id} (${task.name}) could not be canceled: ${error.kind}`)
+        }
+      }
+    }
+
+    async function observe(info: SessionInfo, signal: AbortSignal): Promise<Verification> {
+      const sessions = await listSessions(signal)
+      const key = short(info.sessionKey)
+      if (sessions.some((session) => session.key === info.sessionKey)) {
+        return { state: 'not-fenced', reason: `${host} still lists the session ${key}` }
+      }
+      const observed = `the session ${key} is not among the ${sessions.length} that ${host} lists`
+      if (!options.awaitTasks && !options.cancelTasks) {
+        return { state: 'fenced', evidence: { observed, request: 'RetrievePropertiesEx sessionList' } }
+      }
+      const starter = starterOf(info)
+      if (starter === null) {
+        return {
+          state: 'unknown',
+          reason: `${observed}, but whose tasks to look for is not known: give userName`,
+        }
+      }
+      const tasks = await listTasks(starter, signal)
+      if (tasks.length > 0) {
+        const names = tasks.slice(0, 10).map((task) => `${task.id} (${task.name})`)
+        return {
+          state: 'not-fenced',
+          reason: `${starter.userName} has unfinished tasks: ${names.join(', ')}`,
+        }
+      }
+      return {
+        state: 'fenced',
+        evidence: {
+          observed: `${observed}, and no task of ${starter.userName} is queued or running`,
+          request: 'RetrievePropertiesEx sessionList, recentTask',
+        },
+      }
+    }
+
+    return {
+      async fence(info, attempt) {
+        if ((await client.ownKey(attempt.signal)) === info.sessionKey) {
+          throw new Error("the session is the fencer's own, and is never terminated")
+        }
+        const listed = (await listSessions(attempt.signal)).find((session) => session.key === info.sessionKey)
+        if (listed !== undefined) {
+          if (starters.size >= REMEMBERED_MAX) starters.delete([...starters.keys()][0] ?? '')
+          starters.set(listed.key, { userName: listed.userName, sinceMs: timeOf(listed.loginTime) })
+        }
+        await terminate(info, attempt)
+        const starter = starterOf(info)
+        if (options.cancelTasks && starter !== null) await cancelTasks(starter, attempt)
+      },
+
+      async verify(info, attempt) {
+        try {
+          return await observe(info, attempt.signal)
+        } catch (error) {
+          if (!(error instanceof Error)) throw error
+          return { state: 'unknown', reason: `${host} could not be asked: ${error.message}` }
+        }
+      },
+
+      async monitor({ signal }) {
+        await listSessions(signal)
+      },
+
+      close: () => client.close(),
+    }
+  },
+})
+
+function withholdUnlessAllowed(attempt: Attempt): void {
+  if (!attempt.mayStrike()) throw new StrikeWithheld('nothing was sent: this attempt is over')
+}
+
+function sessionOf(element: XmlElement): ListedSession {
+  return {
+    key: childText(element, 'key') ?? '',
+    userName: childText(element, 'userName') ?? '',
+    loginTime: childText(element, 'loginTime') ?? '',
+  }
+}
+
+/** Null for a task that is over, or that somebody else has started. */
+function unfinishedTask(id: string, info: XmlElement, starter: Starter): ListedTask | null {
+  const state = childText(info, 'state')
+  if (state === 'success' || state === 'error') return null
+  const startedBy = childText(child(info, 'reason'), 'userName')
+  if (startedBy === undefined || !sameUser(startedBy, starter.userName)) return null
+  const queuedMs = Date.parse(childText(info, 'queueTime') ?? '')
+  if (queuedMs < starter.sinceMs) return null
+  return {
+    id,
+    name: childText(info, 'name') ?? childText(info, 'descriptionId') ?? 'a task',
+    cancelable: childText(info, 'cancelable') === 'true',
+  }
+}
+
+/** Both times are vCenter's own. Without one, no task is too old. */
+function timeOf(loginTime: string | undefined): number {
+  const parsed = Date.parse(loginTime ?? '')
+  return Number.isNaN(parsed) ? Number.NEGATIVE_INFINITY : parsed
+}
+
+function sameUser(a: string, b: string): boolean {
+  return a.toLowerCase() === b.toLowerCase()
+}
+
+function short(key: string): string {
+  return key.length > 12 ? `${key.slice(0, 12)}…` : key
+}

@@ -1,0 +1,53 @@
+// Keeps fencing from becoming a wave: how many fences of a plan run at once, and how many power fences an hour has.
+
+import type { Clock } from '../spi/clock.ts'
+
+const HOUR_MS = 3_600_000
+const REMEMBERED_MAX = 10_000
+
+/**
+ * Counts power fences of all gateways, by what the records show and what this one starts itself: one for each fence and
+ * fencer, however often it is tried. It counts from when this gateway first saw it: the times in the record are wall
+ * clock, which decides nothing.
+ */
+export class PowerBrake {
+  readonly #clock: Clock
+  readonly #seen = new Map<string, { readonly plan: string | null; readonly atMs: number }>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  count(plan: string | null, fence: string, fencer: string): void {
+    const strike = `${fence} ${fencer}`
+    if (this.#isRecent(strike)) return
+    if (this.#seen.size >= REMEMBERED_MAX) this.#seen.delete(this.#seen.keys().next().value ?? '')
+    this.#seen.delete(strike)
+    this.#seen.set(strike, { plan, atMs: this.#clock.monotonicMs() })
+  }
+
+  /** Whether these fencers, too, may strike for the fence within the hour. */
+  allows(plan: string | null, fence: string, fencers: readonly string[], perHour: number): boolean {
+    const more = fencers.filter((fencer) => !this.#isRecent(`${fence} ${fencer}`)).length
+    if (more === 0) return true
+    const recent = [...this.#seen].filter(
+      ([strike, seen]) => seen.plan === plan && this.#isRecent(strike),
+    ).length
+    return recent + more <= perHour
+  }
+
+  #isRecent(strike: string): boolean {
+    const seen = this.#seen.get(strike)
+    return seen !== undefined && seen.atMs > this.#clock.monotonicMs() - HOUR_MS
+  }
+}
+
+/** Doubles with each failed round, up to the limit; jittered downwards, so that gateways and fences fall out of step. */
+export function backoffMs(
+  failedRounds: number,
+  brakes: { readonly backoffMs: number; readonly backoffMsMax: number },
+  random: () => number,
+): number {
+  const full = Math.min(brakes.backoffMsMax, brakes.backoffMs * 2 ** Math.max(0, failedRounds - 1))
+  return full * (0.5 + random() / 2)
+}

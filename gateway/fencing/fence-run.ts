@@ -1,0 +1,274 @@
+// Runs one fence of this gateway's: from the claim, level by level, until the record is out of its hands.
+// It must never strike without a provable claim, and never close a fence that was not verified.
+
+import type { FenceRecord } from '../core/fence-record.ts'
+import {
+  attempted,
+  blockedFor,
+  claimed,
+  closedAsFenced,
+  type FenceStep,
+  type LevelProgress,
+  nextAttemptNumber,
+  nextFenceStep,
+} from '../core/fence-sequence.ts'
+import type { Clock } from '../spi/clock.ts'
+import type { EventSink, GatewayEvent } from '../spi/events.ts'
+import type { FenceJournal, JournaledFence } from '../spi/fence-journal.ts'
+import { StoreUnavailable } from '../spi/store.ts'
+import { type AttemptResult, pause, runAttempt, wallTime } from './attempt.ts'
+import { backoffMs, type PowerBrake } from './brakes.ts'
+import type { ConfiguredFencer, Fencing } from './plans.ts'
+
+export interface SequencerOptions {
+  readonly journal: FenceJournal
+  readonly fencing: Fencing
+  readonly clock: Clock
+  /** Uniform in [0, 1). */
+  readonly random: () => number
+  readonly events: EventSink
+  /** What no record can show: a fence that stopped short, to be taken up again. For the log. */
+  readonly onFault?: (message: string) => void
+}
+
+export interface FenceRunOptions extends SequencerOptions {
+  readonly id: string
+  readonly power: PowerBrake
+  readonly signal: AbortSignal
+}
+
+const WRITE_RETRY_MS = 200
+/** What a power driver may take to return after its attempt, before an operator has to look. */
+const STRAGGLER_MS = 10_000
+
+export class FenceRun {
+  readonly #options: FenceRunOptions
+  readonly #startedMs: number
+  #newest: JournaledFence | null = null
+  #progress: LevelProgress | null = null
+  /** Actions of power fencers, which may outlast their attempts. */
+  readonly #stragglers: Promise<void>[] = []
+
+  constructor(options: FenceRunOptions) {
+    this.#options = options
+    this.#startedMs = options.clock.monotonicMs()
+  }
+
+  /** Somebody else has written since: an operator's word, or another gateway's claim. */
+  isOverruledBy(viewed: JournaledFence): boolean {
+    return (
+      this.#newest !== null && viewed.modRevision > this.#newest.modRevision && !this.#holds(viewed.record)
+    )
+  }
+
+  /** False where the fence was not had at all. Rejects with `StoreUnavailable`. */
+  async run(): Promise<boolean> {
+    while (!this.#options.signal.aborted) {
+      const current = this.#current()
+      if (current === null || !(await this.#take(current))) break
+    }
+    return this.#newest !== null
+  }
+
+  /** One step; false where nothing more is to be done by this run. */
+  async #take(current: JournaledFence): Promise<boolean> {
+    const { journal, power } = this.#options
+    const step = stepFor(this.#options, current.record, this.#progress, power)
+    switch (step.step) {
+      case 'wait':
+        return false
+      case 'claim':
+        return journal.mayStrike() && (await this.#claim(current, step.level))
+      case 'attempt':
+        return journal.mayStrike() && (await this.#attempt(current.record, step.level, step.fencers))
+      case 'next-level': {
+        const { level } = step
+        const claim = { incarnation: journal.incarnation, lease: journal.lease }
+        if ((await this.#write((record) => claimed(record, level, claim))) === null) return false
+        this.#progress = { level, failedRounds: 0, verified: [] }
+        return true
+      }
+      case 'close':
+        await this.#close()
+        return false
+      case 'block':
+        await this.#block(step.reason)
+        return false
+    }
+  }
+
+  async #claim(current: JournaledFence, level: number): Promise<boolean> {
+    const { journal } = this.#options
+    // One run, one claim: after an operator's retry the next run begins anew.
+    if (this.#newest !== null) return false
+    const claim = { incarnation: journal.incarnation, lease: journal.lease }
+    // One try, at exactly this revision: whoever is first has it.
+    const taken = await journal.replace(claimed(current.record, level, claim), current.modRevision)
+    if (taken === null) return false
+    this.#newest = taken
+    this.#progress = { level, failedRounds: 0, verified: [] }
+    this.#emit({ type: 'fence.started', detail: `plan ${current.record.plan ?? '-'}, level ${level + 1}` })
+    return true
+  }
+
+  async #attempt(record: FenceRecord, level: number, names: readonly string[]): Promise<boolean> {
+    const { clock, fencing, journal, random, signal } = this.#options
+    const settings = fencing.settings(record.plan)
+    const firstNumber = nextAttemptNumber(record)
+    const results = await Promise.all(
+      names.map((name, index) => this.#attemptOf(name, record, level, firstNumber + index)),
+    )
+    for (const { attempt, durationMs } of results) {
+      const lastLine = attempt.output.split('\n').at(-1) ?? ''
+      const detail = `${attempt.fencer}: ${lastLine}`.slice(0, 500)
+      this.#emit({ type: 'fence.attempted', verdict: attempt.outcome, detail, durationMs })
+    }
+    const proofs = results.flatMap(({ proof }) => (proof === null ? [] : [proof]))
+    const attempts = results.map(({ attempt }) => attempt)
+    if ((await this.#write((newest) => attempted(newest, attempts, proofs))) === null) return false
+    const failed = proofs.length < names.length
+    // A round in which the claim could not be proven is no fencer's failure, and leads to no stronger one.
+    if (this.#progress === null || (failed && !journal.mayStrike())) return false
+    const verified = [...this.#progress.verified, ...proofs.map((proof) => proof.fencer)]
+    const failedRounds = this.#progress.failedRounds + (failed ? 1 : 0)
+    this.#progress = { level, failedRounds, verified }
+    if (failed && failedRounds < settings.attempts) {
+      await pause(clock, backoffMs(failedRounds, settings.brakes, random), signal)
+    }
+    return true
+  }
+
+  async #attemptOf(name: string, record: FenceRecord, level: number, number: number): Promise<AttemptResult> {
+    const { clock, fencing, journal, power, signal } = this.#options
+    const configured = fencing.fencer(name)
+    if (configured === null) return notConfigured(name, level, number, clock)
+    if (isPower(configured)) power.count(record.plan, record.id, name)
+    const result = await runAttempt({
+      configured,
+      record,
+      level,
+      number,
+      timeoutMs: fencing.settings(record.plan).timeoutMs,
+      clock,
+      signal,
+      mayStrike: () => journal.mayStrike(),
+      sealedEverywhere: (aborted) => journal.sealedEverywhere(record.id, aborted),
+    })
+    if (isPower(configured)) this.#stragglers.push(result.over)
+    return result
+  }
+
+  async #close(): Promise<void> {
+    const { clock, signal } = this.#options
+    // Power cannot be guarded by an incarnation: the host's locks stay closed until nothing can strike it any more.
+    const patience = new AbortController()
+    const quiet = await Promise.race([
+      Promise.all(this.#stragglers).then(() => true),
+      pause(clock, STRAGGLER_MS, AbortSignal.any([signal, patience.signal])).then(() => false),
+    ])
+    patience.abort()
+    if (signal.aborted) return
+    if (!quiet) {
+      await this.#block(
+        'a power fencer has not returned and may still strike; see that it is over, then confirm or retry',
+      )
+      return
+    }
+    if ((await this.#write((record) => closedAsFenced(record, wallTime(clock)))) === null) return
+    const durationMs = clock.monotonicMs() - this.#startedMs
+    this.#emit({ type: 'fence.closed', verdict: 'fenced', durationMs })
+  }
+
+  async #block(reason: string): Promise<void> {
+    const written = await this.#write((record) => blockedFor(record, reason))
+    if (written !== null) this.#emit({ type: 'fence.blocked', detail: reason })
+  }
+
+  /**
+   * Writes a change over whatever the record is now, as long as the claim in it is this gateway's; null where it is not.
+   * Where the answer was lost, the record shows what became of the write, and every change may be made twice.
+   */
+  async #write(change: (record: FenceRecord) => FenceRecord): Promise<JournaledFence | null> {
+    const { clock, journal, signal } = this.#options
+    let wanted: string | null = null
+    while (!signal.aborted) {
+      const base = this.#current()
+      if (base === null) return null
+      if (wanted === JSON.stringify(base.record)) {
+        this.#newest = base
+        return base
+      }
+      if (!this.#holds(base.record)) return null
+      const next = change(base.record)
+      wanted = JSON.stringify(next)
+      try {
+        const written = await journal.replace(next, base.modRevision)
+        if (written !== null) {
+          this.#newest = written
+          return written
+        }
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable)) throw error
+      }
+      await pause(clock, WRITE_RETRY_MS, signal)
+    }
+    return null
+  }
+
+  #holds({ progress }: FenceRecord): boolean {
+    return progress.state === 'running' && progress.claim.incarnation === this.#options.journal.incarnation
+  }
+
+  /** The view may be behind what this gateway has just written itself. */
+  #current(): JournaledFence | null {
+    const viewed = this.#options.journal.get(this.#options.id)
+    const own = this.#newest
+    if (viewed === null || own === null) return viewed
+    return viewed.modRevision >= own.modRevision ? viewed : own
+  }
+
+  #emit(event: Omit<GatewayEvent, 'fence' | 'session'>): void {
+    const { events, id } = this.#options
+    events({ ...event, fence: id, session: id })
+  }
+}
+
+/** What is next about this record, with what this gateway knows of its fencers and brakes. */
+export function stepFor(
+  { journal, fencing }: SequencerOptions,
+  record: FenceRecord,
+  progress: LevelProgress | null,
+  power: PowerBrake,
+): FenceStep {
+  const settings = fencing.settings(record.plan)
+  const state = record.progress
+  const names = progress === null ? [] : (record.levels[progress.level] ?? [])
+  const cutting = names.filter((name) => {
+    const configured = fencing.fencer(name)
+    return configured !== null && isPower(configured) && progress?.verified.includes(name) !== true
+  })
+  const fits = power.allows(record.plan, record.id, cutting, settings.brakes.powerPerHour)
+  return nextFenceStep({
+    record,
+    self: journal.incarnation,
+    claimerIsLive: state.state === 'running' && journal.isLive(state.claim.incarnation),
+    progress,
+    roundsMax: settings.attempts,
+    braked: fits ? [] : cutting,
+  })
+}
+
+export function isPower(configured: ConfiguredFencer): boolean {
+  return configured.driver.power === true
+}
+
+function notConfigured(name: string, level: number, number: number, clock: Clock): AttemptResult {
+  const now = wallTime(clock)
+  const output = `there is no fencer ${name} in this gateway's configuration`
+  return {
+    attempt: { level, fencer: name, number, startedAt: now, endedAt: now, outcome: 'refused', output },
+    proof: null,
+    durationMs: 0,
+    over: Promise.resolve(),
+  }
+}

@@ -1,0 +1,185 @@
+// The configured fencers and plans, put together and checked: what the sequencer runs and sessions are checked against.
+
+import type { FencePlanLevels } from '../core/fence-record.ts'
+import type { Clock } from '../spi/clock.ts'
+import type { FenceInfoCheck, FencePlanner } from '../spi/fence-planner.ts'
+import { FenceInfoFault, type Fencer, type FencerDriver, type Proof } from '../spi/fencer.ts'
+import { createRedactor, type Redactor } from './redaction.ts'
+import type { FencerRegistry } from './registry.ts'
+
+export interface FencerSettings {
+  readonly driver: string
+  readonly options: Readonly<Record<string, unknown>>
+}
+
+export interface PlanSettings {
+  readonly levels: FencePlanLevels
+  /** Of each fencer, before its level has failed. */
+  readonly attempts: number
+  /** Of one attempt, act and verify; waiting for the seal does not count. */
+  readonly timeoutMs: number
+  readonly brakes: {
+    /** Fences of this plan that this gateway runs at the same time. */
+    readonly atOnce: number
+    readonly powerPerHour: number
+    readonly backoffMs: number
+    readonly backoffMsMax: number
+  }
+}
+
+export const PLAN_DEFAULTS: Omit<PlanSettings, 'levels'> = {
+  attempts: 3,
+  timeoutMs: 60_000,
+  brakes: { atOnce: 4, powerPerHour: 4, backoffMs: 1_000, backoffMsMax: 60_000 },
+}
+
+export interface FencingOptions {
+  readonly fencers: Readonly<Record<string, FencerSettings>>
+  readonly plans: Readonly<Record<string, PlanSettings>>
+  readonly defaultPlan: string | null
+  readonly registry: FencerRegistry
+  readonly clock: Clock
+  /** What a fencer notes outside of an attempt; redacted already. */
+  readonly note?: (fencer: string, line: string) => void
+}
+
+export interface ConfiguredFencer {
+  readonly name: string
+  readonly driver: FencerDriver
+  readonly fencer: Fencer<unknown>
+  readonly proves: readonly Proof[]
+  readonly redact: Redactor
+}
+
+export interface Fencing extends FencePlanner {
+  readonly fencers: readonly ConfiguredFencer[]
+  fencer(name: string): ConfiguredFencer | null
+  /** How a plan is to be run; the defaults, where the record's plan is no longer configured. */
+  settings(plan: string | null): Omit<PlanSettings, 'levels'>
+  /** Names of the incarnations that the plan would strike. Throws where the fenceInfo does not satisfy it. */
+  targetsOf(plan: string, fenceInfo: Readonly<Record<string, unknown>>): readonly string[]
+  /** Frees what the fencers hold. Idempotent. */
+  close(): Promise<void>
+}
+
+/** All that is wrong with the configured fencers and plans, one line each. */
+export class FencingFault extends Error {
+  override readonly name = 'FencingFault'
+  readonly faults: readonly string[]
+
+  constructor(faults: readonly string[]) {
+    super(faults.join('\n'))
+    this.faults = faults
+  }
+}
+
+/** Throws `FencingFault`. Does no I/O. */
+export function createFencing(options: FencingOptions): Fencing {
+  const faults: string[] = []
+  const fencers = new Map<string, ConfiguredFencer>()
+  for (const [name, settings] of Object.entries(options.fencers)) {
+    const found = options.registry.optionFaults(settings.driver, settings.options)
+    const driver = options.registry.driver(settings.driver)
+    faults.push(...found.map((fault) => `fencers.${[name, ...fault.path].join('.')}: ${fault.message}`))
+    if (found.length === 0 && driver !== null) fencers.set(name, configure(name, driver, settings, options))
+  }
+  for (const [name, plan] of Object.entries(options.plans)) {
+    if (plan.levels.length === 0) faults.push(`plans.${name}.levels: a plan has at least one level`)
+    for (const [index, level] of plan.levels.entries()) {
+      const place = `plans.${name}.levels.${index}`
+      if (level.length === 0) faults.push(`${place}: a level has at least one fencer`)
+      if (new Set(level).size < level.length) faults.push(`${place}: a fencer stands twice in this level`)
+      for (const fencer of level) {
+        if (options.fencers[fencer] === undefined) faults.push(`${place}: there is no fencer ${fencer}`)
+      }
+    }
+  }
+  if (options.defaultPlan !== null && options.plans[options.defaultPlan] === undefined) {
+    faults.push(`defaultPlan: there is no plan ${options.defaultPlan}`)
+  }
+  if (faults.length > 0) throw new FencingFault(faults)
+
+  const check = (
+    plan: string,
+    fenceInfo: Readonly<Record<string, unknown>>,
+    moment: 'opening' | 'due' = 'opening',
+  ): FenceInfoCheck => {
+    const levels = options.plans[plan]?.levels
+    if (levels === undefined) return { kind: 'faulty', faults: [`there is no fence plan ${plan}`] }
+    const inPlan = new Set(levels.flat())
+    return checkInfo([...fencers.values()], inPlan, fenceInfo, moment)
+  }
+
+  return {
+    defaultPlan: options.defaultPlan,
+    fencers: [...fencers.values()],
+    levels: (plan) => options.plans[plan]?.levels ?? null,
+    checkFenceInfo: check,
+    targetsOf(plan, fenceInfo) {
+      const checked = check(plan, fenceInfo, 'due')
+      if (checked.kind === 'faulty') throw new FenceInfoFault(checked.faults.join('; '))
+      return checked.targets
+    },
+    fencer: (name) => fencers.get(name) ?? null,
+    settings: (plan) => (plan === null ? undefined : options.plans[plan]) ?? PLAN_DEFAULTS,
+    async close() {
+      await Promise.all([...fencers.values()].map(async ({ fencer }) => await fencer.close?.()))
+    },
+  }
+}
+
+function configure(
+  name: string,
+  driver: FencerDriver,
+  settings: FencerSettings,
+  { clock, note }: FencingOptions,
+): ConfiguredFencer {
+  const parsed = driver.options.parse(settings.options)
+  const redact = createRedactor(settings.options)
+  const context = { clock, note: (line: string) => note?.(name, redact(line)) }
+  return { name, driver, fencer: driver.create(parsed, context), proves: driver.proves(parsed), redact }
+}
+
+/**
+ * The plan's own fencers must be satisfied. The others complete what they recognise, so that an operator can later have
+ * the session fenced by another plan: at that moment it is too late to ask which process a pid stood for.
+ */
+function checkInfo(
+  all: readonly ConfiguredFencer[],
+  inPlan: ReadonlySet<string>,
+  fenceInfo: Readonly<Record<string, unknown>>,
+  moment: 'opening' | 'due',
+): FenceInfoCheck {
+  const faults: string[] = []
+  const targets = new Set<string>()
+  let completed = fenceInfo
+  for (const { name, driver } of all) {
+    const required = inPlan.has(name)
+    const parsed = driver.fenceInfo.safeParse(completed)
+    if (!parsed.success) {
+      const found = parsed.error.issues.map(
+        (issue) => `${name} (${driver.id}): ${issue.path.join('.')}: ${issue.message}`,
+      )
+      if (required) faults.push(...found)
+      continue
+    }
+    if (moment === 'opening' && driver.complete !== undefined) {
+      try {
+        completed = { ...completed, ...record(driver.complete(parsed.data)) }
+      } catch (error) {
+        if (!(error instanceof FenceInfoFault)) throw error
+        if (required) faults.push(`${name} (${driver.id}): ${error.message}`)
+      }
+    }
+  }
+  if (faults.length > 0) return { kind: 'faulty', faults: [...new Set(faults)] }
+  // Only now: what one driver has filled in may be part of another's target.
+  for (const { name, driver } of all) {
+    if (inPlan.has(name)) targets.add(`${driver.id}:${driver.target(driver.fenceInfo.parse(completed))}`)
+  }
+  return { kind: 'complete', fenceInfo: completed, targets: [...targets] }
+}
+
+function record(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? { ...value } : {}
+}

@@ -1,0 +1,107 @@
+// Looks after due fences: which one this gateway runs, how many at once, and when a run is not its own any more.
+// It must never miss one: it is level-triggered, and looks again by itself.
+//
+// Why two gateways do not fence at once: a claim is this gateway's while its lease is provably alive, and every strike
+// asks for that at the last instant (`mayStrike`). Another gateway takes over only once the claimer's lease is gone,
+// which lies after the instant at which the claimer's own count of it ended. A driver that goes on past that is the
+// one thing left, and every fencer strikes the incarnation only, so the strike hits whom it should or nobody.
+
+import type { FenceRecord } from '../core/fence-record.ts'
+import { PowerBrake } from './brakes.ts'
+import { FenceRun, isPower, type SequencerOptions, stepFor } from './fence-run.ts'
+
+export type { SequencerOptions } from './fence-run.ts'
+
+export interface Sequencer {
+  /** Ids of the fences that this gateway runs now. */
+  readonly running: readonly string[]
+  /** Breaks off what runs, and waits until it is. What was due stays due. Idempotent. */
+  stop(): Promise<void>
+}
+
+const LOOK_AGAIN_MS = 1_000
+
+interface Active {
+  readonly plan: string | null
+  readonly run: FenceRun
+  readonly controller: AbortController
+  readonly ended: Promise<void>
+}
+
+export function startSequencer(options: SequencerOptions): Sequencer {
+  const { journal, clock } = options
+  const active = new Map<string, Active>()
+  const power = new PowerBrake(clock)
+  let stopped = false
+  // Power fences that were closed before this gateway came cannot be told from those of the last hour, and do not count.
+  for (const { record } of journal.list()) countPower(record)
+  let lookAgain = clock.after(LOOK_AGAIN_MS, onTimer)
+  const unsubscribe = journal.onChange(survey)
+
+  function onTimer(): void {
+    survey()
+    if (!stopped) lookAgain = clock.after(LOOK_AGAIN_MS, onTimer)
+  }
+
+  function survey(): void {
+    if (stopped) return
+    for (const journaled of journal.list()) {
+      const { record } = journaled
+      countPower(record)
+      const running = active.get(record.id)
+      if (running !== undefined) {
+        if (running.run.isOverruledBy(journaled))
+          running.controller.abort(new Error('the record was taken over'))
+      } else if (stepFor(options, record, null, power).step === 'claim' && hasRoom(record.plan)) {
+        if (journal.mayStrike()) start(record)
+      }
+    }
+  }
+
+  function hasRoom(plan: string | null): boolean {
+    const same = [...active.values()].filter((running) => running.plan === plan).length
+    return same < options.fencing.settings(plan).brakes.atOnce
+  }
+
+  function countPower(record: FenceRecord): void {
+    if (record.progress.state === 'closed') return
+    for (const attempt of record.attempts) {
+      const configured = options.fencing.fencer(attempt.fencer)
+      if (configured !== null && isPower(configured)) power.count(record.plan, record.id, attempt.fencer)
+    }
+  }
+
+  function start(record: FenceRecord): void {
+    const controller = new AbortController()
+    const run = new FenceRun({ ...options, power, id: record.id, signal: controller.signal })
+    const ended = run
+      .run()
+      .catch((error: unknown) => {
+        options.onFault?.(`the fence ${record.id} stopped short: ${String(error)}`)
+        return false
+      })
+      .then((wasClaimed) => {
+        active.delete(record.id)
+        // There is room for the next. After a lost race or an outage the next change or look is soon enough.
+        if (wasClaimed) survey()
+      })
+    active.set(record.id, { plan: record.plan, run, controller, ended })
+  }
+
+  survey()
+  return {
+    get running() {
+      return [...active.keys()]
+    },
+    async stop() {
+      stopped = true
+      lookAgain.cancel()
+      unsubscribe()
+      const ending = [...active.values()].map(({ controller, ended }) => {
+        controller.abort(new Error('the gateway stops'))
+        return ended
+      })
+      await Promise.all(ending)
+    },
+  }
+}
