@@ -1,0 +1,49 @@
+// What the commands need from outside, typed, so that main.ts alone knows where it comes from.
+
+import type { Config, LoadResult } from '../config/index.ts'
+import type { Clock } from '../spi/clock.ts'
+import type { FencerDriver } from '../spi/fencer.ts'
+import type { Policy } from '../spi/policy.ts'
+
+export interface Output {
+  write(text: string): unknown
+}
+
+/** The part of `fetch` that is used; the global one fits. */
+export type FetchLike = (
+  url: string,
+  init: {
+    readonly method: string
+    readonly headers: Record<string, string>
+    readonly body?: string
+    readonly signal?: AbortSignal
+  },
+) => Promise<{
+  readonly status: number
+  readonly headers: { get(name: string): string | null }
+  text(): Promise<string>
+}>
+
+export interface PolicyCatalog {
+  list(): readonly { readonly name: string; readonly summary: string }[]
+  /** Null where there is no such policy. */
+  describe(name: string): { readonly text: string; readonly json: unknown } | null
+}
+
+export interface CommandDependencies {
+  readonly version: string
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly stdout: Output
+  readonly stderr: Output
+  readonly fetch: FetchLike
+  readonly clock: Clock
+  /** Reads and checks a configuration with all that the other rooms know. Does not throw. */
+  loadConfig(file: string): LoadResult
+  /** Runs the gateway until it is told to stop; the exit code. `reload` reads the file again, for SIGHUP. */
+  serve(start: { readonly config: Config; readonly file: string; reload(): LoadResult }): Promise<number>
+  /** The packs of the gateway, and of a configuration where there is one. */
+  policies(config: Config | null): PolicyCatalog
+  /** The compiled policy of a backend of this configuration. */
+  policyOf(config: Config, backend: string): Policy
+  readonly drivers: readonly FencerDriver[]
+}

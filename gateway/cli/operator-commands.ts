@@ -1,0 +1,82 @@
+// `fence`, `confirm`, `retry`: an operator's word, always with his name and his reason.
+
+import { z } from 'zod'
+import type { Command, Invocation, OptionTerms } from './arguments.ts'
+import type { CommandDependencies } from './dependencies.ts'
+import { CommandFailure, connect, JSON_OPTION, REMOTE_OPTIONS, understand } from './remote.ts'
+import { printable } from './table.ts'
+import { asJson } from './watch-commands.ts'
+
+const WORD: Readonly<Record<string, OptionTerms>> = {
+  reason: { type: 'string', value: 'WHY', required: true, help: 'why; stays in the record' },
+  by: { type: 'string', value: 'NAME', help: 'who says so (default: USER of the environment)' },
+}
+
+const Ordered = z.looseObject({ fence: z.string() })
+const Fence = z.looseObject({ id: z.string(), state: z.string() })
+
+export const fence: Command = {
+  name: 'fence',
+  summary: 'fences the holder of a session now',
+  positionals: ['SESSION'],
+  options: {
+    ...WORD,
+    plan: { type: 'string', value: 'PLAN', help: 'another plan than that of the session' },
+    ...JSON_OPTION,
+    ...REMOTE_OPTIONS,
+  },
+  async run(invocation, dependencies) {
+    const [session = ''] = invocation.positionals
+    const plan = invocation.text('plan')
+    const body = { ...wordOf(invocation, dependencies), ...(plan === undefined ? {} : { plan }) }
+    const path = `/v1/sessions/${encodeURIComponent(session)}/fence`
+    const answer = await connect(invocation, dependencies).ask('POST', path, body)
+    const { fence: id } = understand(Ordered, answer)
+    dependencies.stdout.write(
+      invocation.flag('json')
+        ? asJson(answer)
+        : printable(`the holder is being fenced; follow it with: fencegate fences ${id}`) + '\n',
+    )
+    return 0
+  },
+}
+
+export const confirm: Command = {
+  name: 'confirm',
+  summary: 'says that the holder of a blocked fence is known to be dead',
+  positionals: ['FENCE'],
+  options: { ...WORD, ...JSON_OPTION, ...REMOTE_OPTIONS },
+  notes: 'Nothing verifies your word: the next owner is let in on it. Make sure first.',
+  run: (invocation, dependencies) =>
+    decide('confirm', wordOf(invocation, dependencies), invocation, dependencies),
+}
+
+export const retry: Command = {
+  name: 'retry',
+  summary: 'starts a blocked fence again, from its first level',
+  positionals: ['FENCE'],
+  options: { ...JSON_OPTION, ...REMOTE_OPTIONS },
+  run: (invocation, dependencies) => decide('retry', undefined, invocation, dependencies),
+}
+
+async function decide(
+  verb: 'confirm' | 'retry',
+  body: unknown,
+  invocation: Invocation,
+  dependencies: CommandDependencies,
+): Promise<number> {
+  const [id = ''] = invocation.positionals
+  const path = `/v1/fences/${encodeURIComponent(id)}/${verb}`
+  const answer = await connect(invocation, dependencies).ask('POST', path, body)
+  const record = understand(Fence, answer)
+  dependencies.stdout.write(
+    invocation.flag('json') ? asJson(answer) : `${printable(`fence ${record.id} is ${record.state}`)}\n`,
+  )
+  return 0
+}
+
+function wordOf(invocation: Invocation, dependencies: CommandDependencies): { by: string; reason: string } {
+  const by = invocation.text('by') ?? dependencies.environment['USER']
+  if (by === undefined || by === '') throw new CommandFailure('who says so? Give your name with --by NAME')
+  return { by, reason: invocation.text('reason') ?? '' }
+}

@@ -1,0 +1,137 @@
+// Speaks to a running gateway's control API. Every failure becomes a sentence that says what to do.
+
+import { z } from 'zod'
+import type { Invocation, OptionTerms } from './arguments.ts'
+import type { CommandDependencies } from './dependencies.ts'
+import { printable } from './table.ts'
+
+export const REMOTE_OPTIONS: Readonly<Record<string, OptionTerms>> = {
+  control: {
+    type: 'string',
+    value: 'URL',
+    help: 'the control API (default: FENCEGATE_CONTROL, else http://127.0.0.1:7070)',
+  },
+  token: { type: 'string', value: 'TOKEN', help: 'a credential (default: FENCEGATE_TOKEN)' },
+}
+
+export const JSON_OPTION: Readonly<Record<string, OptionTerms>> = {
+  json: { type: 'boolean', help: 'print JSON' },
+}
+
+/** An expected failure: its message is printed as it is, and the command ends with code 1. */
+export class CommandFailure extends Error {
+  override readonly name = 'CommandFailure'
+}
+
+export interface Remote {
+  ask(method: string, path: string, body?: unknown): Promise<unknown>
+  /** All pages of a list. */
+  list<Item>(path: string, item: z.ZodType<Item>): Promise<readonly Item[]>
+}
+
+const ANSWER_MS_MAX = 30_000
+const PAGES_MAX = 1000
+
+const Problem = z.looseObject({ title: z.string(), detail: z.string().optional() })
+
+export function connect(invocation: Invocation, dependencies: CommandDependencies): Remote {
+  const { environment } = dependencies
+  const base = invocation.text('control') ?? environment['FENCEGATE_CONTROL'] ?? 'http://127.0.0.1:7070'
+  const token = invocation.text('token') ?? environment['FENCEGATE_TOKEN']
+  if (!URL.canParse(base) || !/^https?:$/.test(new URL(base).protocol))
+    throw new CommandFailure(
+      `"${base}" is not the URL of a control API; write it as http://HOST:PORT (--control or FENCEGATE_CONTROL)`,
+    )
+
+  const ask = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+    const impatience = new AbortController()
+    const timer = dependencies.clock.after(ANSWER_MS_MAX, () => impatience.abort())
+    let status: number
+    let text: string
+    try {
+      const answer = await dependencies.fetch(base.replace(/\/+$/, '') + path, {
+        method,
+        headers: {
+          accept: 'application/json',
+          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        signal: impatience.signal,
+      })
+      status = answer.status
+      text = await answer.text()
+    } catch (error) {
+      throw new CommandFailure(
+        `the control API at ${base} cannot be reached (${reasonOf(error)}): is the gateway running there? ` +
+          'Name another address with --control URL or FENCEGATE_CONTROL',
+      )
+    } finally {
+      timer.cancel()
+    }
+    const value = parse(text)
+    if (status >= 200 && status < 300) return value
+    throw new CommandFailure(sentence(status, value, base))
+  }
+
+  return {
+    ask,
+    async list(path, item) {
+      const Page = z.object({ items: z.array(item), next: z.string().optional() })
+      const items = []
+      let after: string | undefined
+      for (let page = 0; page < PAGES_MAX; page++) {
+        const separator = path.includes('?') ? '&' : '?'
+        const where = after === undefined ? '' : `&after=${encodeURIComponent(after)}`
+        const read = understand(Page, await ask('GET', `${path}${separator}limit=1000${where}`))
+        items.push(...read.items)
+        if (read.next === undefined) return items
+        after = read.next
+      }
+      throw new CommandFailure(`the list is longer than ${PAGES_MAX} pages: ask for less`)
+    },
+  }
+}
+
+/** The answer in the shape that this command reads, or a failure that names the likely cause. */
+export function understand<Value>(schema: z.ZodType<Value>, value: unknown): Value {
+  const read = schema.safeParse(value)
+  if (read.success) return read.data
+  throw new CommandFailure(
+    'the answer is not that of a fencegate control API of this version: check the address and the versions',
+  )
+}
+
+function sentence(status: number, value: unknown, base: string): string {
+  const problem = Problem.safeParse(value)
+  const said = problem.success
+    ? printable(
+        problem.data.detail === undefined
+          ? problem.data.title
+          : `${problem.data.title}: ${problem.data.detail}`,
+      )
+    : `${base} answered ${status} and no problem document: is this the control listener?`
+  if (status === 401) return `${said} (give one with --token or FENCEGATE_TOKEN)`
+  if (status === 503) return `${said} (try again, or another gateway with --control)`
+  return said
+}
+
+function parse(text: string): unknown {
+  if (text === '') return null
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+function reasonOf(error: unknown): string {
+  let current = error
+  while (current instanceof Error) {
+    if ('code' in current && typeof current.code === 'string') return current.code
+    if (current.cause === undefined)
+      return current.name === 'AbortError' ? 'no answer in time' : current.message
+    current = current.cause
+  }
+  return String(current)
+}

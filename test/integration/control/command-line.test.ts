@@ -1,0 +1,70 @@
+// The commands against a real control listener.
+
+import { expect, test } from 'vitest'
+import { run as runWith } from '../../unit/cli/run-with.ts'
+import { start } from './start.ts'
+
+async function running(options: Parameters<typeof start>[0] = {}) {
+  const gateway = await start(options)
+  const run = (args: readonly string[], environment: Readonly<Record<string, string>> = {}) =>
+    runWith(args, { fetch, environment: { FENCEGATE_CONTROL: gateway.url, USER: 'ann', ...environment } })
+  return { ...gateway, run }
+}
+
+test('locks, sessions and fences are shown to people and to programs', async () => {
+  const { run, call, open } = await running()
+  const session = await open('nova-1')
+  await call('POST', '/v1/locks/cinder%2Fvolume%2F1', { session })
+  expect((await run(['locks'])).out).toBe(
+    'LOCK             PHASE  OWNER   TOKEN  SINCE                     WAITERS  IN FLIGHT\n' +
+      'cinder/volume/1  open   nova-1  18     2026-01-02T03:04:05.000Z  0        0\n',
+  )
+  expect((await run(['locks', 'cinder/volume/1'])).out).toContain(
+    'owner   nova-1 (exclusive, token 18) since 2026',
+  )
+  expect(JSON.parse((await run(['locks', '--json', '--prefix', 'cinder/'])).out).items).toHaveLength(1)
+  expect(JSON.parse((await run(['locks', '--json', '--prefix', 'nova/'])).out).items).toHaveLength(0)
+  expect((await run(['sessions'])).out).toContain('nova-1')
+
+  expect(await run(['fence', session, '--reason', 'hangs'])).toMatchObject({ code: 0 })
+  expect((await run(['fences'])).out).toMatch(/blocked +h +1 .*kill failed/)
+  const shown = (await run(['fences', session])).out
+  expect(shown).toContain('attempt 1 of kill on level 0: failed')
+  expect(shown).toContain(`fencegate confirm ${session} --by YOU --reason WHY`)
+  expect((await run(['retry', session])).out).toBe(`fence ${session} is due\n`)
+  expect((await run(['confirm', session, '--reason', 'power is off'])).out).toBe(
+    `fence ${session} is closed\n`,
+  )
+  expect((await call('GET', `/v1/fences/${session}`)).body).toMatchObject({
+    closedBy: 'ann',
+    closedReason: 'power is off',
+  })
+})
+
+test('a list of many pages is read to its end', async () => {
+  const { run, plane, open } = await running()
+  for (let i = 0; i < 2100; i++)
+    await plane.openSession({ ttlMs: 1000, holder: { id: `h${i}` }, fenceInfo: {}, plan: null })
+  await open('last')
+  expect(JSON.parse((await run(['sessions', '--json'])).out).items).toHaveLength(2101)
+})
+
+test('the token is taken from the option or the environment, and its lack is explained', async () => {
+  const token = 'operator-1234567890'
+  const { run } = await running({ credentials: [{ token, role: 'operator', holder: null }] })
+  const refused = await run(['locks'])
+  expect(refused).toMatchObject({ code: 1 })
+  expect(refused.err).toContain('(give one with --token or FENCEGATE_TOKEN)')
+  expect((await run(['locks', '--token', token])).code).toBe(0)
+  expect((await run(['locks'], { FENCEGATE_TOKEN: token })).code).toBe(0)
+})
+
+test('what the gateway refuses is said in its words', async () => {
+  const { run } = await running()
+  const { code, err } = await run(['confirm', 'abc', '--reason', 'x'])
+  expect(err).toBe('fencegate confirm: There is no such fence: there is no fence abc\n')
+  expect(code).toBe(1)
+  expect((await run(['fence', 'abc', '--reason', 'x'], { USER: '' })).err).toContain(
+    'Give your name with --by NAME',
+  )
+})
