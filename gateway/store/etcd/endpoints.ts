@@ -1,23 +1,13 @@
 // The members of the cluster as this gateway reaches them: which one is asked, and what happens when it is silent.
 // A call that must not happen twice is sent once, to a member that was just heard from.
 
-import { Etcd3, EtcdLeaseInvalidError, type IOptions } from 'etcd3'
+import { type Etcd3, EtcdLeaseInvalidError } from 'etcd3'
 import { invariant } from '../../core/invariant.ts'
 import type { Clock } from '../../spi/clock.ts'
 import { StoreUnavailable } from '../../spi/store.ts'
-import { type CallOptions, callHandle, passThroughPolicy, withinDeadline } from './grpc-call.ts'
-
-export interface EtcdTls {
-  /** PEM. */
-  readonly ca: Buffer
-  readonly cert?: Buffer
-  readonly key?: Buffer
-}
-
-export interface EtcdAuth {
-  readonly username: string
-  readonly password: string
-}
+import { connect, type EtcdTls } from './connection.ts'
+import { type CallOptions, withinDeadline } from './grpc-call.ts'
+import { type EtcdAuth, Login } from './login.ts'
 
 export interface EndpointsOptions {
   /** URLs, `http://…` or `https://…`; at least one. */
@@ -31,24 +21,10 @@ export interface EndpointsOptions {
 export interface Endpoint {
   readonly url: string
   readonly client: Etcd3
+  readonly login: Login | null
 }
 
 export type EndpointCall<T> = (client: Etcd3, options: CallOptions) => Promise<T>
-
-/**
- * A dead connection is seen within the sum of the two, also while nobody calls; etcd takes pings more often than every
- * 5 s (`--grpc-keepalive-min-time`) for an attack. The package shares one connection a target over all clients of the
- * process by default, and a reset would then give back the dead one.
- */
-const CHANNEL_OPTIONS = {
-  'grpc.keepalive_time_ms': 10_000,
-  'grpc.keepalive_timeout_ms': 5_000,
-  'grpc.keepalive_permit_without_calls': 1,
-  'grpc.use_local_subchannel_pool': 1,
-  'grpc.initial_reconnect_backoff_ms': 100,
-  'grpc.max_reconnect_backoff_ms': 2_000,
-  'grpc.max_receive_message_length': 256 * 1024 * 1024,
-} as const
 
 export class Endpoints {
   readonly #endpoints: readonly Endpoint[]
@@ -63,7 +39,15 @@ export class Endpoints {
     invariant(options.endpoints.length > 0, 'a store needs an endpoint')
     this.#clock = options.clock
     this.#requestTimeoutMs = options.requestTimeoutMs
-    this.#endpoints = options.endpoints.map((url) => ({ url, client: connect(url, options) }))
+    this.#endpoints = options.endpoints.map((url) => {
+      const { auth, clock, tls, requestTimeoutMs: timeoutMs } = options
+      const client = connect(url, tls)
+      return {
+        url,
+        client,
+        login: auth === undefined ? null : new Login({ client, url, auth, clock, timeoutMs }),
+      }
+    })
   }
 
   /**
@@ -123,8 +107,9 @@ export class Endpoints {
     if (this.#closed) throw new StoreUnavailable(`${operation}: the store is closed`)
     const what = `${operation} at ${endpoint.url}`
     try {
-      const answer = await withinDeadline({ clock: this.#clock, timeoutMs, what }, (handle) =>
-        call(endpoint.client, handle.options),
+      const answer = await withinDeadline(
+        { clock: this.#clock, timeoutMs, what, login: endpoint.login },
+        (handle) => call(endpoint.client, handle.options),
       )
       this.#heard(endpoint)
       return answer
@@ -150,30 +135,4 @@ export class Endpoints {
   #order(): readonly Endpoint[] {
     return [...this.#endpoints.slice(this.#preferred), ...this.#endpoints.slice(0, this.#preferred)]
   }
-}
-
-function connect(url: string, { tls, auth, requestTimeoutMs, clock }: EndpointsOptions): Etcd3 {
-  const options: IOptions = {
-    hosts: url,
-    grpcOptions: CHANNEL_OPTIONS,
-    faultHandling: { global: passThroughPolicy(), host: passThroughPolicy },
-  }
-  if (tls !== undefined)
-    options.credentials = {
-      rootCertificate: tls.ca,
-      ...(tls.key === undefined ? {} : { privateKey: tls.key }),
-      ...(tls.cert === undefined ? {} : { certChain: tls.cert }),
-    }
-  if (auth !== undefined)
-    options.auth = {
-      ...auth,
-      // The package keeps one pending log-in for all calls: without an end of its own a silent member would hold up
-      // every later call too.
-      callOptions: () => {
-        const handle = callHandle()
-        clock.after(requestTimeoutMs, () => handle.cancel())
-        return handle.options
-      },
-    }
-  return new Etcd3(options)
 }

@@ -18,9 +18,11 @@ import {
 } from '../../spi/store.ts'
 import { checkTransaction, checkTtl } from '../check-transaction.ts'
 import { prefixRange } from '../key-range.ts'
-import { Endpoints, type EtcdAuth, type EtcdTls } from './endpoints.ts'
+import type { EtcdTls } from './connection.ts'
+import { Endpoints } from './endpoints.ts'
 import { EtcdWatch, type WatchTiming } from './etcd-watch.ts'
 import type { CallOptions } from './grpc-call.ts'
+import type { EtcdAuth } from './login.ts'
 import {
   comparisonMessage,
   type EtcdRange,

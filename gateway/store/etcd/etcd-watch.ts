@@ -67,13 +67,13 @@ export class EtcdWatch implements Watch {
     const endpoint = await endpoints.answering()
     if (this.#over) return
     const what = `watch at ${endpoint.url}`
-    const deadline = { clock, timeoutMs: timing.answerMs, what }
+    const deadline = { clock, timeoutMs: timing.answerMs, what, login: endpoint.login }
     const { version } = await withinDeadline(deadline, ({ options }) =>
       endpoint.client.maintenance.status(options),
     )
     if (this.#over) return
     this.#progressIsOrdered = ordersRequestedProgress(version)
-    const handle = callHandle()
+    const handle = callHandle(endpoint.login)
     this.#handle = handle
     const stream = await withinDeadline(deadline, () => endpoint.client.watchClient.watch(handle.options))
     const broken = (reason: string): void => {

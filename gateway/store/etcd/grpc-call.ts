@@ -1,17 +1,15 @@
-// How a call goes out: only to a member that knows a leader, once, and with a deadline of our own on the monotonic
-// clock. The deadlines, retries and circuit breakers of the client package are all off.
+// How a call goes out: only to a member that knows a leader, once, logged in where that is needed, and with a deadline
+// of our own on the monotonic clock. The deadlines, retries and circuit breakers of the client package are all off.
 
-import type { IOptions, KVClient } from 'etcd3'
+import { type CallOptions, InterceptingCall, status } from '@grpc/grpc-js'
+import type { IOptions } from 'etcd3'
 import type { Clock } from '../../spi/clock.ts'
 import { StoreUnavailable } from '../../spi/store.ts'
+import type { Login } from './login.ts'
 
-export type CallOptions = NonNullable<Parameters<KVClient['range']>[1]>
-type Interceptor = NonNullable<CallOptions['interceptors']>[number]
-type InterceptedCall = ReturnType<Interceptor>
-type FaultHandling = NonNullable<IOptions['faultHandling']>
-type Policy = NonNullable<FaultHandling['global']>
+export type { CallOptions }
 
-const GRPC_CANCELLED = 1
+type Policy = NonNullable<NonNullable<IOptions['faultHandling']>['global']>
 
 /** A member cut off from its quorum refuses such a call at once, and ends such a stream, where it would keep still. */
 const REQUIRE_LEADER = 'hasleader'
@@ -22,28 +20,43 @@ export interface CallHandle {
   cancel(): void
 }
 
-export function callHandle(): CallHandle {
-  let running: InterceptedCall | null = null
+export function callHandle(login: Login | null): CallHandle {
+  let running: InterceptingCall | null = null
   let cancelled = false
-  const interceptor: Interceptor = (options, nextCall) => {
-    // grpc-js names its own class here and uses only the interface that the next call has.
-    const call = nextCall(options) as InterceptedCall
-    const start = call.start.bind(call)
-    call.start = (metadata, listener) => {
-      metadata.set(REQUIRE_LEADER, 'true')
-      start(metadata, listener)
-      if (cancelled) call.cancelWithStatus(GRPC_CANCELLED, 'no longer wanted')
-    }
-    running = call
-    return call
+  const cancel = (): void => {
+    cancelled = true
+    running?.cancelWithStatus(status.CANCELLED, 'no longer wanted')
   }
-  return {
-    options: { interceptors: [interceptor] },
-    cancel: () => {
-      cancelled = true
-      running?.cancelWithStatus(GRPC_CANCELLED, 'no longer wanted')
-    },
+  const options: CallOptions = {
+    interceptors: [
+      (callOptions, nextCall) => {
+        const call = new InterceptingCall(nextCall(callOptions), {
+          start: (metadata, _listener, next) => {
+            metadata.set(REQUIRE_LEADER, 'true')
+            const begin = (token: string | null): void => {
+              if (token !== null) metadata.set('token', token)
+              next(metadata, {
+                onReceiveStatus: (received, pass) => {
+                  if (token !== null) login?.judge(token, received)
+                  pass(received)
+                },
+              })
+              if (cancelled) cancel()
+            }
+            if (login === null) begin(null)
+            else
+              login.token().then(begin, (error: unknown) => {
+                const reason = error instanceof Error ? error.message : String(error)
+                call.cancelWithStatus(status.UNAVAILABLE, reason)
+              })
+          },
+        })
+        running = call
+        return call
+      },
+    ],
   }
+  return { options, cancel }
 }
 
 export interface DeadlineOptions {
@@ -51,15 +64,16 @@ export interface DeadlineOptions {
   readonly timeoutMs: number
   /** For the message: the operation and where it was asked. */
   readonly what: string
+  readonly login: Login | null
 }
 
 /** What `start` comes to, or `StoreUnavailable` once the time is over; then the call is cancelled. */
 export function withinDeadline<T>(
-  { clock, timeoutMs, what }: DeadlineOptions,
+  { clock, timeoutMs, what, login }: DeadlineOptions,
   start: (handle: CallHandle) => Promise<T>,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    const handle = callHandle()
+    const handle = callHandle(login)
     const timer = clock.after(timeoutMs, () => {
       reject(new StoreUnavailable(`${what}: no answer within ${Math.round(timeoutMs)} ms`))
       handle.cancel()

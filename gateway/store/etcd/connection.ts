@@ -1,0 +1,66 @@
+// The channel to one member: TLS, the options of the transport, and nothing that decides.
+
+import { isIP } from 'node:net'
+import { checkServerIdentity } from 'node:tls'
+import { Channel, type ChannelCredentials, credentials } from '@grpc/grpc-js'
+import { Etcd3 } from 'etcd3'
+import { passThroughPolicy } from './grpc-call.ts'
+
+export interface EtcdTls {
+  /** The authorities to trust, PEM; the system's where not given. */
+  readonly ca?: Buffer
+  /** The gateway's own certificate, PEM, and its key. */
+  readonly cert?: Buffer
+  readonly key?: Buffer
+}
+
+/**
+ * A dead connection is seen within the sum of the two, also while nobody calls; etcd takes pings more often than every
+ * 5 s (`--grpc-keepalive-min-time`) for an attack. The package shares one connection a target over all clients of the
+ * process by default, and a reset would then give back the dead one.
+ */
+const CHANNEL_OPTIONS = {
+  'grpc.keepalive_time_ms': 10_000,
+  'grpc.keepalive_timeout_ms': 5_000,
+  'grpc.keepalive_permit_without_calls': 1,
+  'grpc.use_local_subchannel_pool': 1,
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 2_000,
+  'grpc.max_receive_message_length': 256 * 1024 * 1024,
+} as const
+
+/** Sent as the server's name where the member has none but its address; etcd makes nothing of it. */
+const NO_NAME = 'etcd'
+
+export function connect(url: string, tls: EtcdTls | undefined): Etcd3 {
+  const { protocol, hostname } = new URL(url)
+  // The address of an IPv6 host stands in brackets.
+  const address = hostname.replace(/^\[|\]$/g, '')
+  const byAddress = protocol === 'https:' && isIP(address) !== 0
+  const channelOptions = byAddress
+    ? { ...CHANNEL_OPTIONS, 'grpc.ssl_target_name_override': NO_NAME }
+    : CHANNEL_OPTIONS
+  const channelCredentials =
+    protocol === 'https:' ? tlsCredentials(tls, byAddress ? address : null) : credentials.createInsecure()
+  return new Etcd3({
+    hosts: url,
+    grpcOptions: {
+      ...channelOptions,
+      // Only so can the certificate be checked against an address: Node refuses one as the server's name, which
+      // grpc-js always sends, and the package lets no check of one's own through.
+      channelFactoryOverride: (target: string) => new Channel(target, channelCredentials, channelOptions),
+    },
+    faultHandling: { global: passThroughPolicy(), host: passThroughPolicy },
+  })
+}
+
+function tlsCredentials(tls: EtcdTls = {}, address: string | null): ChannelCredentials {
+  const verify =
+    address === null
+      ? {}
+      : {
+          checkServerIdentity: (_name: string, certificate: Parameters<typeof checkServerIdentity>[1]) =>
+            checkServerIdentity(address, certificate),
+        }
+  return credentials.createSsl(tls.ca ?? null, tls.key ?? null, tls.cert ?? null, verify)
+}
