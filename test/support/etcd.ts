@@ -2,7 +2,7 @@
 
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -22,12 +22,18 @@ export interface EtcdOptions {
   readonly progressNotifyMs?: number
   /** Whether a member syncs its disk. Off by default: the tests end processes, not machines. */
   readonly fsync?: boolean
+  /** Clients speak TLS; the certificate of a member, made by itself, is `certificate(member)`. */
+  readonly tls?: boolean
+  /** How long a log-in lasts that is not used; etcd's default of 300 s where not given. */
+  readonly authTokenTtlSeconds?: number
 }
 
 export interface EtcdMember {
   readonly name: string
   readonly endpoint: string
   readonly peerUrl: string
+  /** Plain HTTP also where clients speak TLS. */
+  readonly healthUrl: string
   readonly dataDir: string
 }
 
@@ -58,6 +64,10 @@ export class EtcdCluster {
     const pid = this.#processes.get(member)?.pid
     if (pid === undefined) throw new Error(`${member.name} does not run`)
     return pid
+  }
+
+  certificate(member: EtcdMember): Buffer {
+    return readFileSync(join(member.dataDir, 'fixtures', 'client', 'cert.pem'))
   }
 
   /** Returns once every member answers a linearizable read. */
@@ -107,12 +117,13 @@ export class EtcdCluster {
   }
 
   #spawn(member: EtcdMember): void {
-    const { snapshotCount, progressNotifyMs, fsync = false } = this.#options
+    const { snapshotCount, progressNotifyMs, fsync = false, tls = false, authTokenTtlSeconds } = this.#options
     const args = [
       `--name=${member.name}`,
       `--data-dir=${member.dataDir}`,
       `--listen-client-urls=${member.endpoint}`,
       `--advertise-client-urls=${member.endpoint}`,
+      `--listen-metrics-urls=${member.healthUrl}`,
       `--listen-peer-urls=${member.peerUrl}`,
       `--initial-advertise-peer-urls=${member.peerUrl}`,
       `--initial-cluster=${this.members.map(({ name, peerUrl }) => `${name}=${peerUrl}`).join(',')}`,
@@ -126,6 +137,8 @@ export class EtcdCluster {
     if (snapshotCount !== undefined) args.push(`--snapshot-count=${snapshotCount}`)
     if (progressNotifyMs !== undefined)
       args.push(`--experimental-watch-progress-notify-interval=${progressNotifyMs}ms`)
+    if (authTokenTtlSeconds !== undefined) args.push(`--auth-token-ttl=${authTokenTtlSeconds}`)
+    if (tls) args.push('--auto-tls')
     if (!fsync) args.push('--unsafe-no-fsync')
     const child = spawn('etcd', args, { stdio: ['ignore', 'ignore', 'pipe'] })
     this.#output.set(member, '')
@@ -143,7 +156,7 @@ export class EtcdCluster {
       const child = this.#processes.get(member)
       if (child === undefined || child.exitCode !== null)
         throw new Error(`etcd ${member.name} ended: ${this.#output.get(member)}`)
-      if (await isHealthy(member.endpoint)) return
+      if (await isHealthy(member.healthUrl)) return
       if (performance.now() > deadlineMs)
         throw new Error(`etcd ${member.name} did not get ready: ${this.#output.get(member)}`)
       await sleep(50)
@@ -165,7 +178,8 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdCluster>
   for (let attempt = 0; attempt < START_ATTEMPTS_MAX; attempt++) {
     const folder = mkdtempSync(join(tmpdir(), 'fencegate-etcd-'))
     const members: EtcdMember[] = []
-    for (let index = 0; index < (options.members ?? 1); index++) members.push(await newMember(folder, index))
+    for (let index = 0; index < (options.members ?? 1); index++)
+      members.push(await newMember(folder, index, options))
     const cluster = new EtcdCluster(members, folder, options)
     try {
       await cluster.start()
@@ -179,20 +193,21 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdCluster>
   throw failure
 }
 
-async function newMember(folder: string, index: number): Promise<EtcdMember> {
+async function newMember(folder: string, index: number, { tls = false }: EtcdOptions): Promise<EtcdMember> {
   const name = `m${index + 1}`
   return {
     name,
-    endpoint: `http://127.0.0.1:${await freePort()}`,
+    endpoint: `${tls ? 'https' : 'http'}://127.0.0.1:${await freePort()}`,
     peerUrl: `http://127.0.0.1:${await freePort()}`,
+    healthUrl: `http://127.0.0.1:${await freePort()}`,
     dataDir: join(folder, name),
   }
 }
 
 /** etcd's own check behind `/health` is a linearizable read. */
-async function isHealthy(endpoint: string): Promise<boolean> {
+async function isHealthy(url: string): Promise<boolean> {
   try {
-    const response = await fetch(`${endpoint}/health`, { signal: AbortSignal.timeout(1_000) })
+    const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(1_000) })
     return response.ok && (await response.text()).includes('"true"')
   } catch {
     // Not listening yet: the caller asks again until its deadline.
