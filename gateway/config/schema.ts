@@ -177,7 +177,7 @@ const limits = strict(
     /** Request line and header fields. */
     headerBytes: whole(1024, 1_048_576).default(65_536),
     /** Of a body that the policy has to read; bodies that it has not are streamed. */
-    inspectedBytes: whole(1024, 67_108_864).default(1_048_576),
+    inspectedBytes: whole(1024, 67_108_864).optional(),
     connections: whole(1, 100_000).default(4096),
     /** Calls of this backend that wait for a handover. */
     parked: whole(0, 100_000).default(1024),
@@ -188,8 +188,10 @@ const limits = strict(
     connectTimeout: seconds(0.1, 300).prefault(10),
   },
   'a section of limits',
-).transform(({ headTimeout, answerTimeout, connectTimeout, ...rest }) => ({
+).transform(({ headTimeout, answerTimeout, connectTimeout, inspectedBytes, ...rest }) => ({
   ...rest,
+  /** In place of the policy's own limit. */
+  inspectedBytes: inspectedBytes ?? null,
   headTimeoutMs: headTimeout,
   answerTimeoutMs: answerTimeout,
   connectTimeoutMs: connectTimeout,

@@ -57,7 +57,7 @@ export function dueFence(
         `there is no plan ${plan} in the configuration; confirm, once the holder is known to be dead`,
       ),
     }
-  const check = planner.checkFenceInfo(plan, fenceInfo)
+  const check = planner.checkFenceInfo(plan, fenceInfo, 'due')
   if (check.kind === 'faulty')
     return {
       ...common,

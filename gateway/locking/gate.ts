@@ -1,7 +1,6 @@
 // The guard: the one place where a call that changes something is admitted. The check and the entry in the ledger happen
 // in one tick; where the answer needs time (a handover, news from the store), the call is parked, bounded in number and time.
 
-import type { Token } from '../core/names.ts'
 import type { Refusal } from '../core/verdict.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { AdmissionRequest, AdmissionResult, Gate, LockPreview, PresentedToken } from '../spi/gate.ts'
@@ -23,11 +22,16 @@ export interface GateOptions {
    * false where that could not be had in `waitMs`.
    */
   readonly catchUp: (waitMs: number) => Promise<boolean>
-  /** Whether a signature belongs to this lock, token and session; null where tokens are not signed. */
-  readonly verifySignature:
-    | ((lock: string, token: Token, session: string, signature: Uint8Array) => boolean)
-    | null
+  /** Null where tokens are not signed. */
+  readonly signing: TokenCheck | null
   readonly parkedMax: number
+}
+
+export interface TokenCheck {
+  /** A token without a signature is refused. */
+  readonly required: boolean
+  /** Whether the signature belongs to this lock, token and session. */
+  readonly verify: (lock: string, token: number, session: string, signature: Uint8Array) => boolean
 }
 
 /** How long a token that is news may wait for the watch. */
@@ -149,7 +153,7 @@ export class LockGate implements Gate {
   }
 
   #checkToken(name: RequiredLock['name'], presented: PresentedToken): Check {
-    const { view, verifySignature } = this.#options
+    const { view, signing } = this.#options
     const lock = view.locks.get(name)
     const { token } = presented
     if (lock !== undefined) {
@@ -157,7 +161,7 @@ export class LockGate implements Gate {
         return { kind: 'refused', refusal: { code: 'view-not-current', detail: lock.damage, lock: name } }
       const grant = lock.grantOf(token)
       if (grant !== null && !grant.sealed) {
-        if (verifySignature !== null && !signed(verifySignature, name, presented, grant))
+        if (signing !== null && !isSigned(signing, name, presented, grant))
           return {
             kind: 'refused',
             refusal: { code: 'bad-token', detail: 'the token is not signed as its grant was', lock: name },
@@ -248,15 +252,9 @@ export class LockGate implements Gate {
   }
 }
 
-function signed(
-  verify: NonNullable<GateOptions['verifySignature']>,
-  lock: string,
-  presented: PresentedToken,
-  grant: LiveGrant,
-): boolean {
-  return (
-    presented.signature !== null && verify(lock, presented.token as Token, grant.session, presented.signature)
-  )
+function isSigned(signing: TokenCheck, lock: string, presented: PresentedToken, grant: LiveGrant): boolean {
+  if (presented.signature === null) return !signing.required
+  return signing.verify(lock, presented.token, grant.session, presented.signature)
 }
 
 function notCurrent(reason: string): Refusal {

@@ -49,7 +49,9 @@ export interface LockingOptions {
   readonly parkedMax: number
   readonly ttlMsMin: number
   readonly ttlMsMax: number
+  /** `required`: a token without a signature is refused. */
   readonly signing: {
+    readonly required: boolean
     readonly sign: Signer
     readonly verify: (lock: string, token: number, session: string, signature: Uint8Array) => boolean
   } | null
@@ -169,7 +171,7 @@ class LockingRoom implements Locking {
       clock,
       stale: () => this.#stale(),
       catchUp: (waitMs) => this.#catchUp(waitMs),
-      verifySignature: options.signing === null ? null : options.signing.verify,
+      signing: options.signing,
       parkedMax: options.parkedMax,
     })
     this.#journal = new Journal({

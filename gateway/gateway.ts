@@ -1,0 +1,328 @@
+// Puts one gateway together from a configuration, in the order in which its parts depend on each other, and takes it
+// apart in the opposite order. Part of the composition root.
+
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { hostname } from 'node:os'
+import { type Config, formatListen, type ListenAddress } from './config/index.ts'
+import { type RunningControl, startControl } from './control/index.ts'
+import { parseFencingToken } from './core/fencing-token.ts'
+import { createFencing } from './fencing/plans.ts'
+import { startSequencer } from './fencing/sequencer.ts'
+import type { RoomKnowledge } from './knowledge.ts'
+import { type LockingOptions, startLocking } from './locking/locking.ts'
+import { type BackendListener, startBackendListener } from './proxy/listener.ts'
+import type { Clock } from './spi/clock.ts'
+import { type Store, StoreUnavailable } from './spi/store.ts'
+import { openEmbeddedStore } from './store/embedded/embedded-store.ts'
+import type { EtcdTls } from './store/etcd/connection.ts'
+import { openEtcdStore } from './store/etcd/etcd-store.ts'
+import { createEvents, createMetrics, type Log } from './telemetry/index.ts'
+
+const STORE_PREFIX_EMBEDDED = '/fencegate'
+const GATEWAY_LEASE_MS = 10_000
+const PARKED_MAX = 1_024
+
+/** Something outside keeps the gateway from running; the message says what to do. */
+export class StartFailure extends Error {
+  override readonly name = 'StartFailure'
+}
+
+export interface GatewayOptions {
+  readonly config: Config
+  readonly knowledge: RoomKnowledge
+  readonly version: string
+  readonly clock: Clock
+  readonly log: Log
+  /** The process stood still past its lease: end it at once. */
+  readonly onStopped: (reason: string) => void
+}
+
+export interface RunningGateway {
+  readonly control: ListenAddress
+  readonly backends: ReadonlyMap<string, ListenAddress>
+  /** Takes no new calls, lets those in flight end, and goes. Idempotent. */
+  close(): Promise<void>
+}
+
+/** What has been started, to be ended in the opposite order, also where a later part fails to start. */
+class Parts {
+  readonly #ends: (() => Promise<void> | void)[] = []
+
+  add(end: () => Promise<void> | void): void {
+    this.#ends.push(end)
+  }
+
+  async end(): Promise<void> {
+    for (const end of this.#ends.splice(0).toReversed()) await end()
+  }
+}
+
+/** Rejects with `StartFailure`. */
+export async function startGateway(options: GatewayOptions): Promise<RunningGateway> {
+  const parts = new Parts()
+  try {
+    return await start(options, parts)
+  } catch (error) {
+    await parts.end()
+    throw error
+  }
+}
+
+async function start(options: GatewayOptions, parts: Parts): Promise<RunningGateway> {
+  const { config, knowledge, clock, log } = options
+  const metrics = createMetrics({ processMetrics: true })
+  parts.add(() => metrics.close())
+  const events = createEvents({ clock, log, metrics, run: randomBytes(6).toString('hex') })
+
+  const store = openStore(config, clock)
+  parts.add(() => store.close())
+  const fencing = createFencing({
+    fencers: Object.fromEntries(
+      Object.entries(config.fencers).map(([name, { driver, options: secret }]) => [
+        name,
+        { driver, options: secret.reveal() },
+      ]),
+    ),
+    plans: config.plans,
+    defaultPlan: config.defaultPlan,
+    registry: knowledge.registry,
+    clock,
+    note: (fencer, line) => log.info({ fencer }, line),
+  })
+  parts.add(() => fencing.close())
+
+  const policies = new Map(
+    Object.keys(config.backends).map((name) => [name, knowledge.policyOf(config, name)]),
+  )
+  const locking = await startLocking({
+    store,
+    prefix: config.store.kind === 'etcd' ? config.store.prefix : STORE_PREFIX_EMBEDDED,
+    clock,
+    events: events.sink,
+    planner: fencing,
+    name: hostname(),
+    newId: () => randomBytes(16).toString('hex'),
+    quietMs: longestQuietMs([...policies.values()]),
+    leaseMs: GATEWAY_LEASE_MS,
+    drainMs: config.handover.drainMsMax,
+    parkedMax:
+      Object.values(config.backends).reduce((sum, { limits }) => sum + limits.parked, 0) || PARKED_MAX,
+    ttlMsMin: config.sessions.ttlMsMin,
+    ttlMsMax: config.sessions.ttlMsMax,
+    signing: signingOf(config),
+    onStopped: options.onStopped,
+  }).catch((error: unknown) => {
+    throw error instanceof StoreUnavailable
+      ? new StartFailure(`the store does not answer: ${error.message}`)
+      : error
+  })
+  parts.add(() => locking.close(config.handover.drainMsMax))
+  metrics.observe({
+    sessions: () => locking.counts().sessions,
+    locks: () => locking.counts().locks,
+    inFlight: () => locking.counts().inFlight,
+    unknown: () => locking.counts().unknown,
+    waiting: () => locking.counts().waiting,
+  })
+
+  const sequencer = startSequencer({
+    journal: locking.journal,
+    fencing,
+    clock,
+    random: Math.random,
+    events: events.sink,
+    onFault: (message) => log.error({}, message),
+  })
+  parts.add(() => sequencer.stop())
+
+  const control = await listen('the control API', 'control.listen', config.control.listen, () =>
+    startControl({
+      listen: config.control.listen,
+      tls: config.control.tls === undefined ? null : revealed(config.control.tls),
+      credentials: config.control.credentials.map(({ token, role, holder }) => ({
+        token: token.reveal(),
+        role,
+        holder: holder ?? null,
+      })),
+      plane: locking.plane,
+      clock,
+      log,
+      ttlMsMin: config.sessions.ttlMsMin,
+      ttlMsMax: config.sessions.ttlMsMax,
+      version: options.version,
+      check: {
+        backend(name) {
+          const policy = policies.get(name)
+          const backend = config.backends[name]
+          if (policy === undefined || backend === undefined) return null
+          return { policy, enforce: backend.enforce, quietMs: policy.quietMs }
+        },
+        gate: locking.gate,
+        readTokens,
+      },
+      events,
+      metrics: () => metrics.expose(),
+    }),
+  )
+  parts.add(() => control.close())
+
+  const backends = new Map<string, ListenAddress>()
+  const listeners: BackendListener[] = []
+  // Together: each waits for its calls in flight, and none for another's.
+  parts.add(async () => {
+    await Promise.all(listeners.map((listener) => listener.close()))
+  })
+  for (const [name, backend] of Object.entries(config.backends)) {
+    const policy = policies.get(name)
+    if (policy === undefined) continue
+    const { limits } = backend
+    const listener = await listen(`backend ${name}`, `backends.${name}.listen`, backend.listen, () =>
+      startBackendListener({
+        name,
+        listen: backend.listen,
+        ...(backend.tls === null ? {} : { tls: revealed(backend.tls) }),
+        upstream: backend.upstream,
+        ...(backend.upstreamTls === null
+          ? {}
+          : {
+              upstreamTls: {
+                rejectUnauthorized: backend.upstreamTls.verify,
+                ...(backend.upstreamTls.ca === undefined ? {} : { ca: backend.upstreamTls.ca }),
+                ...(backend.upstreamTls.cert === undefined ? {} : { cert: backend.upstreamTls.cert }),
+                ...(backend.upstreamTls.key === undefined ? {} : { key: backend.upstreamTls.key.reveal() }),
+                ...(backend.upstreamTls.serverName === undefined
+                  ? {}
+                  : { serverName: backend.upstreamTls.serverName }),
+              },
+            }),
+        policy,
+        gate: locking.gate,
+        enforce: backend.enforce,
+        clock,
+        events: events.sink,
+
+        limits: {
+          headerBytesMax: limits.headerBytes,
+          connectionsMax: limits.connections,
+          headMs: limits.headTimeoutMs,
+          answerHeadMs: limits.answerTimeoutMs,
+          answerIdleMs: limits.answerTimeoutMs,
+          connectMs: limits.connectTimeoutMs,
+          closeMs: config.handover.drainMsMax,
+        },
+        ...(backend.observer === null
+          ? {}
+          : {
+              observer: { username: backend.observer.username, password: backend.observer.password.reveal() },
+            }),
+      }),
+    )
+    listeners.push(listener)
+    backends.set(name, listener.address)
+  }
+  return { control: control.address, backends, close: () => parts.end() }
+}
+
+function openStore(config: Config, clock: Clock): Store {
+  const { store } = config
+  switch (store.kind) {
+    case 'embedded':
+      try {
+        return openEmbeddedStore({ path: store.path, clock })
+      } catch (error) {
+        throw new StartFailure(
+          `the embedded store cannot be opened: ${error instanceof Error ? error.message : String(error)}`,
+        )
+      }
+    case 'etcd':
+      return openEtcdStore({
+        endpoints: store.endpoints,
+        clock,
+        probeKey: `${store.prefix}/`,
+        ...(store.username === undefined || store.password === undefined
+          ? {}
+          : { auth: { username: store.username, password: store.password.reveal() } }),
+        ...(store.tls === undefined ? {} : { tls: etcdTls(store.tls) }),
+      })
+  }
+}
+
+function etcdTls(tls: NonNullable<Extract<Config['store'], { kind: 'etcd' }>['tls']>): EtcdTls {
+  return {
+    ...(tls.ca === undefined ? {} : { ca: Buffer.from(tls.ca) }),
+    ...(tls.cert === undefined || tls.key === undefined
+      ? {}
+      : { cert: Buffer.from(tls.cert), key: Buffer.from(tls.key.reveal()) }),
+  }
+}
+
+async function listen<Listener extends RunningControl | BackendListener>(
+  who: string,
+  setting: string,
+  address: ListenAddress,
+  begin: () => Promise<Listener>,
+): Promise<Listener> {
+  try {
+    return await begin()
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : null
+    const where = formatListen(address)
+    if (code === 'EADDRINUSE')
+      throw new StartFailure(
+        `${who} cannot listen on ${where}: the port is taken; end what uses it, or change ${setting}`,
+      )
+    if (code === 'EACCES')
+      throw new StartFailure(
+        `${who} may not listen on ${where}; take a port above 1023, or give the process the right to it (${setting})`,
+      )
+    if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+      throw new StartFailure(
+        `${who} cannot listen on ${where}: this machine has no such address (${setting})`,
+      )
+    throw error
+  }
+}
+
+/** The longest any backend may take to finish what nobody knows of; null where one says nothing of it. */
+function longestQuietMs(policies: readonly { readonly quietMs: number | null }[]): number | null {
+  let longest = 0
+  for (const { quietMs } of policies) {
+    if (quietMs === null) return null
+    longest = Math.max(longest, quietMs)
+  }
+  return longest
+}
+
+function revealed(tls: { readonly cert: string; readonly key: { reveal(): string } }): {
+  cert: string
+  key: string
+} {
+  return { cert: tls.cert, key: tls.key.reveal() }
+}
+
+const readTokens: Parameters<typeof startControl>[0]['check']['readTokens'] = (field) => {
+  if (field === undefined) return { kind: 'tokens', tokens: [] }
+  const parsed = parseFencingToken(field)
+  return parsed.kind === 'tokens'
+    ? parsed
+    : { kind: 'refused', refusal: { code: 'bad-token', detail: parsed.reason } }
+}
+
+/** An HMAC over lock, token and session, so that nobody can use a number that he has guessed. */
+function signingOf(config: Config): LockingOptions['signing'] {
+  const signing = config.tokens.signing
+  if (signing === null) return null
+  const key = signing.key.reveal()
+  const digest = (lock: string, token: number, session: string): Buffer =>
+    createHmac('sha256', key)
+      .update(JSON.stringify([lock, token, session]))
+      .digest()
+  return {
+    sign: (lock, token, session) => digest(lock, token, session).toString('base64'),
+    required: signing.required,
+    verify(lock, token, session, signature) {
+      const expected = digest(lock, token, session)
+      return signature.length === expected.length && timingSafeEqual(signature, expected)
+    },
+  }
+}

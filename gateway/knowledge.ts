@@ -1,0 +1,136 @@
+// What the rooms know together: which policies and drivers there are, and what they say of a configuration. Part of the
+// composition root; starts nothing.
+
+import { readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseDocument } from 'yaml'
+import type { PolicyCatalog } from './cli/index.ts'
+import { type Config, type Knowledge, type LoadResult, loadConfig } from './config/index.ts'
+import { invariant } from './core/invariant.ts'
+import { type FencerRegistry, loadFencerRegistry } from './fencing/registry.ts'
+import {
+  compilePolicy,
+  describePolicy,
+  formatPolicyFault,
+  loadPolicies,
+  makeCatalogue,
+  type Pack,
+  type PolicyCatalogue,
+  type PolicyDescription,
+} from './policy/index.ts'
+import type { Policy } from './spi/policy.ts'
+
+/** Beside `gateway/` in a checkout and in the package alike. */
+const POLICIES = fileURLToPath(new URL('../policies/', import.meta.url))
+
+export interface RoomKnowledge {
+  readonly registry: FencerRegistry
+  load(file: string): LoadResult
+  policyOf(config: Config, backend: string): Policy
+  policies(config: Config | null): PolicyCatalog
+}
+
+/** `configFile`: the one that will be loaded, for the drivers that it names by path or package; null: none. */
+export async function gatherKnowledge(configFile: string | null): Promise<RoomKnowledge> {
+  const registry = await loadFencerRegistry(
+    configFile === null ? {} : { named: namedDrivers(configFile), from: dirname(resolve(configFile)) },
+  )
+  const { packs, faults } = loadPolicies(POLICIES)
+  invariant(
+    faults.length === 0,
+    `the gateway's own policies are faulty: ${faults.map(formatPolicyFault).join('; ')}`,
+  )
+  const knowledge: Knowledge = {
+    policies: (configured) => makeCatalogue(packs, configured),
+    drivers: registry.ids,
+    driverOptions: (driver, options) => registry.optionFaults(driver, options),
+  }
+  return {
+    registry,
+    load: (file) => loadConfig({ file, knowledge, environment: process.env }),
+    policyOf: (config, backend) => backendPolicy(makeCatalogue(packs, config.policies), config, backend),
+    policies: (config) => catalog(packs, config === null ? null : makeCatalogue(packs, config.policies)),
+  }
+}
+
+/** The backend's policy with the backend's own words on waiting and quiet time. */
+export function backendPolicy(catalogue: PolicyCatalogue, config: Config, backend: string): Policy {
+  const settings = config.backends[backend]
+  invariant(settings !== undefined, `there is no backend ${backend}`)
+  const terms = catalogue.terms(settings.policy)
+  invariant(terms !== null, `there is no policy ${settings.policy}, which the configuration's check let pass`)
+  const compiled = compilePolicy({
+    ...terms,
+    backend,
+    overrides: {
+      extends: terms.pack.name,
+      ...terms.overrides,
+      ...(settings.waitMs === null ? {} : { wait: settings.waitMs / 1000 }),
+      ...(settings.quietMs === null ? {} : { quiet: settings.quietMs / 1000 }),
+      ...(settings.limits.inspectedBytes === null ? {} : { body_limit: settings.limits.inspectedBytes }),
+    },
+  })
+  invariant(compiled.ok, `the policy of backend ${backend} cannot be compiled`)
+  return compiled.value
+}
+
+function catalog(packs: ReadonlyMap<string, Pack>, catalogue: PolicyCatalogue | null): PolicyCatalog {
+  const packOf = (name: string): Pack | null => catalogue?.terms(name)?.pack ?? packs.get(name) ?? null
+  return {
+    list: () =>
+      [...(catalogue?.names ?? packs.keys())]
+        .toSorted()
+        .map((name) => ({ name, summary: packOf(name)?.source.title ?? '' })),
+    describe(name) {
+      const pack = packOf(name)
+      if (pack === null) return null
+      const description = describePolicy(pack)
+      return { text: describeInWords(description), json: description }
+    },
+  }
+}
+
+function describeInWords(policy: PolicyDescription): string {
+  const lines = [
+    `${policy.name}: ${policy.title}`,
+    ...policy.documentation.map((where) => `  documented at ${where}`),
+    `  dialect ${policy.dialect}, default lock ${policy.defaultLock}`,
+  ]
+  if (policy.notes !== null)
+    lines.push(
+      '',
+      ...policy.notes
+        .trimEnd()
+        .split('\n')
+        .map((line) => `  ${line}`),
+    )
+  lines.push('', 'Rules:')
+  for (const rule of policy.rules) {
+    const where = `${rule.methods.join('|')} ${rule.paths.join(' ')}`
+    const conditions = rule.conditions.length === 0 ? '' : ` where ${rule.conditions.join(' and ')}`
+    lines.push(`  ${rule.id}: ${rule.effect} ${where}${conditions}`)
+  }
+  return `${lines.join('\n')}\n`
+}
+
+/** Drivers must be loaded before the file can be judged; what is wrong with it is told later. */
+function namedDrivers(file: string): string[] {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch {
+    // The loader says so, with what to do.
+    return []
+  }
+  const document: unknown = parseDocument(text).toJS()
+  const fencers = isObject(document) ? document['fencers'] : null
+  if (!isObject(fencers)) return []
+  return Object.values(fencers)
+    .map((fencer) => (isObject(fencer) ? fencer['driver'] : null))
+    .filter((driver) => typeof driver === 'string')
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}

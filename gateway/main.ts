@@ -1,0 +1,136 @@
+// The command line's entry: the only place that reads process.*, and that ends the process.
+
+import { readFileSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
+import { runCommandLine } from './cli/index.ts'
+import { type Config, formatFaults, formatListen, type LoadResult, Secret } from './config/index.ts'
+import { type RunningGateway, StartFailure, startGateway } from './gateway.ts'
+import { gatherKnowledge, type RoomKnowledge } from './knowledge.ts'
+import { createLog, type Log } from './telemetry/index.ts'
+import { systemClock } from './telemetry/system-clock.ts'
+
+const version = versionOfPackage()
+const args = process.argv.slice(2)
+const knowledge = await gatherKnowledge(configFileIn(args)).catch((error: unknown) => {
+  process.stderr.write(`fencegate: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exit(1)
+})
+
+process.exitCode = await runCommandLine(args, {
+  version,
+  environment: process.env,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  fetch,
+  clock: systemClock,
+  loadConfig: knowledge.load,
+  serve: (start) => serve(start, knowledge),
+  policies: knowledge.policies,
+  policyOf: knowledge.policyOf,
+  drivers: knowledge.registry.ids.flatMap((id) => knowledge.registry.driver(id) ?? []),
+})
+
+async function serve(
+  start: { readonly config: Config; readonly file: string; reload(): LoadResult },
+  known: RoomKnowledge,
+): Promise<number> {
+  const { config, file } = start
+  const log = createLog({ level: config.log.level })
+  let gateway: RunningGateway
+  try {
+    gateway = await startGateway({
+      config,
+      knowledge: known,
+      version,
+      clock: systemClock,
+      log,
+      onStopped(reason) {
+        // Before anything is written: somebody else may speak for what we held.
+        process.stderr.write(`fencegate: ${reason}\n`)
+        process.kill(process.pid, 'SIGKILL')
+      },
+    })
+  } catch (error) {
+    if (!(error instanceof StartFailure)) throw error
+    log.flush()
+    process.stderr.write(`fencegate: ${error.message}\n`)
+    return 1
+  }
+  log.info({ version, file }, 'serving')
+  log.info({ listen: formatListen(gateway.control) }, 'control API')
+  for (const [backend, address] of gateway.backends)
+    log.info(
+      { backend, listen: formatListen(address), upstream: config.backends[backend]?.upstream },
+      'backend',
+    )
+  const reload = () => reloadConfig(config, start.reload(), log)
+  process.on('SIGHUP', reload)
+  // Told by its starter, where there is one, on which ports it listens.
+  process.send?.({ control: gateway.control, backends: Object.fromEntries(gateway.backends) })
+  const signal = await endSignal()
+  log.info({ signal }, 'ending: no new calls; those in flight may end')
+  // Asked twice: whoever asks again does not want to wait for them.
+  void endSignal().then(() => process.exit(1))
+  await gateway.close()
+  log.info({}, 'ended')
+  log.flush()
+  process.exit(0)
+}
+
+function endSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal))
+  })
+}
+
+/** Carries over what can change while the gateway runs, and says of the rest that it needs a restart. */
+function reloadConfig(running: Config, loaded: LoadResult, log: Log): void {
+  if (loaded.kind === 'faulty') {
+    log.error({ faults: formatFaults(loaded.faults) }, 'not reloaded: the configuration has faults')
+    return
+  }
+  log.setLevel(loaded.config.log.level)
+  const sections = Object.keys(running) as (keyof Config)[]
+  const changed = sections.filter(
+    (section) =>
+      section !== 'log' && !isDeepStrictEqual(plain(running[section]), plain(loaded.config[section])),
+  )
+  if (changed.length === 0) log.info({ logLevel: loaded.config.log.level }, 'reloaded')
+  else
+    log.warn(
+      { sections: changed, logLevel: loaded.config.log.level },
+      'reloaded the log level; the sections named here changed too, and take effect only after a restart',
+    )
+}
+
+function plain(value: unknown): unknown {
+  if (value instanceof Secret) return plain(value.reveal())
+  if (Array.isArray(value)) return value.map(plain)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, plain(member)]))
+}
+
+/** Drivers that the configuration names have to be loaded before the command line is run. */
+function configFileIn(words: readonly string[]): string | null {
+  for (const [index, word] of words.entries()) {
+    if (word === '-c' || word === '--config') return words[index + 1] ?? null
+    const attached = /^(?:--config=|-c)(?<file>.+)$/.exec(word)?.groups?.['file']
+    if (attached !== undefined) return attached
+    if (word === '--') return null
+  }
+  return null
+}
+
+function versionOfPackage(): string {
+  for (const place of ['../package.json', '../../package.json']) {
+    try {
+      const { name, version: found }: { name?: string; version?: string } = JSON.parse(
+        readFileSync(new URL(place, import.meta.url), 'utf8'),
+      )
+      if (name === 'fencegate' && found !== undefined) return found
+    } catch {
+      // A checkout has it one level up, the package two.
+    }
+  }
+  return 'unknown'
+}
