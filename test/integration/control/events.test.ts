@@ -116,8 +116,37 @@ test('a silent stream carries comments, so that nobody takes it for dead', async
   await until(() => state.text.includes(': still here'))
 })
 
-test('closing ends the streams', async () => {
-  const { control, url } = await start()
+test('a replay is written no faster than its reader reads', async () => {
+  const { events, port } = await start({ kept: 400 })
+  const detail = 'x'.repeat(65_536)
+  for (let i = 0; i < 400; i++) events.sink({ type: 'call.unknown', detail })
+  const reader = connect(port, '127.0.0.1')
+  onTestFinished(() => void reader.destroy())
+  let beforeGap = 0
+  let gap = false
+  let tail = ''
+  let begun = false
+  reader.on('data', (data) => {
+    begun = true
+    const lines = (tail + data.toString()).split('\n')
+    tail = lines.pop() ?? ''
+    for (const line of lines) {
+      if (line === 'event: gap') gap = true
+      if (line.startsWith('id: ') && !gap) beforeGap += 1
+    }
+  })
+  reader.write('GET /v1/events HTTP/1.1\r\nhost: localhost\r\nlast-event-id: run1-0\r\n\r\n')
+  await until(() => begun)
+  reader.pause()
+  for (let i = 0; i < 400; i++) events.sink({ type: 'call.unknown', detail })
+  reader.resume()
+  await until(() => gap)
+  expect(beforeGap).toBeLessThan(400)
+})
+
+test('closing ends the streams at once, and not by its own impatience', async () => {
+  const never = { monotonicMs: () => 0, wallMs: () => 0, after: () => ({ cancel: () => undefined }) }
+  const { control, url } = await start({ clock: never })
   const { state } = await listen(url)
   await control.close()
   await until(() => state.ended)

@@ -86,7 +86,7 @@ describe('a configuration without faults', () => {
           "connections": 4096,
           "headTimeoutMs": 30000,
           "headerBytes": 65536,
-          "inspectedBytes": 1048576,
+          "inspectedBytes": null,
           "parked": 1024,
         },
         "listen": {
