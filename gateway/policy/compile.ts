@@ -1,0 +1,446 @@
+// From a pack (and an operator's overrides) to rules in their trees. Finds every fault before it gives up.
+
+import { asLockName, lockNameFault } from '../core/names.ts'
+import type { RequiredLock } from '../spi/policy.ts'
+import { compileFacet, headerPlace, jsonPlace, queryPlace, soapPlaces } from './facet.ts'
+import type { PackFault } from './fault.ts'
+import { type CompiledJob, compileJob } from './job.ts'
+import type { BodyFormat } from './media.ts'
+import type { Pack } from './pack.ts'
+import { type PathTemplate, PathTree, pathCaptures, readPathTemplate } from './path-tree.ts'
+import { compilePattern, type Pattern } from './pattern.ts'
+import type { CompiledLock, CompiledRule, Restriction, RuleAtPath, SlottedCapture } from './rule.ts'
+import { type Discriminator, type GroupMember, makeGroup, type RuleGroup } from './rule-group.ts'
+import type { Overrides, PackSource, RuleSource } from './schema.ts'
+import { SoapPaths } from './soap-paths.ts'
+import { capturesOf, compileTemplate, type Names, type Template } from './template.ts'
+
+/** The rules at one place of the tree, by method. */
+export interface Leaf {
+  readonly byMethod: ReadonlyMap<string, RuleGroup>
+  /** For methods that no rule here names. */
+  readonly anyMethod: RuleGroup | null
+}
+
+export type Layer = PathTree<GrowingLeaf>
+
+export interface GrowingLeaf {
+  readonly members: { readonly method: string | null; readonly member: GroupMember }[]
+  leaf: Leaf
+}
+
+export interface CompiledPack {
+  readonly name: string
+  readonly source: PackSource
+  readonly overrides: Overrides | null
+  /** Tried in order: the operator's first rules, the pack's, the operator's last. */
+  readonly layers: readonly Layer[]
+  readonly rules: readonly { readonly source: RuleSource; readonly rule: CompiledRule }[]
+  readonly defaultLock: RequiredLock
+  readonly waitMs: number
+  readonly quietMs: number | null
+  readonly bodyBytesMax: number
+  readonly soapPaths: SoapPaths
+}
+
+export interface CompileTerms {
+  readonly pack: Pack
+  /** Checked in shape by `readOverrides`. */
+  readonly overrides?: Overrides
+  /** Name of the backend, for `{backend}` in lock templates. The pack's name where it is left out. */
+  readonly backend?: string
+}
+
+/** Faults in overrides have paths that begin at the overrides' root; those of the pack itself at the pack's. */
+export interface CompileFaults {
+  readonly pack: readonly PackFault[]
+  readonly overrides: readonly PackFault[]
+}
+
+export function compilePack(
+  terms: CompileTerms,
+):
+  | { readonly ok: true; readonly value: CompiledPack }
+  | { readonly ok: false; readonly faults: CompileFaults } {
+  const compiler = new Compiler(terms)
+  const value = compiler.compile()
+  return compiler.packFaults.length + compiler.overrideFaults.length > 0 || value === null
+    ? { ok: false, faults: { pack: compiler.packFaults, overrides: compiler.overrideFaults } }
+    : { ok: true, value }
+}
+
+interface RuleTerms {
+  readonly source: RuleSource
+  readonly order: number
+  readonly path: readonly PropertyKey[]
+  readonly faults: PackFault[]
+  readonly tree: Layer
+}
+
+class Compiler {
+  readonly packFaults: PackFault[] = []
+  readonly overrideFaults: PackFault[] = []
+  readonly #source: PackSource
+  readonly #overrides: Overrides | null
+  readonly #name: string
+  readonly #variables: ReadonlyMap<string, string>
+  readonly #lockTemplates: ReadonlyMap<string, string>
+  readonly #jobs: ReadonlyMap<string, NonNullable<PackSource['jobs'][string]>>
+  readonly #soapPaths = new SoapPaths()
+  readonly #ids = new Set<string>()
+  readonly #rules: { source: RuleSource; rule: CompiledRule }[] = []
+
+  constructor(terms: CompileTerms) {
+    this.#name = terms.pack.name
+    this.#source = terms.pack.source
+    this.#overrides = terms.overrides ?? null
+    this.#variables = new Map([
+      ['backend', terms.backend ?? terms.pack.name],
+      ...Object.entries(this.#source.variables),
+      ...Object.entries(this.#overrides?.variables ?? {}),
+    ])
+    this.#lockTemplates = new Map([
+      ...Object.entries(this.#source.locks),
+      ...Object.entries(this.#overrides?.locks ?? {}),
+    ])
+    this.#jobs = new Map([
+      ...Object.entries(this.#source.jobs),
+      ...Object.entries(this.#overrides?.jobs ?? {}),
+    ])
+  }
+
+  compile(): CompiledPack | null {
+    const { pack: source, overrides } = { pack: this.#source, overrides: this.#overrides }
+    this.#checkKnown('variables', source.variables)
+    this.#checkKnown('locks', source.locks)
+    const defaultLock = this.#defaultLock()
+    const layers = [
+      this.#layer(overrides?.rules_before ?? [], 'rules_before', this.overrideFaults),
+      this.#layer(source.rules, 'rules', this.packFaults),
+      this.#layer(overrides?.rules_after ?? [], 'rules_after', this.overrideFaults),
+    ].filter((layer) => layer !== null)
+    if (defaultLock === null) return null
+    const quiet = overrides?.quiet ?? source.quiet
+    return {
+      name: this.#name,
+      source,
+      overrides,
+      layers,
+      rules: this.#rules,
+      defaultLock,
+      waitMs: (overrides?.wait ?? source.wait) * 1000,
+      quietMs: quiet === undefined ? null : quiet * 1000,
+      bodyBytesMax: overrides?.body_limit ?? source.body_limit,
+      soapPaths: this.#soapPaths,
+    }
+  }
+
+  /** An override of a name that the pack does not have is a slip of the pen. */
+  #checkKnown(section: 'variables' | 'locks', known: Readonly<Record<string, unknown>>): void {
+    for (const name of Object.keys(this.#overrides?.[section] ?? {}))
+      if (!Object.hasOwn(known, name) && (section === 'locks' ? !this.#usesLock(name) : name !== 'backend'))
+        this.overrideFaults.push({
+          path: [section, name],
+          message: `${this.#name} has no ${section === 'locks' ? 'lock template' : 'variable'} ${name}; it has ${Object.keys(known).join(', ') || 'none'}`,
+          atKey: true,
+        })
+  }
+
+  #usesLock(name: string): boolean {
+    const own = [...(this.#overrides?.rules_before ?? []), ...(this.#overrides?.rules_after ?? [])]
+    return own.some((rule) => lockList(rule).some((lock) => lock.lock === name))
+  }
+
+  #defaultLock(): RequiredLock | null {
+    const overridden = this.#overrides?.default_lock
+    const faults = overridden === undefined ? this.packFaults : this.overrideFaults
+    const template = compileTemplate(
+      overridden ?? this.#source.default_lock,
+      (name) => this.#variables.get(name) ?? null,
+    )
+    const fault = (message: string): null => {
+      faults.push({ path: ['default_lock'], message })
+      return null
+    }
+    if (typeof template === 'string') return fault(template)
+    const text = template.pieces.map((piece) => (piece.kind === 'literal' ? piece.text : '')).join('')
+    const name = asLockName(text)
+    return name === null ? fault(lockNameFault(text) ?? 'no lock name') : { name, mode: 'exclusive' }
+  }
+
+  #layer(rules: readonly RuleSource[], section: string, faults: PackFault[]): Layer | null {
+    if (rules.length === 0) return null
+    const tree: Layer = new PathTree<GrowingLeaf>()
+    const grown = new Set<GrowingLeaf>()
+    for (const [order, source] of rules.entries()) {
+      const path = [section, order]
+      if (this.#ids.has(source.id) || source.id === 'default')
+        faults.push({ path: [...path, 'id'], message: `there is a rule ${source.id} already` })
+      this.#ids.add(source.id)
+      for (const leaf of this.#rule({ source, order, path, faults, tree })) grown.add(leaf)
+    }
+    for (const leaf of grown) leaf.leaf = groupByMethod(leaf)
+    return tree
+  }
+
+  #rule(terms: RuleTerms): readonly GrowingLeaf[] {
+    const { source, path, faults } = terms
+    const before = faults.length
+    const paths = this.#paths(terms)
+    const slots = new Map<string, number>()
+    const slot = (name: string): number => {
+      const known = slots.get(name)
+      if (known !== undefined) return known
+      slots.set(name, slots.size)
+      return slots.size - 1
+    }
+    for (const template of paths) pathCaptures(template, slot)
+    const facets = this.#facets(terms, slots, slot)
+    const restrictions = this.#restrictions(terms, slots, slot)
+    for (const name of slots.keys())
+      if (this.#variables.has(name))
+        faults.push({ path, message: `{${name}} is a variable and a capture: rename one of them` })
+    const names: Names = (name) => slots.get(name) ?? this.#variables.get(name) ?? null
+    const locks = this.#locks(terms, names)
+    const job = this.#job(terms, names, slots.size)
+    if (faults.length > before) return []
+
+    const many = new Set(locks.map((lock) => lock.eachSlot))
+    const captures = facets.captures.map(
+      (capture): SlottedCapture => ({ ...capture, many: many.has(capture.slot) }),
+    )
+    const rule: CompiledRule = {
+      id: source.id,
+      order: terms.order,
+      effect: source.effect,
+      reason: source.reason ?? null,
+      body: facets.body,
+      soapNamespace: facets.soapNamespace,
+      soapMatches: facets.soapMatches,
+      conditions: facets.conditions,
+      captures,
+      restrictions,
+      // One more than the captures: the answer's id of a job.
+      slotCount: slots.size + 1,
+      locks,
+      unfilled: source.unfilled,
+      job,
+      waitMs: (source.wait ?? this.#overrides?.wait ?? this.#source.wait) * 1000,
+    }
+    this.#rules.push({ source, rule })
+    return this.#place(terms, rule, paths, facets.discriminator, slot)
+  }
+
+  #paths({ source, path, faults }: RuleTerms): readonly PathTemplate[] {
+    const written = typeof source.path === 'string' ? [source.path] : source.path
+    return written.flatMap((text, index) => {
+      const templates = readPathTemplate(text)
+      if (typeof templates !== 'string') return templates
+      faults.push({
+        path: typeof source.path === 'string' ? [...path, 'path'] : [...path, 'path', index],
+        message: templates,
+      })
+      return []
+    })
+  }
+
+  #facets(terms: RuleTerms, slots: ReadonlyMap<string, number>, slot: (name: string) => number) {
+    const { source, path, faults } = terms
+    const parts = [
+      source.query && compileFacet(source.query, queryPlace, [...path, 'query'], faults),
+      source.header && compileFacet(source.header, headerPlace, [...path, 'header'], faults),
+      source.json && compileFacet(source.json, jsonPlace, [...path, 'json'], faults),
+      source.soap && compileFacet(source.soap, soapPlaces(this.#soapPaths), [...path, 'soap'], faults),
+    ].filter((part) => part !== undefined)
+    const captures: Omit<SlottedCapture, 'many'>[] = []
+    for (const capture of parts.flatMap((part) => part.captures)) {
+      if (slots.has(capture.name))
+        faults.push({ path, message: `{${capture.name}} is captured twice in this rule` })
+      captures.push({ ...capture, slot: slot(capture.name) })
+    }
+    if (source.json !== undefined && source.soap !== undefined)
+      faults.push({ path, message: 'a rule reads its body as JSON or as SOAP, not as both' })
+    const body: BodyFormat | null =
+      source.json !== undefined ? 'json' : source.soap !== undefined ? 'soap' : null
+    const soapNamespace = source.soap?.namespace ?? this.#source.soap_namespace ?? null
+    if (source.soap !== undefined && soapNamespace === null)
+      faults.push({ path: [...path, 'soap'], message: 'no namespace: the pack has no soap_namespace either' })
+    let soapMatches: Pattern | null = null
+    if (source.soap?.matches !== undefined) {
+      const pattern = compilePattern(source.soap.matches)
+      if (typeof pattern === 'string') faults.push({ path: [...path, 'soap', 'matches'], message: pattern })
+      else soapMatches = pattern
+      if (source.soap.method !== undefined)
+        faults.push({ path: [...path, 'soap', 'matches'], message: 'method and matches exclude one another' })
+    }
+    const conditions = parts.flatMap((part) => part.conditions)
+    const matched = conditions.find((condition) => condition.kind === 'match')
+    const discriminator: Discriminator | null =
+      source.soap?.method !== undefined
+        ? { kind: 'soap-method', values: listOf(source.soap.method) }
+        : source.json?.key !== undefined
+          ? { kind: 'json-key', values: listOf(source.json.key) }
+          : matched === undefined
+            ? null
+            : { kind: 'match', place: matched.place, values: [...matched.values] }
+    return {
+      conditions,
+      captures,
+      body,
+      soapNamespace: source.soap === undefined ? null : soapNamespace,
+      soapMatches,
+      discriminator,
+    }
+  }
+
+  #restrictions(
+    { source, path, faults }: RuleTerms,
+    slots: ReadonlyMap<string, number>,
+    slot: (name: string) => number,
+  ): readonly Restriction[] {
+    return Object.entries(source.where ?? {}).flatMap(([name, written]) => {
+      const pattern = compilePattern(written)
+      const own = slots.get(name)
+      const at = [...path, 'where', name]
+      if (typeof pattern === 'string') faults.push({ path: at, message: pattern })
+      else if (own === undefined)
+        faults.push({ path: at, message: `nothing captures {${name}}`, atKey: true })
+      else if (pattern.groups.some((group) => slots.has(group)))
+        faults.push({ path: at, message: 'a group of the pattern has the name of another capture' })
+      else return [{ name, slot: own, pattern, groupSlots: pattern.groups.map(slot) }]
+      return []
+    })
+  }
+
+  #locks(terms: RuleTerms, names: Names): readonly CompiledLock[] {
+    const { source, path, faults } = terms
+    if (source.effect !== 'mutate') {
+      for (const key of ['locks', 'job', 'wait'] as const)
+        if (source[key] !== undefined)
+          faults.push({ path: [...path, key], message: `only a rule that mutates has ${key}`, atKey: true })
+      return []
+    }
+    return lockList(source).flatMap((lock, index) => {
+      const at = Array.isArray(source.locks) ? [...path, 'locks', index] : [...path, 'locks']
+      const template = this.#lockTemplate(lock.lock, names)
+      if (typeof template === 'string') {
+        faults.push({ path: at, message: template })
+        return []
+      }
+      const each = lock.each === undefined ? -1 : names(lock.each)
+      if (
+        typeof each !== 'number' ||
+        (each !== -1 && !capturesOf(template).some((used) => used.slot === each))
+      ) {
+        faults.push({
+          path: at,
+          message: `each: ${lock.each ?? ''} must be a capture that the template uses`,
+        })
+        return []
+      }
+      return [{ template, mode: lock.mode, eachSlot: each }]
+    })
+  }
+
+  #lockTemplate(written: string, names: Names): Template | string {
+    const named = this.#lockTemplates.get(written)
+    if (named === undefined && !/[{/]/.test(written))
+      return `there is no lock template ${written}; there are ${[...this.#lockTemplates.keys()].join(', ') || 'none'}`
+    const template = compileTemplate(named ?? written, names)
+    if (typeof template === 'string')
+      return named === undefined ? template : `the lock template ${written}: ${template}`
+    const sample = template.pieces.map((piece) => (piece.kind === 'literal' ? piece.text : 'x')).join('')
+    return lockNameFault(sample) ?? template
+  }
+
+  #job({ source, path, faults }: RuleTerms, names: Names, idSlot: number): CompiledJob | null {
+    if (source.job === undefined) return null
+    const name = typeof source.job === 'string' ? source.job : source.id
+    const job = typeof source.job === 'string' ? this.#jobs.get(source.job) : source.job
+    if (job === undefined) {
+      faults.push({
+        path: [...path, 'job'],
+        message: `there is no job ${name}; there are ${[...this.#jobs.keys()].join(', ') || 'none'}`,
+      })
+      return null
+    }
+    return compileJob({ name, source: job, names, idSlot, path: [...path, 'job'] }, faults)
+  }
+
+  #place(
+    { source, tree, path, faults }: RuleTerms,
+    rule: CompiledRule,
+    paths: readonly PathTemplate[],
+    discriminator: Discriminator | null,
+    slot: (name: string) => number,
+  ): readonly GrowingLeaf[] {
+    const methods = source.method === undefined ? [null] : listOf(source.method)
+    for (const method of methods)
+      if (method !== null && !/^[A-Z]+$/.test(method))
+        faults.push({ path: [...path, 'method'], message: 'a method is written in upper case' })
+    return paths.map((template) => {
+      const leaf = tree.leaf(template, () => ({
+        members: [],
+        leaf: { byMethod: new Map(), anyMethod: null },
+      }))
+      const at: RuleAtPath = { rule, pathCaptures: pathCaptures(template, slot) }
+      for (const method of methods) {
+        const covers = leaf.members.find(
+          (earlier) =>
+            (earlier.method === null || earlier.method === method) &&
+            earlier.member.at.rule !== rule &&
+            takesAll(earlier.member.at.rule),
+        )
+        if (covers !== undefined)
+          faults.push({
+            path,
+            message: `no call reaches this rule: ${covers.member.at.rule.id} before it takes them all`,
+          })
+        const other = leaf.members.find(
+          ({ member }) =>
+            rule.body !== null && member.at.rule.body !== null && member.at.rule.body !== rule.body,
+        )
+        if (other !== undefined)
+          faults.push({
+            path,
+            message: `${other.member.at.rule.id} reads bodies of this path as ${other.member.at.rule.body ?? ''}: a path has one format`,
+          })
+        leaf.members.push({ method, member: { at, discriminator } })
+      }
+      return leaf
+    })
+  }
+}
+
+function takesAll(rule: CompiledRule): boolean {
+  return (
+    rule.body === null &&
+    rule.conditions.length === 0 &&
+    rule.restrictions.length === 0 &&
+    rule.soapMatches === null
+  )
+}
+
+function groupByMethod(growing: GrowingLeaf): Leaf {
+  const methods = new Set(growing.members.flatMap(({ method }) => method ?? []))
+  const membersOf = (wanted: string | null): readonly GroupMember[] =>
+    growing.members.flatMap(({ method, member }) => (method === null || method === wanted ? [member] : []))
+  const any = membersOf(null)
+  return {
+    byMethod: new Map([...methods].map((method) => [method, makeGroup(membersOf(method))])),
+    anyMethod: any.length === 0 ? null : makeGroup(any),
+  }
+}
+
+function lockList(source: RuleSource): readonly {
+  readonly lock: string
+  readonly mode: 'exclusive' | 'shared'
+  readonly each?: string | undefined
+}[] {
+  const locks = source.locks === undefined ? [] : Array.isArray(source.locks) ? source.locks : [source.locks]
+  return locks.map((lock) => (typeof lock === 'string' ? { lock, mode: 'exclusive' as const } : lock))
+}
+
+function listOf(value: string | readonly string[]): readonly string[] {
+  return typeof value === 'string' ? [value] : value
+}

@@ -1,0 +1,170 @@
+// A compiled pack at work: classifies calls. Whatever no rule covers is a mutation under the default lock; whatever
+// can be read in two ways is refused. Never throws, never waits.
+
+import { invariant } from '../core/invariant.ts'
+import type { RefusalCode } from '../core/verdict.ts'
+import type { CallHead, Classification, JobRule, Policy, RequiredLock } from '../spi/policy.ts'
+import type { CompiledPack, GrowingLeaf } from './compile.ts'
+import { type BodyTerms, CallReading } from './reading.ts'
+import { locksOf, matchRule } from './rule.ts'
+import { candidates, groupFault, leftOut, type RuleGroup } from './rule-group.ts'
+import { canonicalTarget, type TargetRules } from './target.ts'
+
+/** Headers by which a backend may take a call for another than its request line says. */
+const OVERRIDING_HEADERS = [
+  'x-http-method-override',
+  'x-http-method',
+  'x-method-override',
+  'x-original-url',
+  'x-rewrite-url',
+] as const
+
+const NO_LOCKS: readonly RequiredLock[] = []
+
+/** Of a head alone: the body decides, or it does not matter. */
+type Decision = Classification | typeof NEEDS_BODY | typeof DECIDED
+const NEEDS_BODY = { kind: 'needs-body' } as const
+const DECIDED = { kind: 'decided' } as const
+
+export function makePolicy(compiled: CompiledPack): Policy {
+  return new PackPolicy(compiled)
+}
+
+class PackPolicy implements Policy {
+  readonly name: string
+  readonly dialect: Policy['dialect']
+  readonly quietMs: number | null
+  readonly #compiled: CompiledPack
+  readonly #targetRules: TargetRules
+  readonly #terms: BodyTerms
+  readonly #checksOverrides: boolean
+  readonly #defaultLocks: readonly RequiredLock[]
+
+  constructor(compiled: CompiledPack) {
+    this.name = compiled.name
+    this.dialect = compiled.source.dialect
+    this.quietMs = compiled.quietMs
+    this.#compiled = compiled
+    this.#targetRules = { doubleEncoding: compiled.source.double_encoding }
+    this.#terms = {
+      soapPaths: compiled.soapPaths,
+      mediaTypes: new Set(compiled.source.media_types.map((type) => type.toLowerCase())),
+    }
+    this.#checksOverrides = compiled.source.overriding_headers === 'refuse'
+    this.#defaultLocks = [compiled.defaultLock]
+  }
+
+  bodyBytesNeeded(head: CallHead): number {
+    return this.#decide(head, undefined, null).kind === 'needs-body' ? this.#compiled.bodyBytesMax : 0
+  }
+
+  classify(head: CallHead, body: Buffer | null): Classification {
+    return this.#classify(head, body, null)
+  }
+
+  explain(head: CallHead, body: Buffer | null): { classification: Classification; trace: readonly string[] } {
+    const trace: string[] = []
+    return { classification: this.#classify(head, body, trace), trace }
+  }
+
+  #classify(head: CallHead, body: Buffer | null, trace: string[] | null): Classification {
+    if (body !== null && body.length > this.#compiled.bodyBytesMax)
+      return refused('too-large', `a body of this policy has at most ${this.#compiled.bodyBytesMax} bytes`)
+    const decision = this.#decide(head, body, trace)
+    invariant(
+      decision.kind === 'call' || decision.kind === 'refused',
+      'a body that is null was not sent, only an undefined one is still to come',
+    )
+    return decision
+  }
+
+  #decide(head: CallHead, body: Buffer | null | undefined, trace: string[] | null): Decision {
+    if (!isMethod(head.method))
+      return refused('bad-request', 'the method is not written in upper-case letters')
+    if (this.#checksOverrides)
+      for (const name of OVERRIDING_HEADERS)
+        if (head.headers[name] !== undefined)
+          return refused('bad-request', `the header ${name} would make another call of this one`)
+    const target = canonicalTarget(head.target, this.#targetRules)
+    if (!target.ok) return refused('bad-request', target.reason)
+
+    const call = new CallReading(head, target, body, this.#terms)
+    const visit = (leaf: GrowingLeaf): Decision | null => {
+      const { byMethod, anyMethod } = leaf.leaf
+      const group = byMethod.get(head.method) ?? anyMethod
+      if (group !== null) return this.#tryGroup(group, call, trace)
+      trace?.push(
+        ...leaf.members.map(({ member }) => `${member.at.rule.id}: the method is not ${head.method}`),
+      )
+      return null
+    }
+    for (const layer of this.#compiled.layers) {
+      const decision = layer.find(target.segments, target.trailingSlash, visit)
+      if (decision !== null) return decision
+    }
+    trace?.push(`default: no rule covers ${head.method} ${target.path}`)
+    return {
+      kind: 'call',
+      effect: 'mutate',
+      rule: 'default',
+      locks: this.#defaultLocks,
+      waitMs: this.#compiled.waitMs,
+      job: null,
+      target: target.target,
+    }
+  }
+
+  #tryGroup(group: RuleGroup, call: CallReading, trace: string[] | null): Decision | null {
+    if (group.body !== null && call.body === undefined) return NEEDS_BODY
+    const fault = groupFault(group, call)
+    if (fault !== null) return refused('bad-request', fault)
+    const list = candidates(group, call)
+    if (typeof list === 'string') return refused('bad-request', list)
+    if (trace !== null)
+      for (const { rule } of group.all)
+        if (!list.some((at) => at.rule === rule)) trace.push(`${rule.id}: ${leftOut(rule.conditions, group)}`)
+    for (const at of list) {
+      const why: string[] | null = trace === null ? null : []
+      const match = matchRule(at, call, why)
+      if (typeof match === 'string') return refused('bad-request', `${at.rule.id}: ${match}`)
+      if (match === null) {
+        trace?.push(`${at.rule.id}: ${why?.join('; ') ?? ''}`)
+        continue
+      }
+      if (call.body === undefined) return DECIDED
+      const { rule } = at
+      trace?.push(`${rule.id}: matches${rule.reason === null ? '' : ` (${rule.reason})`}`)
+      let locks = NO_LOCKS
+      let job: JobRule | null = null
+      if (rule.effect === 'mutate') {
+        const named = locksOf(rule, match, this.#compiled.defaultLock)
+        if (typeof named === 'string') return refused('bad-request', `${rule.id}: ${named}`)
+        locks = named
+        job = rule.job?.bind(match) ?? null
+      }
+      return {
+        kind: 'call',
+        effect: rule.effect,
+        rule: rule.id,
+        locks,
+        waitMs: rule.waitMs,
+        job,
+        target: call.target.target,
+      }
+    }
+    return null
+  }
+}
+
+function isMethod(method: string): boolean {
+  if (method.length === 0 || method.length > 32) return false
+  for (let at = 0; at < method.length; at++) {
+    const code = method.charCodeAt(at)
+    if (code < 0x41 || code > 0x5a) return false
+  }
+  return true
+}
+
+function refused(code: RefusalCode, detail: string): Classification {
+  return { kind: 'refused', refusal: { code, detail } }
+}

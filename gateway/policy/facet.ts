@@ -1,0 +1,111 @@
+// Conditions on one part of a call (query, header, JSON or SOAP body), and captures from it, in one form for all.
+
+import type { PackFault } from './fault.ts'
+import type { BodyFormat } from './media.ts'
+import { type CallReading, pointerSteps, type Values } from './reading.ts'
+import type { FacetSource } from './schema.ts'
+import { SoapPaths } from './soap-paths.ts'
+
+/** A place in a call where values stand. */
+export interface Place {
+  /** For `explain`, and equal for equal places: `query dsName`, `soap _this`. */
+  readonly name: string
+  /** The body must be there and readable for it. */
+  readonly body: BodyFormat | null
+  read(call: CallReading): Values
+}
+
+export type Condition =
+  | { readonly kind: 'match'; readonly place: Place; readonly values: ReadonlySet<string> }
+  | { readonly kind: 'has'; readonly place: Place }
+  | { readonly kind: 'absent'; readonly place: Place }
+
+export interface PlacedCapture {
+  readonly name: string
+  readonly place: Place
+}
+
+/** Makes the place that a name in a facet stands for, or says what is wrong with the name. */
+export type PlaceMaker = (written: string) => Place | string
+
+export function queryPlace(written: string): Place {
+  return { name: `query ${written}`, body: null, read: (call) => call.query(written) }
+}
+
+export function headerPlace(written: string): Place {
+  const name = written.toLowerCase()
+  return { name: `header ${name}`, body: null, read: (call) => call.header(name) }
+}
+
+export function jsonPlace(written: string): Place | string {
+  const steps = pointerSteps(written)
+  if (steps === null || steps.length === 0)
+    return `${JSON.stringify(written)} is not a JSON pointer such as /volume/id`
+  return { name: `json ${written}`, body: 'json', read: (call) => call.pointer(steps) }
+}
+
+export function soapPlaces(paths: SoapPaths): PlaceMaker {
+  return (written) => {
+    if (!SoapPaths.isPath(written))
+      return `${JSON.stringify(written)} is not a path such as spec/location or _this@type`
+    const path = paths.want(written)
+    return { name: `soap ${written}`, body: 'soap', read: (call) => call.soapValue(path) }
+  }
+}
+
+export interface CompiledFacet {
+  readonly conditions: readonly Condition[]
+  readonly captures: readonly PlacedCapture[]
+}
+
+export function compileFacet(
+  facet: FacetSource,
+  make: PlaceMaker,
+  path: readonly PropertyKey[],
+  faults: PackFault[],
+): CompiledFacet {
+  const conditions: Condition[] = []
+  const captures: PlacedCapture[] = []
+  const placed = (written: string, at: readonly PropertyKey[], use: (place: Place) => void): void => {
+    const place = make(written)
+    if (typeof place === 'string')
+      faults.push({ path: [...path, ...at], message: place, atKey: at[0] === 'match' })
+    else use(place)
+  }
+  for (const [written, value] of Object.entries(facet.match ?? {})) {
+    const values = new Set((Array.isArray(value) ? value : [value]).map(String))
+    placed(written, ['match', written], (place) => conditions.push({ kind: 'match', place, values }))
+  }
+  for (const [index, written] of (facet.has ?? []).entries())
+    placed(written, ['has', index], (place) => conditions.push({ kind: 'has', place }))
+  for (const [index, written] of (facet.absent ?? []).entries())
+    placed(written, ['absent', index], (place) => conditions.push({ kind: 'absent', place }))
+  for (const [name, written] of Object.entries(facet.capture ?? {}))
+    placed(written, ['capture', name], (place) => captures.push({ name, place }))
+  return { conditions, captures }
+}
+
+/** Whether the condition holds; a text says why the call is refused instead. */
+export function holds(condition: Condition, call: CallReading): boolean | string {
+  const values = condition.place.read(call)
+  if (typeof values === 'string') return values
+  switch (condition.kind) {
+    case 'has':
+      return values.length > 0
+    case 'absent':
+      return values.length === 0
+    case 'match': {
+      const only = onlyValue(values, condition.place)
+      return typeof only === 'string' ? only : only.value !== null && condition.values.has(only.value)
+    }
+  }
+}
+
+/** The one value of a place: null where there is none or it is no text; a text where there are several. */
+export function onlyValue(
+  values: readonly (string | null)[],
+  place: Place,
+): { readonly value: string | null } | string {
+  if (values.length > 1) return `the ${place.name} stands there more than once`
+  return { value: values[0] ?? null }
+}

@@ -1,0 +1,75 @@
+// What `{name|filter}` does to a captured value before it becomes part of a lock's name. A filter that finds no sense
+// in a value answers null, and the call is refused: a lock is never guessed.
+
+/** Takes and gives the parts of a name; a part may hold any character, the template escapes it. */
+export type Filter = (parts: readonly string[]) => readonly string[] | null
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+
+export const FILTERS: ReadonlyMap<string, { readonly summary: string; readonly apply: Filter }> = new Map([
+  ['lower', { summary: 'lower case', apply: (parts) => parts.map((part) => part.toLowerCase()) }],
+  ['upper', { summary: 'upper case', apply: (parts) => parts.map((part) => part.toUpperCase()) }],
+  [
+    'uuid',
+    {
+      summary: 'a UUID with hyphens, in lower case; anything else is refused',
+      apply: single((value) => {
+        const lower = value.toLowerCase()
+        return UUID.test(lower) ? [lower] : null
+      }),
+    },
+  ],
+  [
+    'integer',
+    {
+      summary: 'a decimal number without sign or leading zeros; anything else is refused',
+      apply: single((value) => (/^(?:0|[1-9][0-9]{0,38})$/.test(value) ? [value] : null)),
+    },
+  ],
+  [
+    'basename',
+    { summary: 'the last part of a path', apply: single((value) => pathParts(value)?.slice(-1) ?? null) },
+  ],
+  [
+    'top',
+    { summary: 'the first part of a path', apply: single((value) => pathParts(value)?.slice(0, 1) ?? null) },
+  ],
+  ['parts', { summary: 'a path, its slashes kept', apply: single(pathParts) }],
+  [
+    'datastore-name',
+    { summary: 'ds of "[ds] dir/file"', apply: single((value) => datastorePath(value)?.slice(0, 1) ?? null) },
+  ],
+  [
+    'datastore-folder',
+    {
+      summary: 'ds/dir of "[ds] dir/sub/file": the datastore and the top-level folder',
+      apply: single((value) => datastorePath(value)?.slice(0, 2) ?? null),
+    },
+  ],
+  ['datastore-path', { summary: 'ds/dir/file of "[ds] dir/file"', apply: single(datastorePath) }],
+])
+
+function single(apply: (value: string) => readonly string[] | null): Filter {
+  return (parts) => (parts.length === 1 ? apply(parts[0] ?? '') : null)
+}
+
+/** The parts of a relative path; null where it holds empty parts, dot parts or backslashes. */
+function pathParts(path: string): readonly string[] | null {
+  const parts = (path.endsWith('/') ? path.slice(0, -1) : path).split('/')
+  return parts.some((part) => part === '' || part === '.' || part === '..' || part.includes('\\'))
+    ? null
+    : parts
+}
+
+/** `[ds] dir/file` as `['ds', 'dir', 'file']`; `[ds]` alone is the datastore. URLs of datastores are refused. */
+function datastorePath(written: string): readonly string[] | null {
+  const close = written.indexOf(']')
+  if (!written.startsWith('[') || close < 2) return null
+  const name = written.slice(1, close)
+  const rest = written.charCodeAt(close + 1) === 0x20 ? written.slice(close + 2) : written.slice(close + 1)
+  if (name !== name.trim() || name.includes('[')) return null
+  if (rest === '') return [name]
+  const parts = pathParts(rest)
+  if (parts === null || parts.some((part) => part !== part.trim())) return null
+  return [name, ...parts]
+}

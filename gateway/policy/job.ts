@@ -1,0 +1,195 @@
+// Which answers name a job, and how to ask whether it is over. What should name one and cannot be read is never
+// taken for "none": the call then counts as unknown.
+
+import type { JobProbe, JobRule } from '../spi/policy.ts'
+import type { PackFault } from './fault.ts'
+import { readJson } from './json-reader.ts'
+import { pointerSteps, valuesAt } from './reading.ts'
+import type { JobSource } from './schema.ts'
+import { SoapPaths } from './soap-paths.ts'
+import { readSoap } from './soap-reader.ts'
+import { canonicalTarget } from './target.ts'
+import {
+  capturesOf,
+  compileTemplate,
+  fillTemplate,
+  type Names,
+  type Slots,
+  type Template,
+  targetPart,
+} from './template.ts'
+
+/** Answers of calls that start jobs are short; a longer one is unreadable. */
+export const JOB_ANSWER_BYTES_MAX = 65_536
+
+type JobReading = ReturnType<JobRule['read']>
+
+export interface CompiledJob {
+  readonly name: string
+  /** The job rule of one call, which knows the call's captures. */
+  bind(slots: Slots): JobRule
+}
+
+export interface JobTerms {
+  readonly name: string
+  readonly source: JobSource
+  /** What the rule's captures and the policy's variables stand for. */
+  readonly names: Names
+  /** A slot that no capture of the rule has; the answer's id goes there. */
+  readonly idSlot: number
+  readonly path: readonly PropertyKey[]
+}
+
+export function compileJob(terms: JobTerms, faults: PackFault[]): CompiledJob | null {
+  switch (terms.source.kind) {
+    case 'http':
+      return compileHttpJob(terms, terms.source, faults)
+    case 'vsphere-task':
+      return compileTask(terms, terms.source, faults)
+    case 'untracked':
+      return untracked(terms.name, terms.source.statuses)
+  }
+}
+
+type HttpJob = Extract<JobSource, { kind: 'http' }>
+
+function compileHttpJob(terms: JobTerms, source: HttpJob, faults: PackFault[]): CompiledJob | null {
+  const steps = source.id === undefined ? null : pointerSteps(source.id)
+  if (source.id !== undefined && (steps === null || steps.length === 0)) {
+    faults.push({ path: [...terms.path, 'id'], message: 'not a JSON pointer such as /volume/id' })
+    return null
+  }
+  if (source.pointer !== undefined && pointerSteps(source.pointer) === null) {
+    faults.push({ path: [...terms.path, 'pointer'], message: 'not a JSON pointer such as /volume/status' })
+    return null
+  }
+  const names: Names = (name) => (name === 'id' && steps !== null ? terms.idSlot : terms.names(name))
+  const probes: Template[] = []
+  for (const written of probeForms(source.probe)) {
+    const probe = compileTemplate(written, names)
+    if (typeof probe === 'string') {
+      faults.push({ path: [...terms.path, 'probe'], message: `the job ${terms.name}: ${probe}` })
+      return null
+    }
+    probes.push(probe)
+  }
+  const statuses = new Set(source.statuses)
+  return {
+    name: terms.name,
+    bind: (slots) => ({
+      appliesTo: (status) => statuses.has(status),
+      bodyBytesMax: steps === null ? 0 : JOB_ANSWER_BYTES_MAX,
+      read: (status, body) => {
+        if (!statuses.has(status)) return { kind: 'none' }
+        const filled = [...slots]
+        if (steps !== null) {
+          const id = idIn(body, steps)
+          if (id.kind === 'absent' && source.optional) return { kind: 'none' }
+          if (id.kind !== 'found')
+            return unreadable(id.kind === 'absent' ? 'the answer names no id' : id.reason)
+          filled[terms.idSlot] = id.id
+        }
+        return httpProbe(terms.name, source, probes, filled)
+      },
+    }),
+  }
+}
+
+/** The probe with its optional segment, and without it. */
+function probeForms(written: string): readonly string[] {
+  const optional = /\{([a-z][a-z0-9_]*)\?\}\//.exec(written)
+  return optional === null
+    ? [written]
+    : [written.replace(optional[0], `{${optional[1] ?? ''}}/`), written.replace(optional[0], '')]
+}
+
+function httpProbe(name: string, source: HttpJob, probes: readonly Template[], slots: Slots): JobReading {
+  const probe =
+    probes.find((form) => capturesOf(form).every((used) => slots[used.slot] !== undefined)) ?? probes[0]
+  if (probe === undefined) return unreadable('the job has no probe')
+  const filled = fillTemplate(probe, slots, targetPart)
+  if (!filled.ok) return unreadable(filled.reason)
+  const target = canonicalTarget(filled.text)
+  if (!target.ok) return unreadable(`the job cannot be asked about: ${target.reason}`)
+  const last = capturesOf(probe).at(-1)
+  const named = last === undefined ? undefined : slots[last.slot]
+  return {
+    kind: 'job',
+    id: `${name}:${typeof named === 'string' ? named : target.path}`,
+    probe: {
+      kind: 'http',
+      target: target.target,
+      terminalStatuses: source.terminal_statuses,
+      pointer: source.pointer ?? null,
+      runningValues: source.running,
+    },
+  }
+}
+
+type IdReading =
+  | { readonly kind: 'found'; readonly id: string }
+  | { readonly kind: 'absent' }
+  | { readonly kind: 'unreadable'; readonly reason: string }
+
+function idIn(body: Buffer, steps: readonly string[]): IdReading {
+  if (body.length > JOB_ANSWER_BYTES_MAX) return { kind: 'unreadable', reason: 'the answer is too long' }
+  const reading = readJson(body)
+  if (!reading.ok) return { kind: 'unreadable', reason: reading.reason }
+  const values = valuesAt(reading.value, steps)
+  if (typeof values === 'string') return { kind: 'unreadable', reason: values }
+  if (values.length === 0) return { kind: 'absent' }
+  const [id] = values
+  return values.length > 1 || typeof id !== 'string' || id === ''
+    ? { kind: 'unreadable', reason: 'the id in the answer is no text' }
+    : { kind: 'found', id }
+}
+
+function untracked(name: string, statuses: readonly number[]): CompiledJob {
+  const rule: JobRule = {
+    appliesTo: (status) => statuses.includes(status),
+    bodyBytesMax: 0,
+    read: (status) =>
+      statuses.includes(status)
+        ? unreadable(`an answer ${status} says that work goes on, and nothing names it`)
+        : { kind: 'none' },
+  }
+  return { name, bind: () => rule }
+}
+
+type TaskJob = Extract<JobSource, { kind: 'vsphere-task' }>
+
+const TASK_ID = /^[A-Za-z0-9._:-]{1,256}$/
+
+function compileTask(terms: JobTerms, source: TaskJob, faults: PackFault[]): CompiledJob | null {
+  if (!SoapPaths.isPath(source.path) || source.path.includes('@')) {
+    faults.push({ path: [...terms.path, 'path'], message: 'not a path of elements such as returnval/task' })
+    return null
+  }
+  const paths = new SoapPaths()
+  const text = paths.want(source.path)
+  const type = paths.want(`${source.path}@type`)
+  const statuses = new Set(source.statuses)
+  const rule: JobRule = {
+    appliesTo: (status) => statuses.has(status),
+    bodyBytesMax: JOB_ANSWER_BYTES_MAX,
+    read: (status, body) => {
+      if (!statuses.has(status)) return { kind: 'none' }
+      if (body.length > JOB_ANSWER_BYTES_MAX) return unreadable('the answer is too long')
+      const reading = readSoap(body, paths)
+      if (!reading.ok) return unreadable(reading.reason)
+      const tasks = reading.values[text.value]
+      if (tasks === undefined && source.optional) return { kind: 'none' }
+      const [task] = tasks ?? []
+      const [kind] = reading.values[type.value] ?? []
+      if (tasks?.length !== 1 || typeof task !== 'string' || kind !== 'Task' || !TASK_ID.test(task))
+        return unreadable(`the answer ${reading.method} does not name one Task`)
+      const probe: JobProbe = { kind: 'vsphere-task', task }
+      return { kind: 'job', id: task, probe }
+    },
+  }
+  return { name: terms.name, bind: () => rule }
+}
+
+function unreadable(reason: string): JobReading {
+  return { kind: 'unreadable', reason }
+}

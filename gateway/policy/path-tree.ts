@@ -1,0 +1,144 @@
+// Rules by path: a tree over segments, so that finding the rules of a call costs the same however many there are.
+// More specific paths come first: at each segment a literal before a capture, and `{rest...}` last.
+
+import type { PathCapture } from './rule.ts'
+
+export interface PathTemplate {
+  readonly segments: readonly (
+    | { readonly kind: 'literal'; readonly text: string }
+    | { readonly kind: 'capture'; readonly name: string }
+  )[]
+  /** Name of the capture of one or more further segments; null without. */
+  readonly rest: string | null
+  /** Matches only with a slash at the end. */
+  readonly trailingSlash: boolean
+}
+
+const NAME = '[a-z][a-z0-9_]*'
+const CAPTURE = new RegExp(`^\\{(${NAME})(\\?|\\.\\.\\.)?\\}$`)
+
+/**
+ * Reads a path template; `{name?}` gives two, with and without the segment. A text says what is wrong with it.
+ */
+export function readPathTemplate(written: string): readonly PathTemplate[] | string {
+  if (!written.startsWith('/')) return 'a path begins with a slash'
+  const trailingSlash = written.length > 1 && written.endsWith('/')
+  const parts = written.slice(1, trailingSlash ? -1 : undefined).split('/')
+  if (written === '/') parts.length = 0
+  let templates: PathTemplate[] = [{ segments: [], rest: null, trailingSlash }]
+  for (const [index, part] of parts.entries()) {
+    const match = CAPTURE.exec(part)
+    const name = match?.[1]
+    if (name === undefined) {
+      if (part === '' || part === '.' || part === '..' || /[{}?#;%\\]/.test(part))
+        return `${JSON.stringify(part)} is neither a literal segment nor {name}, {name?} or {name...}`
+      templates = templates.map((template) => ({
+        ...template,
+        segments: [...template.segments, { kind: 'literal', text: part }],
+      }))
+    } else if (match?.[2] === '...') {
+      if (index !== parts.length - 1) return `{${name}...} must be the last segment`
+      templates = templates.map((template) => ({ ...template, rest: name }))
+    } else {
+      const longer = templates.map(
+        (template): PathTemplate => ({
+          ...template,
+          segments: [...template.segments, { kind: 'capture', name }],
+        }),
+      )
+      templates = match?.[2] === '?' ? [...longer, ...templates] : longer
+    }
+  }
+  return templates
+}
+
+interface TreeNode<Leaf> {
+  readonly literals: Map<string, TreeNode<Leaf>>
+  capture: TreeNode<Leaf> | null
+  /** Rules that end here; those that ask for a slash at the end; those that take all that follows. */
+  end: Leaf | null
+  endSlash: Leaf | null
+  rest: Leaf | null
+}
+
+export class PathTree<Leaf> {
+  readonly #root = newNode<Leaf>()
+
+  /** The leaf at this path's place, made by `make` where there is none yet. */
+  leaf(template: PathTemplate, make: () => Leaf): Leaf {
+    let node = this.#root
+    for (const segment of template.segments) {
+      if (segment.kind === 'literal') {
+        let next = node.literals.get(segment.text)
+        if (next === undefined) {
+          next = newNode<Leaf>()
+          node.literals.set(segment.text, next)
+        }
+        node = next
+      } else {
+        node.capture ??= newNode<Leaf>()
+        node = node.capture
+      }
+    }
+    if (template.rest !== null) {
+      node.rest ??= make()
+      return node.rest
+    }
+    if (template.trailingSlash) {
+      node.endSlash ??= make()
+      return node.endSlash
+    }
+    node.end ??= make()
+    return node.end
+  }
+
+  /** Asks `visit` at each leaf that the path leads to, the most specific first, until it answers. */
+  find<Answer>(
+    segments: readonly string[],
+    trailingSlash: boolean,
+    visit: (leaf: Leaf) => Answer | null,
+  ): Answer | null {
+    return descend(this.#root, segments, trailingSlash, 0, visit)
+  }
+}
+
+function descend<Leaf, Answer>(
+  node: TreeNode<Leaf>,
+  segments: readonly string[],
+  trailingSlash: boolean,
+  at: number,
+  visit: (leaf: Leaf) => Answer | null,
+): Answer | null {
+  const segment = segments[at]
+  if (segment === undefined) {
+    if (trailingSlash && node.endSlash !== null) {
+      const answer = visit(node.endSlash)
+      if (answer !== null) return answer
+    }
+    return node.end === null ? null : visit(node.end)
+  }
+  const literal = node.literals.get(segment)
+  if (literal !== undefined) {
+    const answer = descend(literal, segments, trailingSlash, at + 1, visit)
+    if (answer !== null) return answer
+  }
+  if (node.capture !== null) {
+    const answer = descend(node.capture, segments, trailingSlash, at + 1, visit)
+    if (answer !== null) return answer
+  }
+  return node.rest === null ? null : visit(node.rest)
+}
+
+function newNode<Leaf>(): TreeNode<Leaf> {
+  return { literals: new Map(), capture: null, end: null, endSlash: null, rest: null }
+}
+
+/** Where the template's captures stand in a path. */
+export function pathCaptures(template: PathTemplate, slot: (name: string) => number): readonly PathCapture[] {
+  const captures: PathCapture[] = []
+  for (const [segment, part] of template.segments.entries())
+    if (part.kind === 'capture') captures.push({ slot: slot(part.name), segment, rest: false })
+  if (template.rest !== null)
+    captures.push({ slot: slot(template.rest), segment: template.segments.length, rest: true })
+  return captures
+}

@@ -1,0 +1,191 @@
+// A compiled rule: whether a call is one of its kind, and which locks such a call needs.
+
+import { asLockName, lockNameFault } from '../core/names.ts'
+import type { Effect, RequiredLock } from '../spi/policy.ts'
+import { type Condition, holds, onlyValue, type PlacedCapture } from './facet.ts'
+import type { CompiledJob } from './job.ts'
+import type { BodyFormat } from './media.ts'
+import type { Pattern } from './pattern.ts'
+import type { CallReading } from './reading.ts'
+import { fillTemplate, lockPart, type Slots, type Template } from './template.ts'
+
+/** A call that needs more locks than this is refused. */
+export const LOCKS_MAX = 256
+
+export interface CompiledLock {
+  readonly template: Template
+  readonly mode: 'exclusive' | 'shared'
+  /** Slot of the array that it is filled for each value of; -1 without. */
+  readonly eachSlot: number
+}
+
+export interface SlottedCapture extends PlacedCapture {
+  readonly slot: number
+  readonly many: boolean
+}
+
+export interface Restriction {
+  readonly name: string
+  readonly slot: number
+  readonly pattern: Pattern
+  /** Slots of the pattern's named groups. */
+  readonly groupSlots: readonly number[]
+}
+
+export interface CompiledRule {
+  readonly id: string
+  /** Position in its layer: of rules at the same place in the tree, the first that matches counts. */
+  readonly order: number
+  readonly effect: Effect
+  readonly reason: string | null
+  /** Needs the body, in this format. */
+  readonly body: BodyFormat | null
+  /** Any namespace but this one does not match; null for what is not SOAP. */
+  readonly soapNamespace: string | null
+  /** RE2 over the SOAP method. */
+  readonly soapMatches: Pattern | null
+  readonly conditions: readonly Condition[]
+  readonly captures: readonly SlottedCapture[]
+  readonly restrictions: readonly Restriction[]
+  readonly slotCount: number
+  readonly locks: readonly CompiledLock[]
+  readonly unfilled: 'refuse' | 'default_lock'
+  readonly job: CompiledJob | null
+  readonly waitMs: number
+}
+
+/** Where a path's captures stand: the slot, the segment, and whether it is the rest of the path. */
+export interface PathCapture {
+  readonly slot: number
+  readonly segment: number
+  readonly rest: boolean
+}
+
+/** A rule at one of its paths. */
+export interface RuleAtPath {
+  readonly rule: CompiledRule
+  readonly pathCaptures: readonly PathCapture[]
+}
+
+/** `null`: not this rule, and `why` says why where a trace is wanted. A text refuses the call. */
+export type RuleMatch = Slots | null | string
+
+export function matchRule(at: RuleAtPath, call: CallReading, why: string[] | null): RuleMatch {
+  const { rule } = at
+  if (rule.soapNamespace !== null) {
+    const soap = call.soap()
+    if (!soap.ok) return soap.reason
+    if (soap.namespace !== rule.soapNamespace) {
+      why?.push(`the method is in the namespace ${soap.namespace}`)
+      return null
+    }
+    if (rule.soapMatches !== null && rule.soapMatches.match(soap.method) === null) {
+      why?.push(`the method ${soap.method} does not match ${rule.soapMatches.written}`)
+      return null
+    }
+  }
+  for (const condition of rule.conditions) {
+    const result = holds(condition, call)
+    if (typeof result === 'string') return result
+    if (!result) {
+      why?.push(conditionFailed(condition))
+      return null
+    }
+  }
+  const slots: Slots = []
+  const { segments } = call.target
+  for (const capture of at.pathCaptures)
+    slots[capture.slot] = capture.rest ? segments.slice(capture.segment).join('/') : segments[capture.segment]
+  for (const capture of rule.captures) {
+    const values = capture.place.read(call)
+    if (typeof values === 'string') return values
+    if (capture.many) {
+      const texts = values.filter((value) => value !== null)
+      if (texts.length < values.length) return `a value of ${capture.place.name} is not plain text`
+      slots[capture.slot] = texts
+      continue
+    }
+    const only = onlyValue(values, capture.place)
+    if (typeof only === 'string') return only
+    if (only.value === null && values.length > 0) return `the ${capture.place.name} is not plain text`
+    if (only.value !== null) slots[capture.slot] = only.value
+  }
+  return restricted(rule, slots, why) ? slots : null
+}
+
+function restricted(rule: CompiledRule, slots: Slots, why: string[] | null): boolean {
+  for (const restriction of rule.restrictions) {
+    const value = slots[restriction.slot]
+    const texts = typeof value === 'string' ? [value] : (value ?? [])
+    let groups: readonly (string | undefined)[] | null = null
+    for (const text of texts) {
+      groups = restriction.pattern.match(text)
+      if (groups === null) break
+    }
+    if (groups === null) {
+      why?.push(`${restriction.name} does not match ${restriction.pattern.written}`)
+      return false
+    }
+    for (const [index, slot] of restriction.groupSlots.entries()) slots[slot] = groups[index]
+  }
+  return true
+}
+
+function conditionFailed(condition: Condition): string {
+  switch (condition.kind) {
+    case 'match':
+      return `${condition.place.name} is not ${[...condition.values].slice(0, 4).join(', ')}`
+    case 'has':
+      return `there is no ${condition.place.name}`
+    case 'absent':
+      return `there is a ${condition.place.name}`
+  }
+}
+
+/** What a call that the rule matched comes to. A text says why no lock can be named. */
+export function locksOf(
+  rule: CompiledRule,
+  slots: Slots,
+  defaultLock: RequiredLock,
+): readonly RequiredLock[] | string {
+  const locks: RequiredLock[] = []
+  for (const lock of rule.locks) {
+    const filled = fillLock(lock, slots, locks)
+    if (filled === null) continue
+    return rule.unfilled === 'default_lock' ? [defaultLock] : filled
+  }
+  return locks.length === 0 ? [defaultLock] : locks
+}
+
+/** Adds the lock's names to `into`; null, or why it cannot. */
+function fillLock(lock: CompiledLock, slots: Slots, into: RequiredLock[]): string | null {
+  if (lock.eachSlot === -1) return addLock(fillTemplate(lock.template, slots, lockPart), lock.mode, into)
+  const values = slots[lock.eachSlot]
+  if (typeof values === 'string' || values === undefined || values.length === 0)
+    return `the call does not say what ${lock.template.written} is to be filled with`
+  for (const value of values) {
+    const fault = addLock(
+      fillTemplate(lock.template, slots, lockPart, { slot: lock.eachSlot, value }),
+      lock.mode,
+      into,
+    )
+    if (fault !== null) return fault
+  }
+  return null
+}
+
+function addLock(
+  filled: ReturnType<typeof fillTemplate>,
+  mode: 'exclusive' | 'shared',
+  into: RequiredLock[],
+): string | null {
+  if (!filled.ok) return filled.reason
+  const name = asLockName(filled.text)
+  if (name === null) return lockNameFault(filled.text) ?? 'the lock has no usable name'
+  const same = into.findIndex((lock) => lock.name === name)
+  if (same === -1) {
+    if (into.length === LOCKS_MAX) return `the call needs more than ${LOCKS_MAX} locks`
+    into.push({ name, mode })
+  } else if (mode === 'exclusive') into[same] = { name, mode }
+  return null
+}

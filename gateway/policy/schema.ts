@@ -1,0 +1,208 @@
+// The language of policy packs: every key, every default. Strict: an unknown key is a fault.
+
+import { z } from 'zod'
+
+const scalar = z.union([z.string(), z.number(), z.boolean()], {
+  error: 'expected a text, a number or a boolean',
+})
+const scalars = z.union([scalar, z.array(scalar).min(1)], {
+  error: 'expected one value, or a list of values',
+})
+const strings = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)], {
+  error: 'expected a text, or a list of texts',
+})
+const captureName = z.string().regex(/^[a-z][a-z0-9_]*$/, 'a name is lower case, with digits and underscores')
+const seconds = z.number().min(0).max(604_800)
+const jsonValue = z.json()
+
+/** Conditions on, and captures from, one part of a call. The keys of the records are names, pointers or paths. */
+const facetShape = {
+  /** Present once, with this value or one of these. */
+  match: z.record(z.string(), scalars).optional(),
+  /** Present, with whatever value; JSON's null counts as absent. */
+  has: z.array(z.string()).optional(),
+  absent: z.array(z.string()).optional(),
+  /** Capture name → where its value stands. */
+  capture: z.record(captureName, z.string()).optional(),
+}
+
+export const facetSchema = z.strictObject(facetShape)
+
+export const soapFacetSchema = z.strictObject({
+  /** The method: local name of the first element of the SOAP body. */
+  method: strings.optional(),
+  /** In place of `method`: an RE2 pattern that the whole name matches. */
+  matches: z.string().optional(),
+  /** In place of the pack's `soap_namespace`. */
+  namespace: z.string().min(1).optional(),
+  ...facetShape,
+})
+
+export const jsonFacetSchema = z.strictObject({
+  /** The only key of the body's object. A body with more keys is refused. */
+  key: strings.optional(),
+  ...facetShape,
+})
+
+export const jobSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('http'),
+    /** Statuses of answers that name a job. */
+    statuses: z.array(z.number().int().min(200).max(299)).min(1).default([202]),
+    /** JSON pointer to the job's id in the answer, captured as `{id}`; without one the request names it all. */
+    id: z.string().optional(),
+    /** Where to ask: a template of a target. A segment `{name?}` falls away where the call has no such capture. */
+    probe: z.string(),
+    /** JSON pointer to the state in the probe's answer. */
+    pointer: z.string().optional(),
+    /** While the state is one of these, the job runs. */
+    running: z.array(z.string()).default([]),
+    /** Statuses of the probe's answer that mean that it is over. */
+    terminal_statuses: z.array(z.number().int().min(100).max(599)).default([404]),
+    /** An answer without the id names no job, in place of being unreadable. */
+    optional: z.boolean().default(false),
+  }),
+  z.strictObject({
+    kind: z.literal('vsphere-task'),
+    statuses: z.array(z.number().int().min(200).max(299)).min(1).default([200]),
+    /** Path of the Task's reference below the answer's first element. */
+    path: z.string().default('returnval'),
+    optional: z.boolean().default(false),
+  }),
+  z.strictObject({
+    /** Work goes on behind such an answer, and nothing names it: the call is unknown. */
+    kind: z.literal('untracked'),
+    statuses: z.array(z.number().int().min(200).max(299)).min(1).default([202]),
+  }),
+])
+
+const lockSchema = z.union(
+  [
+    z.string().min(1),
+    z.strictObject({
+      /** Name of a template under `locks:`, or a template. */
+      lock: z.string().min(1),
+      mode: z.enum(['exclusive', 'shared']).default('exclusive'),
+      /** An array capture: one lock for each of its values. */
+      each: captureName.optional(),
+    }),
+  ],
+  { error: 'expected the name of a lock, a template, or {lock, mode, each}' },
+)
+
+export const ruleSchema = z.strictObject({
+  id: z.string().regex(/^[a-z0-9]+(?:[.-][a-z0-9]+)*$/, 'an id is lower case, with hyphens'),
+  /** Without: every method. */
+  method: strings.optional(),
+  path: strings,
+  query: facetSchema.optional(),
+  header: facetSchema.optional(),
+  soap: soapFacetSchema.optional(),
+  json: jsonFacetSchema.optional(),
+  /** Capture → RE2 pattern that its whole value matches; named groups are captures themselves. */
+  where: z.record(captureName, z.string()).optional(),
+  effect: z.enum(['read', 'mutate', 'session', 'deny']),
+  locks: z.union([lockSchema, z.array(lockSchema).min(1)]).optional(),
+  /** What becomes of a call whose lock's name cannot be filled. */
+  unfilled: z.enum(['refuse', 'default_lock']).default('refuse'),
+  /** Name of a job under `jobs:`, or a job. */
+  job: z.union([z.string().min(1), jobSchema]).optional(),
+  wait: seconds.optional(),
+  /** Why; for `deny` it is what `explain` says. */
+  reason: z.string().optional(),
+})
+
+const exampleLock = z.union([
+  z.string(),
+  z.strictObject({ name: z.string(), mode: z.enum(['exclusive', 'shared']) }),
+])
+
+export const exampleSchema = z.strictObject({
+  /** Method and target. */
+  call: z.string().regex(/^\S+ \S+$/, 'expected a method, a space and a target'),
+  headers: z.record(z.string(), z.string()).optional(),
+  /** The body: a text as it is, anything else as JSON. */
+  body: jsonValue.optional(),
+  /** The method element of a SOAP body; the envelope is put around it. */
+  soap: z.string().optional(),
+  expect: z.strictObject({
+    rule: z.string().optional(),
+    effect: z.enum(['read', 'mutate', 'session', 'deny']).optional(),
+    locks: z.array(exampleLock).optional(),
+    target: z.string().optional(),
+    refused: z.enum(['bad-request', 'too-large']).optional(),
+    /** Whether the policy has to see the body. */
+    inspects: z.boolean().optional(),
+  }),
+  /** An answer of the backend, and the job that it names. */
+  answer: z
+    .strictObject({
+      status: z.number().int(),
+      body: jsonValue.optional(),
+      soap: z.string().optional(),
+      /** The probe's target or the task; `none` or `unreadable`. */
+      job: z.string(),
+    })
+    .optional(),
+})
+
+const settings = {
+  default_lock: z.string().min(1),
+  wait: seconds,
+  quiet: seconds,
+  body_limit: z.number().int().min(1024).max(67_108_864),
+  variables: z.record(captureName, z.string()),
+  locks: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/, 'a lock template has a lower-case name'), z.string()),
+  jobs: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/, 'a job has a lower-case name'), jobSchema),
+} as const
+
+export const packSchema = z.strictObject({
+  /** The file's name without its ending. */
+  policy: z.string().regex(/^[a-z][a-z0-9-]*$/, 'a policy has a lower-case name with hyphens'),
+  /** The API and its version. */
+  title: z.string().min(1),
+  /** Where the API is documented. */
+  documentation: z.array(z.string()).default([]),
+  notes: z.string().optional(),
+  dialect: z.enum(['problem', 'openstack', 'soap']),
+  default_lock: settings.default_lock,
+  wait: settings.wait.default(30),
+  quiet: settings.quiet.optional(),
+  body_limit: settings.body_limit.default(1_048_576),
+  /** `refuse`: headers that change method or path behind the gateway's back are a bad request. */
+  overriding_headers: z.enum(['refuse', 'ignore']).default('refuse'),
+  /** Whether paths may hold `%25` before two hex digits. */
+  double_encoding: z.enum(['refuse', 'allow']).default('refuse'),
+  /** Media types of JSON or SOAP bodies besides the usual ones. */
+  media_types: z.array(z.string()).default([]),
+  soap_namespace: z.string().min(1).optional(),
+  variables: settings.variables.default({}),
+  locks: settings.locks.default({}),
+  jobs: settings.jobs.default({}),
+  rules: z.array(ruleSchema).min(1),
+  examples: z.array(exampleSchema).default([]),
+})
+
+/** `{extends: cinder, …}` in an operator's configuration. */
+export const overridesSchema = z.strictObject({
+  extends: z.string(),
+  default_lock: settings.default_lock.optional(),
+  wait: settings.wait.optional(),
+  quiet: settings.quiet.optional(),
+  body_limit: settings.body_limit.optional(),
+  variables: settings.variables.optional(),
+  locks: settings.locks.optional(),
+  jobs: settings.jobs.optional(),
+  /** Tried before the pack's own rules, whatever their paths. */
+  rules_before: z.array(ruleSchema).optional(),
+  /** Tried where the pack has no rule, before the default lock. */
+  rules_after: z.array(ruleSchema).optional(),
+  examples: z.array(exampleSchema).optional(),
+})
+
+export type PackSource = z.infer<typeof packSchema>
+export type RuleSource = z.infer<typeof ruleSchema>
+export type FacetSource = z.infer<typeof facetSchema>
+export type JobSource = z.infer<typeof jobSchema>
+export type ExampleSource = z.infer<typeof exampleSchema>
+export type Overrides = z.infer<typeof overridesSchema>

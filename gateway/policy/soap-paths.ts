@@ -1,0 +1,58 @@
+// Which values below a SOAP method a policy wants to see, as a tree over element names: the reader collects them while
+// it passes, and nothing else.
+
+/** One element of a wanted path. `text` and `attributes` hold the indexes under which values are collected. */
+export interface WantedElement {
+  readonly children: Map<string, WantedElement>
+  /** Index of this element among all; counts how often it occurs. */
+  readonly index: number
+  text: number
+  readonly attributes: Map<string, number>
+}
+
+/** A wanted value, as `spec/location/datastore`, `_this` or `_this@type`. */
+export interface SoapPath {
+  readonly written: string
+  /** Where the reader collects it. */
+  readonly value: number
+  /** The elements on the way, outermost first; the last is the value's own. */
+  readonly elements: readonly number[]
+}
+
+const PATH = /^[A-Za-z_][\w.-]*(?:\/[A-Za-z_][\w.-]*){0,15}(?:@[A-Za-z_][\w.-]*)?$/
+
+export class SoapPaths {
+  readonly root: Map<string, WantedElement> = new Map()
+  elements = 0
+  values = 0
+  readonly #known = new Map<string, SoapPath>()
+
+  static isPath(written: string): boolean {
+    return PATH.test(written)
+  }
+
+  /** The path, entered in the tree where it is new. Only for what `isPath` holds of. */
+  want(written: string): SoapPath {
+    const known = this.#known.get(written)
+    if (known !== undefined) return known
+    const [names = '', attribute] = written.split('@')
+    const elements: number[] = []
+    let children = this.root
+    let element: WantedElement | null = null
+    for (const name of names.split('/')) {
+      element = children.get(name) ?? null
+      if (element === null) {
+        element = { children: new Map(), index: this.elements++, text: -1, attributes: new Map() }
+        children.set(name, element)
+      }
+      elements.push(element.index)
+      children = element.children
+    }
+    const value = this.values++
+    if (attribute !== undefined) element?.attributes.set(attribute, value)
+    else if (element !== null) element.text = value
+    const path = { written, value, elements }
+    this.#known.set(written, path)
+    return path
+  }
+}

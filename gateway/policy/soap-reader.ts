@@ -1,0 +1,435 @@
+// A small, strict, total, single-pass reader of SOAP 1.1 messages: which method is called, and the few values that a
+// policy wants. What two XML parsers could read differently is a fault. Never resolves anything.
+
+import { isUtf8 } from 'node:buffer'
+import type { SoapPaths, WantedElement } from './soap-paths.ts'
+import { checkReferences, decodeReferences, INVALID_CHARACTER, readDeclaration } from './xml-text.ts'
+
+export const SOAP_ENVELOPE = 'http://schemas.xmlsoap.org/soap/envelope/'
+const SCHEMA_INSTANCE = 'http://www.w3.org/2001/XMLSchema-instance'
+const XML_NAMESPACE = 'http://www.w3.org/XML/1998/namespace'
+const XMLNS_NAMESPACE = 'http://www.w3.org/2000/xmlns/'
+
+/** Nesting, attributes of one element, and namespace bindings in scope beyond these are faults. */
+export const XML_DEPTH_MAX = 128
+export const XML_ATTRIBUTES_MAX = 64
+export const XML_BINDINGS_MAX = 64
+
+export interface SoapMessage {
+  readonly ok: true
+  /** Local name of the first and only element of the body. */
+  readonly method: string
+  readonly namespace: string
+  /** By `SoapPath.value`: each occurrence in order; null where it is not plain text. Undefined: none. */
+  readonly values: readonly ((string | null)[] | undefined)[]
+  /** By `WantedElement.index`: how often the element occurs. */
+  readonly counts: readonly (number | undefined)[]
+}
+
+export type SoapReading = SoapMessage | { readonly ok: false; readonly reason: string }
+
+/** Reads the whole of `body`. Never throws; time and memory are linear in its length. */
+export function readSoap(body: Buffer, paths: SoapPaths): SoapReading {
+  if (body.length === 0) return { ok: false, reason: 'the body is empty' }
+  if (!isUtf8(body)) return { ok: false, reason: 'the body is not UTF-8' }
+  const text = body.toString('utf8')
+  if (INVALID_CHARACTER.test(text))
+    return { ok: false, reason: 'the body holds a character that XML forbids' }
+  const declaration = readDeclaration(text)
+  if (typeof declaration === 'string') return { ok: false, reason: declaration }
+  return new Reader(text, declaration, paths).message()
+}
+
+const NO_NAMES: readonly string[] = []
+const ENVELOPE_LEVEL = 0
+const PART_LEVEL = 1
+const METHOD_LEVEL = 2
+
+class Reader {
+  readonly #text: string
+  readonly #paths: SoapPaths
+  readonly #hasReferences: boolean
+  readonly #hasSectionEnd: boolean
+  #at: number
+  /** Where the colon of the name scanned last stands; -1 without one. */
+  #colon = -1
+  #fault: string | null = null
+
+  // The open elements, by depth: where their names stand, what is wanted below each, how many bindings each found in
+  // place. Stacks are counted, not cut: setting an array's length is what would cost most here.
+  #depth = 0
+  readonly #nameFrom: number[] = []
+  readonly #nameTo: number[] = []
+  readonly #wanted: (WantedElement | null)[] = []
+  readonly #bindingMarks: number[] = []
+  // Namespace bindings in scope, innermost last.
+  #bindings = 0
+  readonly #prefixes: string[] = []
+  readonly #uris: string[] = []
+  // The attributes of the element at hand; empty where it has none.
+  #attributeNames: readonly string[] = NO_NAMES
+  #attributeValues: readonly string[] = NO_NAMES
+
+  #sawHeader = false
+  #inBody = false
+  #sawBody = false
+  #method: string | null = null
+  #methodNamespace = ''
+  #rootSeen = false
+  readonly #values: (string | null)[][]
+  readonly #counts: number[]
+  // Text of the wanted element at hand: null where none is open, and where it is not plain text `#pieceFault`.
+  #piece: string | null = null
+  #pieceDepth = -1
+  #pieceFault = false
+
+  constructor(text: string, from: number, paths: SoapPaths) {
+    this.#text = text
+    this.#at = from
+    this.#paths = paths
+    this.#hasReferences = text.includes('&')
+    this.#hasSectionEnd = text.includes(']]>')
+    this.#values = []
+    this.#counts = []
+  }
+
+  message(): SoapReading {
+    const text = this.#text
+    while (this.#fault === null) {
+      const open = text.indexOf('<', this.#at)
+      const end = open === -1 ? text.length : open
+      if (end > this.#at) this.#characters(this.#at, end)
+      if (open === -1) break
+      const next = text.charCodeAt(open + 1)
+      if (next === 0x2f) this.#endTag(open)
+      else if (next === 0x21) this.#markup(open)
+      else if (next === 0x3f) this.#fail('a processing instruction is not allowed')
+      else this.#startTag(open)
+    }
+    if (this.#fault === null && this.#depth > 0) this.#fail('an element is not closed')
+    if (this.#fault === null && this.#method === null) this.#fail('there is no SOAP body with a method in it')
+    if (this.#fault !== null || this.#method === null)
+      return { ok: false, reason: this.#fault ?? 'there is no method' }
+    return {
+      ok: true,
+      method: this.#method,
+      namespace: this.#methodNamespace,
+      values: this.#values,
+      counts: this.#counts,
+    }
+  }
+
+  #fail(reason: string): undefined {
+    this.#fault ??= reason
+  }
+
+  #characters(from: number, to: number): undefined {
+    const structural = this.#depth <= METHOD_LEVEL
+    if (structural) {
+      if (!isSpace(this.#text, from, to)) this.#fail('text stands where only elements may')
+      return
+    }
+    if (this.#pieceDepth === this.#depth || this.#hasReferences) {
+      const written = this.#text.slice(from, to)
+      if (this.#hasReferences) {
+        const fault = checkReferences(written)
+        if (fault !== null) return this.#fail(fault)
+      }
+      if (this.#pieceDepth === this.#depth) this.#piece = (this.#piece ?? '') + written
+    }
+    if (this.#hasSectionEnd && this.#text.slice(from, to).includes(']]>')) this.#fail('"]]>" stands in text')
+  }
+
+  #markup(open: number): undefined {
+    const text = this.#text
+    if (text.startsWith('<!--', open)) {
+      const end = text.indexOf('--', open + 4)
+      if (end === -1 || text.charCodeAt(end + 2) !== 0x3e) return this.#fail('a comment is malformed')
+      this.#at = end + 3
+      // Some parsers end a text at a comment, some join the parts.
+      this.#pieceFault = true
+      return
+    }
+    if (text.startsWith('<![CDATA[', open)) {
+      if (this.#depth <= METHOD_LEVEL + 1) return this.#fail('a CDATA section stands where only elements may')
+      const end = text.indexOf(']]>', open + 9)
+      if (end === -1) return this.#fail('a CDATA section is not closed')
+      this.#at = end + 3
+      this.#pieceFault = true
+      return
+    }
+    this.#fail('a document type declaration is not allowed')
+  }
+
+  #endTag(open: number): undefined {
+    const text = this.#text
+    if (this.#depth === 0) return this.#fail('a closing tag does not fit')
+    const depth = this.#depth - 1
+    const from = this.#nameFrom[depth] ?? 0
+    const length = (this.#nameTo[depth] ?? 0) - from
+    let at = open + 2
+    for (let i = 0; i < length; i++, at++)
+      if (text.charCodeAt(from + i) !== text.charCodeAt(at)) return this.#fail('a closing tag does not fit')
+    while (isSpaceCode(text.charCodeAt(at))) at++
+    if (text.charCodeAt(at) !== 0x3e) return this.#fail('a closing tag does not fit')
+    this.#at = at + 1
+    this.#depth = depth
+    this.#close(depth)
+  }
+
+  /** The element at `depth` is over. */
+  #close(depth: number): undefined {
+    const wanted = this.#wanted[depth] ?? null
+    if (wanted !== null && wanted.text !== -1) {
+      const plain = this.#pieceDepth === depth + 1 && !this.#pieceFault
+      this.#collect(wanted.text, plain ? decodeReferences(this.#piece ?? '') : null)
+    }
+    if (this.#pieceDepth > depth) this.#pieceDepth = -1
+    this.#bindings = this.#bindingMarks[depth] ?? 0
+    if (depth === PART_LEVEL) this.#inBody = false
+  }
+
+  #startTag(open: number): undefined {
+    const text = this.#text
+    const nameEnd = this.#scanName(open + 1)
+    if (this.#fault !== null) return
+    const colon = this.#colon
+    const mark = this.#bindings
+    let at = nameEnd
+    this.#attributeNames = NO_NAMES
+    if (text.charCodeAt(at) !== 0x3e) {
+      at = this.#attributes(nameEnd)
+      if (this.#fault !== null) return
+    }
+    const empty = text.charCodeAt(at) === 0x2f
+    if (empty) at++
+    if (text.charCodeAt(at) !== 0x3e) return this.#fail('a tag is malformed')
+    this.#at = at + 1
+
+    const depth = this.#depth
+    if (depth >= XML_DEPTH_MAX) return this.#fail(`the XML nests deeper than ${XML_DEPTH_MAX}`)
+    const uri = this.#resolve(open + 1, colon === -1 ? open + 1 : colon)
+    if (uri === null) return this.#fail('a prefix is not declared')
+    let wanted: WantedElement | null = null
+    if (depth <= METHOD_LEVEL + 1 || this.#wanted[depth - 1] !== null) {
+      wanted = this.#enter(depth, text.slice(colon === -1 ? open + 1 : colon + 1, nameEnd), uri)
+      if (this.#fault !== null) return
+    }
+
+    // A wanted text with an element in it is no text.
+    if (this.#pieceDepth !== -1) this.#pieceFault = true
+    this.#nameFrom[depth] = open + 1
+    this.#nameTo[depth] = nameEnd
+    this.#wanted[depth] = wanted
+    this.#bindingMarks[depth] = mark
+    if (wanted !== null) this.#open(wanted, depth)
+    if (empty) this.#close(depth)
+    else this.#depth = depth + 1
+  }
+
+  #open(wanted: WantedElement, depth: number): undefined {
+    this.#counts[wanted.index] = (this.#counts[wanted.index] ?? 0) + 1
+    if (wanted.attributes.size > 0) this.#collectAttributes(wanted)
+    if (wanted.text === -1) return
+    this.#piece = null
+    this.#pieceDepth = depth + 1
+    this.#pieceFault = false
+  }
+
+  /** Holds the message to the form Envelope(Header?, Body(method)); answers what is wanted of this element. */
+  #enter(depth: number, local: string, uri: string): WantedElement | null {
+    switch (depth) {
+      case ENVELOPE_LEVEL:
+        if (this.#rootSeen || local !== 'Envelope' || uri !== SOAP_ENVELOPE)
+          this.#fail('the document is not one SOAP 1.1 envelope')
+        this.#rootSeen = true
+        return null
+      case PART_LEVEL:
+        if (uri !== SOAP_ENVELOPE) this.#fail('the envelope holds something that is not SOAP')
+        else if (local === 'Header') {
+          if (this.#sawHeader || this.#sawBody) this.#fail('a SOAP header stands twice or after the body')
+          this.#sawHeader = true
+        } else if (local === 'Body') {
+          if (this.#sawBody) this.#fail('there are two SOAP bodies')
+          this.#sawBody = true
+          this.#inBody = true
+        } else this.#fail('the envelope holds something besides header and body')
+        return null
+      case METHOD_LEVEL:
+        if (!this.#inBody) return null
+        if (this.#method !== null) this.#fail('the SOAP body holds two methods')
+        this.#method = local
+        this.#methodNamespace = uri
+        return null
+      default: {
+        if (!this.#inBody) return null
+        if (depth === METHOD_LEVEL + 1) return this.#paths.root.get(local) ?? null
+        return this.#wanted[depth - 1]?.children.get(local) ?? null
+      }
+    }
+  }
+
+  /** Reads the attributes behind a tag's name; answers where the tag's end stands. */
+  #attributes(from: number): number {
+    const text = this.#text
+    const names: string[] = []
+    const values: string[] = []
+    let at = from
+    let prefixed = false
+    for (;;) {
+      const before = at
+      while (isSpaceCode(text.charCodeAt(at))) at++
+      const code = text.charCodeAt(at)
+      if (code === 0x3e || code === 0x2f) break
+      if (at === before) return this.#failAt('a tag is malformed', at)
+      const nameFrom = at
+      at = this.#scanName(at)
+      if (this.#fault !== null) return at
+      const name = text.slice(nameFrom, at)
+      while (isSpaceCode(text.charCodeAt(at))) at++
+      if (text.charCodeAt(at) !== 0x3d) return this.#failAt('an attribute has no value', at)
+      at++
+      while (isSpaceCode(text.charCodeAt(at))) at++
+      const quote = text[at]
+      if (quote !== '"' && quote !== "'") return this.#failAt('an attribute is not quoted', at)
+      const end = text.indexOf(quote, at + 1)
+      if (end === -1) return this.#failAt('an attribute is not closed', at)
+      if (names.includes(name)) return this.#failAt(`the attribute ${name} stands twice`, at)
+      if (names.length === XML_ATTRIBUTES_MAX)
+        return this.#failAt(`an element has more than ${XML_ATTRIBUTES_MAX} attributes`, at)
+      const value = text.slice(at + 1, end)
+      if (value.includes('<')) return this.#failAt('an attribute holds "<"', at)
+      if (this.#hasReferences) {
+        const fault = checkReferences(value)
+        if (fault !== null) return this.#failAt(fault, at)
+      }
+      names.push(name)
+      values.push(value)
+      if (name === 'xmlns') this.#bind('', decodeReferences(value))
+      else if (this.#colon !== -1) {
+        if (name.startsWith('xmlns:')) this.#bind(name.slice(6), decodeReferences(value))
+        else prefixed = true
+      }
+      if (this.#fault !== null) return at
+      at = end + 1
+    }
+    this.#attributeNames = names
+    this.#attributeValues = values
+    if (prefixed) this.#checkPrefixedAttributes()
+    return at
+  }
+
+  #failAt(reason: string, at: number): number {
+    this.#fail(reason)
+    return at
+  }
+
+  #bind(prefix: string, uri: string): undefined {
+    if (prefix === 'xmlns' || uri === XMLNS_NAMESPACE) return this.#fail('the prefix xmlns is bound')
+    if ((prefix === 'xml') !== (uri === XML_NAMESPACE)) return this.#fail('the prefix xml is bound anew')
+    if (prefix !== '' && uri === '') return this.#fail('a prefix is bound to nothing')
+    if (this.#bindings === XML_BINDINGS_MAX)
+      return this.#fail(`more than ${XML_BINDINGS_MAX} namespaces are bound`)
+    this.#prefixes[this.#bindings] = prefix
+    this.#uris[this.#bindings] = uri
+    this.#bindings++
+  }
+
+  /** The namespace of the prefix that stands in the text there; the empty one may be unbound. */
+  #resolve(from: number, to: number): string | null {
+    const text = this.#text
+    const length = to - from
+    for (let i = this.#bindings - 1; i >= 0; i--) {
+      const prefix = this.#prefixes[i]
+      if (prefix?.length === length && (length === 0 || text.startsWith(prefix, from)))
+        return this.#uris[i] ?? null
+    }
+    return length === 0 ? '' : length === 3 && text.startsWith('xml', from) ? XML_NAMESPACE : null
+  }
+
+  #resolveName(prefix: string): string | null {
+    for (let i = this.#bindings - 1; i >= 0; i--)
+      if (this.#prefixes[i] === prefix) return this.#uris[i] ?? null
+    return prefix === 'xml' ? XML_NAMESPACE : null
+  }
+
+  /** Prefixes must be declared, and two of them must not spell the same attribute. */
+  #checkPrefixedAttributes(): undefined {
+    const seen: string[] = []
+    for (const name of this.#attributeNames) {
+      const colon = name.indexOf(':')
+      if (colon === -1 || name.startsWith('xmlns:')) continue
+      const uri = this.#resolveName(name.slice(0, colon))
+      if (uri === null) return this.#fail(`the prefix ${name.slice(0, colon)} is not declared`)
+      const expanded = `${uri} ${name.slice(colon + 1)}`
+      if (seen.includes(expanded)) return this.#fail(`the attribute ${name} stands twice`)
+      seen.push(expanded)
+    }
+  }
+
+  #collectAttributes(wanted: WantedElement): undefined {
+    for (let i = 0; i < this.#attributeNames.length; i++) {
+      const name = this.#attributeNames[i] ?? ''
+      const colon = name.indexOf(':')
+      const value = wanted.attributes.get(colon === -1 ? name : name.slice(colon + 1))
+      if (value === undefined || name.startsWith('xmlns:')) continue
+      if (colon === -1) {
+        this.#collect(value, decodeReferences(this.#attributeValues[i] ?? ''))
+      } else if (this.#resolveName(name.slice(0, colon)) !== SCHEMA_INSTANCE) {
+        // A parser that is blind to prefixes would take it for the unprefixed one.
+        this.#collect(value, null)
+      }
+    }
+  }
+
+  #collect(index: number, value: string | null): undefined {
+    const list = this.#values[index]
+    // White space around a value is kept by some parsers and dropped by others.
+    const exact = value !== null && value.trim() !== value ? null : value
+    if (list === undefined) this.#values[index] = [exact]
+    else list.push(exact)
+  }
+
+  /** Scans a name that may hold one colon; answers where it ends. Names are ASCII here. */
+  #scanName(from: number): number {
+    const text = this.#text
+    let at = from
+    let fresh = true
+    this.#colon = -1
+    for (;;) {
+      const code = text.charCodeAt(at)
+      const kind = code < 128 ? NAME[code] : 0
+      if (kind === NAME_START || (kind === NAME_REST && !fresh)) fresh = false
+      else if (code === 0x3a && !fresh && this.#colon === -1) {
+        this.#colon = at
+        fresh = true
+      } else break
+      at++
+    }
+    if (fresh) this.#fail('a name is malformed')
+    return at
+  }
+}
+
+const NAME_START = 1
+const NAME_REST = 2
+const NAME = nameTable()
+
+function nameTable(): Uint8Array {
+  const table = new Uint8Array(128)
+  for (let code = 0; code < 128; code++) {
+    const character = String.fromCharCode(code)
+    if (/[A-Za-z_]/.test(character)) table[code] = NAME_START
+    else if (/[0-9.-]/.test(character)) table[code] = NAME_REST
+  }
+  return table
+}
+
+function isSpaceCode(code: number): boolean {
+  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09
+}
+
+function isSpace(text: string, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) if (!isSpaceCode(text.charCodeAt(at))) return false
+  return true
+}
