@@ -1,0 +1,132 @@
+// TLS on both sides: the listener's own certificate, and the backend's, checked under the upstream's name and no other.
+
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer, request as httpsRequest } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TLSSocket } from 'node:tls'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { startTestGateway } from '../../support/echo-backend-gateway.ts'
+
+let cert = ''
+let key = ''
+let folder = ''
+const closers: (() => Promise<void>)[] = []
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'fencegate-tls-'))
+  execFileSync(
+    'openssl',
+    [
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:prime256v1',
+      '-nodes',
+      '-days',
+      '2',
+    ].concat(
+      ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'],
+      ['-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')],
+    ),
+    { stdio: 'ignore' },
+  )
+  cert = readFileSync(join(folder, 'cert.pem'), 'utf8')
+  key = readFileSync(join(folder, 'key.pem'), 'utf8')
+})
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+async function tlsBackend() {
+  const servernames: unknown[] = []
+  const sockets = new Set<unknown>()
+  const server = createServer({ cert, key }, (request, response) => {
+    servernames.push(Reflect.get(request.socket, 'servername'))
+    sockets.add(request.socket)
+    request.resume().on('end', () => response.end('secure'))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  closers.push(
+    () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  )
+  return { port: (server.address() as AddressInfo).port, servernames, sockets }
+}
+
+function call(port: number, host: string): Promise<{ status: number; body: string; authorized: boolean }> {
+  return new Promise((resolve, reject) => {
+    const request = httpsRequest(
+      {
+        port,
+        host: '127.0.0.1',
+        servername: 'localhost',
+        ca: cert,
+        method: 'POST',
+        headers: { host, 'fencing-token': '1' },
+      },
+      (response) => {
+        let body = ''
+        response.on('data', (chunk: Buffer) => {
+          body += chunk.toString()
+        })
+        const { authorized } = response.socket as TLSSocket
+        response.on('end', () => resolve({ status: response.statusCode ?? 0, body, authorized }))
+      },
+    )
+    request.on('error', reject)
+    request.end('abc')
+  })
+}
+
+describe('TLS', () => {
+  test('the backend is named after the upstream, and its connection kept, whatever Host the clients send', async () => {
+    const backend = await tlsBackend()
+    const gateway = await startTestGateway(
+      `https://localhost:${backend.port}`,
+      {},
+      {
+        tls: { cert, key },
+        upstreamTls: { ca: cert },
+      },
+    )
+    closers.push(() => gateway.listener.close())
+    for (const host of ['one.example', 'two.example', 'three.example'])
+      expect(await call(gateway.port, host)).toEqual({ status: 200, body: 'secure', authorized: true })
+    expect(backend.servernames).toEqual(['localhost', 'localhost', 'localhost'])
+    expect(backend.sockets.size).toBe(1)
+  })
+
+  test.each([
+    ['is not trusted', 'localhost', {}, 503],
+    ['has another name', '127.0.0.1', { ca: true }, 503],
+    ['is not looked at', '127.0.0.1', { rejectUnauthorized: false }, 200],
+  ])(
+    'a backend whose certificate %s: nothing is sent, unless configured so',
+    async (_name, name, tls, status) => {
+      const backend = await tlsBackend()
+      const gateway = await startTestGateway(
+        `https://${name}:${backend.port}`,
+        {},
+        {
+          tls: { cert, key },
+          upstreamTls: 'ca' in tls ? { ca: cert } : tls,
+        },
+      )
+      closers.push(() => gateway.listener.close())
+      expect((await call(gateway.port, 'localhost')).status).toBe(status)
+      expect(backend.servernames).toHaveLength(status === 200 ? 1 : 0)
+      expect(gateway.gate.entries[0]?.log).toEqual(['ended'])
+    },
+  )
+})
