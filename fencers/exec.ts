@@ -53,6 +53,13 @@ export default defineFencer<ExecOptions, ExecInfo>({
   summary: 'runs a command of the operator that fences the holder',
   options: ExecOptions,
   fenceInfo: ExecInfo,
+  example: {
+    options: {
+      command: ['/usr/local/bin/fence-it', '--now'],
+      verifyCommand: ['/usr/local/bin/is-it-fenced'],
+    },
+    fenceInfo: { unit: 'nova-compute@3.service' },
+  },
   proves: (options) => options.proves,
   target: (info) => (typeof info['target'] === 'string' ? info['target'] : canonical(info)),
 

@@ -37,6 +37,7 @@ export default defineFencer<z.infer<typeof ProcessOptions>, ProcessInfo>({
   summary: "kills the holder's process, on the machine that the gateway runs on",
   options: ProcessOptions,
   fenceInfo: ProcessInfo,
+  example: { options: { graceMs: 2_000 }, fenceInfo: { pid: 4711 } },
   // What the dead process had sent may still be on its way, and children of its own go on: nothing about calls.
   proves: () => ['no-new-calls'],
 

@@ -70,6 +70,15 @@ export default defineFencer<SessionOptions, SessionInfo>({
   summary: "terminates the holder's vSphere session and cancels or awaits its tasks",
   options: SessionOptions,
   fenceInfo: SessionInfo,
+  example: {
+    options: {
+      url: 'https://vcenter.example/sdk',
+      username: 'fencer@vsphere.local',
+      password: 'file:/run/secrets/vcenter',
+      awaitTasks: true,
+    },
+    fenceInfo: { sessionKey: '52d6cbd5-7c29-4f0c-8f3b-6f9a1e1d2c3b', userName: 'VSPHERE.LOCAL\\nova-3' },
+  },
   proves: (options) => (options.awaitTasks || options.cancelTasks ? ['swept'] : []),
   target: (info) => info.sessionKey,
 
@@ -84,8 +93,9 @@ export default defineFencer<SessionOptions, SessionInfo>({
       const spec =
         '<propSet><type>SessionManager</type><pathSet>sessionList</pathSet></propSet>' +
         `<objectSet><obj type="SessionManager">${escapeXml(sessionManager.value)}</obj></objectSet>`
-      const ownKey = await client.ownKey(signal)
       const found = await retrieve(client, spec, signal)
+      // Afterwards: the read itself may have had to log in anew.
+      const ownKey = await client.ownKey(signal)
       const listed = found.flatMap(({ value }) => value.children.map(sessionOf))
       // A list without the one who asks is not the list of all sessions.
       if (!listed.some((session) => session.key === ownKey)) {

@@ -2,7 +2,7 @@
 // No message of its errors holds the password or a cookie.
 
 import { Agent, request } from 'undici'
-import { child, childText, escapeXml, parseXml, type XmlElement, XmlFault } from './xml.ts'
+import { child, childText, descendants, escapeXml, parseXml, type XmlElement, XmlFault } from './xml.ts'
 
 export interface VcenterOptions {
   readonly url: string
@@ -60,6 +60,7 @@ interface OwnSession {
 const ANSWER_BYTES_MAX = 32 * 1024 * 1024
 const ANSWER_MS_MAX = 60_000
 const LOGOUT_MS_MAX = 3_000
+const NOT_AUTHENTICATED = 'NotAuthenticated'
 const SERVICE_INSTANCE: Reference = { type: 'ServiceInstance', value: 'ServiceInstance' }
 
 export function createVcenterClient(options: VcenterOptions): VcenterClient {
@@ -154,7 +155,7 @@ export function createVcenterClient(options: VcenterOptions): VcenterClient {
       try {
         return (await send(method, target, args, own.cookie, signal)).body
       } catch (error) {
-        if (!(error instanceof VcenterFault && error.kind === 'NotAuthenticated')) throw error
+        if (!(error instanceof VcenterFault && error.kind === NOT_AUTHENTICATED)) throw error
       }
       if (session === own) session = null
       const fresh = await ownSession(signal)
@@ -193,15 +194,9 @@ export async function retrieve(
     const page = child(answer, 'returnval')
     for (const entry of page?.children ?? []) {
       if (entry.name !== 'objects') continue
-      // Without a session some versions answer 200 and put the fault here.
       const missing = child(entry, 'missingSet')
-      if (missing !== undefined) {
-        const fault = child(child(missing, 'fault'), 'fault')
-        throw new VcenterFault(
-          fault?.attributes['type'] ?? 'MissingProperty',
-          childText(missing, 'path') ?? '',
-        )
-      }
+      if (missing !== undefined)
+        throw new VcenterFault(missingKind(missing), childText(missing, 'path') ?? '')
       const object = reference(child(entry, 'obj'), '')
       for (const property of entry.children) {
         const value = child(property, 'val')
@@ -233,9 +228,18 @@ function answerOf(method: string, status: number, text: string): XmlElement {
       (childText(body, 'faultstring') ?? '').slice(0, 500),
     )
   }
+  // Without a session some versions answer a read with 200, and put the fault here.
+  for (const missing of descendants(body, 'missingSet')) {
+    if (missingKind(missing) === NOT_AUTHENTICATED) throw new VcenterFault(NOT_AUTHENTICATED, '')
+  }
   if (body.name !== `${method}Response`)
     throw new VcenterFault('Answer', `${method} was answered by ${body.name}`)
   return body
+}
+
+function missingKind(missing: XmlElement): string {
+  const fault = child(child(missing, 'fault'), 'fault')
+  return fault?.attributes['type']?.replace(/^.*:/, '') ?? 'MissingProperty'
 }
 
 function reference(element: XmlElement | undefined, type: string): Reference {

@@ -84,6 +84,14 @@ export interface FencerDriver<Options = unknown, Info = unknown> {
   readonly options: ZodType<Options>
   /** Not strict: it picks its keys from the holder's `fenceInfo` and leaves the others to other fencers. */
   readonly fenceInfo: ZodType<Info>
+  /**
+   * What an operator would write; for `fencegate fencers describe`, and for the conformance suite, which demands it of
+   * the drivers in fencers/. Its secrets are no secrets.
+   */
+  readonly example?: {
+    readonly options: Readonly<Record<string, unknown>>
+    readonly fenceInfo: Readonly<Record<string, unknown>>
+  }
   proves(options: Options): readonly Proof[]
   /** True for a driver that cuts the power of a whole machine: such strikes are counted and rationed. */
   readonly power?: boolean

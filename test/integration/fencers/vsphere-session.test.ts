@@ -1,0 +1,318 @@
+// The vSphere session fencer against the simulator: what it ends, what it awaits, and what it must leave alone.
+
+import { createServer, type Server } from 'node:net'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import driver from '../../../fencers/vsphere-session.ts'
+import type { Fencer } from '../../../gateway/spi/fencer.ts'
+import {
+  createSoapClient,
+  ROOT_FOLDER,
+  SESSION_MANAGER,
+  type SoapClient,
+  type SoapReference,
+  type SoapSession,
+} from '../../support/soap-client.ts'
+import {
+  startVcenterSimulator,
+  type VcenterSimulator,
+  vcenterSimulatorUnavailable,
+} from '../../support/vcenter-simulator.ts'
+import { anAttemptNow, realClock } from './support.ts'
+
+type Info = ReturnType<typeof driver.fenceInfo.parse>
+const USERS = { fencer: 'f-secret', nova: 'n-secret', other: 'o-secret' }
+
+describe.skipIf(vcenterSimulatorUnavailable() !== null)('the vSphere session fencer', () => {
+  let vcenter: VcenterSimulator
+  let nova: SoapClient
+  let session: SoapSession
+  const clients: SoapClient[] = []
+  const fencers: Fencer<Info>[] = []
+  let folders = 0
+
+  beforeAll(async () => {
+    vcenter = await startVcenterSimulator({ users: USERS })
+  }, 240_000)
+  afterAll(() => vcenter?.stop())
+  beforeEach(async () => {
+    nova = connect()
+    session = await nova.login('nova', USERS.nova)
+  })
+  afterEach(async () => {
+    await vcenter.dropRule()
+    await vcenter.releaseTask()
+    await Promise.all(fencers.splice(0).map((fencer) => fencer.close?.()))
+    await Promise.all(clients.map((client) => client.call('Logout', SESSION_MANAGER)))
+    await Promise.all(clients.splice(0).map((client) => client.close()))
+    await vcenter.forgetCalls()
+  })
+
+  function connect(): SoapClient {
+    const client = createSoapClient({ url: vcenter.url })
+    clients.push(client)
+    return client
+  }
+
+  function create(options: Readonly<Record<string, unknown>> = {}): Fencer<Info> {
+    const all = { url: vcenter.url, username: 'fencer', password: USERS.fencer, ...options }
+    const fencer = driver.create(driver.options.parse(all), { clock: realClock, note: () => undefined })
+    fencers.push(fencer)
+    return fencer
+  }
+
+  const isListed = async (key: string) => (await vcenter.sessions()).some((item) => item.key === key)
+
+  async function startTask(
+    client: SoapClient,
+    rule: { readonly cancelable: boolean },
+  ): Promise<SoapReference> {
+    const path = '<inventoryPath>DC0/vm/DC0_H0_VM0</inventoryPath>'
+    const found = await client.call(
+      'FindByInventoryPath',
+      { type: 'SearchIndex', value: 'SearchIndex' },
+      path,
+    )
+    const machine = { type: 'VirtualMachine', value: found.returnval ?? '' }
+    await vcenter.addRule({ method: 'ResetVM_Task', kind: 'task', times: 1, ...rule })
+    const started = await client.call('ResetVM_Task', machine)
+    return { type: 'Task', value: started.returnval ?? '' }
+  }
+
+  test('ends the session, sees it gone, and the holder changes nothing any more', async () => {
+    const fencer = create()
+    const info = { sessionKey: session.key }
+    expect((await fencer.verify(info, anAttemptNow())).state).toBe('not-fenced')
+    await fencer.fence(info, anAttemptNow())
+    const verification = await fencer.verify(info, anAttemptNow())
+    expect(verification).toMatchObject({
+      state: 'fenced',
+      evidence: { request: 'RetrievePropertiesEx sessionList' },
+    })
+    expect(await isListed(session.key)).toBe(false)
+    const late = await nova.call('CreateFolder', ROOT_FOLDER, `<name>late-${folders++}</name>`)
+    expect(late.fault).toBe('NotAuthenticated')
+  })
+
+  test("leaves every other session alone, the same user's too", async () => {
+    const second = connect()
+    const spared = await second.login('nova', USERS.nova)
+    await create().fence({ sessionKey: session.key }, anAttemptNow())
+    expect(await isListed(session.key)).toBe(false)
+    expect(await isListed(spared.key)).toBe(true)
+  })
+
+  test('a session that is gone already is success, as often as it is asked', async () => {
+    const fencer = create()
+    const info = { sessionKey: session.key }
+    for (let i = 0; i < 3; i++) await fencer.fence(info, anAttemptNow())
+    expect((await fencer.verify(info, anAttemptNow())).state).toBe('fenced')
+    const never = { sessionKey: '00000000-0000-0000-0000-000000000000' }
+    await fencer.fence(never, anAttemptNow())
+    expect((await fencer.verify(never, anAttemptNow())).state).toBe('fenced')
+  })
+
+  test('never ends the session that it works under', async () => {
+    const fencer = create()
+    await fencer.monitor({ clock: realClock, note: () => undefined, signal: AbortSignal.timeout(5_000) })
+    const own = (await vcenter.sessions()).find((item) => item.userName === 'fencer')
+    if (own === undefined) throw new Error('the fencer is not logged in')
+    await expect(fencer.fence({ sessionKey: own.key }, anAttemptNow())).rejects.toThrow("fencer's own")
+    expect(await isListed(own.key)).toBe(true)
+    expect(await vcenter.calls('TerminateSession')).toEqual([])
+  })
+
+  test('logs in again where its own session has ended, and logs out when it is closed', async () => {
+    const fencer = create()
+    const info = { sessionKey: session.key }
+    await fencer.verify(info, anAttemptNow())
+    const own = (await vcenter.sessions()).find((item) => item.userName === 'fencer')
+    await nova.call('TerminateSession', SESSION_MANAGER, `<sessionId>${own?.key}</sessionId>`)
+    await fencer.fence(info, anAttemptNow())
+    expect((await fencer.verify(info, anAttemptNow())).state).toBe('fenced')
+    await fencer.close?.()
+    expect((await vcenter.sessions()).filter((item) => item.userName === 'fencer')).toEqual([])
+  })
+
+  test('wrong credentials are a failure without the password in it, and never "fenced"', async () => {
+    const fencer = create({ password: 'wrong-but-secret' })
+    const attempt = anAttemptNow()
+    const info = { sessionKey: session.key }
+    const problem = await fencer.fence(info, attempt).catch((error: unknown) => String(error))
+    expect(problem).toContain('InvalidLogin')
+    const verification = await fencer.verify(info, attempt)
+    expect(verification.state).toBe('unknown')
+    expect(JSON.stringify([problem, verification, attempt.notes])).not.toContain('wrong-but-secret')
+    const signal = AbortSignal.timeout(5_000)
+    await expect(fencer.monitor({ clock: realClock, note: () => undefined, signal })).rejects.toThrow(
+      'InvalidLogin',
+    )
+    expect(await isListed(session.key)).toBe(true)
+  })
+
+  test('a vCenter that cannot be reached is unknown', async () => {
+    const closed = await listen()
+    const { url } = closed
+    await closed.stop()
+    const fencer = create({ url })
+    await expect(fencer.fence({ sessionKey: session.key }, anAttemptNow())).rejects.toThrow()
+    expect((await fencer.verify({ sessionKey: session.key }, anAttemptNow())).state).toBe('unknown')
+  })
+
+  test('a vCenter that accepts and never answers ends with the attempt', async () => {
+    const silent = await listen()
+    try {
+      const fencer = create({ url: silent.url })
+      const startedMs = realClock.monotonicMs()
+      await expect(
+        fencer.fence({ sessionKey: session.key }, anAttemptNow({ lengthMs: 300 })),
+      ).rejects.toThrow()
+      expect((await fencer.verify({ sessionKey: session.key }, anAttemptNow({ lengthMs: 300 }))).state).toBe(
+        'unknown',
+      )
+      expect(realClock.monotonicMs() - startedMs).toBeLessThan(3_000)
+    } finally {
+      await silent.stop()
+    }
+  })
+
+  test('an answer that comes after the attempt is over is not waited for', async () => {
+    await vcenter.addRule({ method: 'TerminateSession', kind: 'delay-before', times: 1 })
+    const startedMs = realClock.monotonicMs()
+    await expect(
+      create().fence({ sessionKey: session.key }, anAttemptNow({ lengthMs: 800 })),
+    ).rejects.toThrow()
+    expect(realClock.monotonicMs() - startedMs).toBeLessThan(4_000)
+  })
+
+  test('an answer that was lost after the session was ended is found out by looking', async () => {
+    await vcenter.addRule({ method: 'TerminateSession', kind: 'drop', times: 1 })
+    const fencer = create()
+    await expect(fencer.fence({ sessionKey: session.key }, anAttemptNow())).rejects.toThrow()
+    expect((await fencer.verify({ sessionKey: session.key }, anAttemptNow())).state).toBe('fenced')
+  })
+
+  test('sends nothing once the claim is lost', async () => {
+    const attempt = anAttemptNow({ mayStrike: false })
+    await expect(create().fence({ sessionKey: session.key }, attempt)).rejects.toThrow('nothing was sent')
+    expect(await isListed(session.key)).toBe(true)
+    expect(await vcenter.calls('TerminateSession')).toEqual([])
+  })
+
+  test('a proxy that answers HTML is unknown', async () => {
+    await vcenter.addRule({ method: 'RetrieveServiceContent', kind: 'status', status: 503 })
+    const verification = await create().verify({ sessionKey: session.key }, anAttemptNow())
+    expect(verification).toMatchObject({ state: 'unknown' })
+    expect(JSON.stringify(verification)).toContain('503')
+  })
+
+  test('proves nothing by the termination alone, and "swept" with the tasks', () => {
+    const base = { url: vcenter.url, username: 'a', password: 'b' }
+    expect(driver.proves(driver.options.parse(base))).toEqual([])
+    expect(driver.proves(driver.options.parse({ ...base, awaitTasks: true }))).toEqual(['swept'])
+    expect(driver.proves(driver.options.parse({ ...base, cancelTasks: true }))).toEqual(['swept'])
+  })
+
+  test('awaits the tasks that the session left running', async () => {
+    const task = await startTask(nova, { cancelable: false })
+    const fencer = create({ awaitTasks: true })
+    const info = { sessionKey: session.key }
+    await fencer.fence(info, anAttemptNow())
+    const waiting = await fencer.verify(info, anAttemptNow())
+    expect(waiting).toMatchObject({ state: 'not-fenced' })
+    expect(JSON.stringify(waiting)).toContain(`${task.value} (ResetVM_Task)`)
+    await vcenter.releaseTask(task.value)
+    await expect
+      .poll(async () => (await fencer.verify(info, anAttemptNow())).state, { timeout: 5_000 })
+      .toBe('fenced')
+    // Awaited, not canceled: its work was done.
+    expect((await vcenter.calls('ResetVM_Task')).at(-1)?.state).toBe('executed')
+  })
+
+  test('cancels what can be canceled, and awaits the rest', async () => {
+    const stubborn = await startTask(nova, { cancelable: false })
+    const task = await startTask(nova, { cancelable: true })
+    const fencer = create({ cancelTasks: true })
+    const info = { sessionKey: session.key }
+    const attempt = anAttemptNow()
+    await fencer.fence(info, attempt)
+    expect(attempt.notes.join('\n')).toContain(`canceled ${task.value}`)
+    const waiting = JSON.stringify(await fencer.verify(info, anAttemptNow()))
+    expect(waiting).toContain(stubborn.value)
+    await expect
+      .poll(async () => JSON.stringify(await fencer.verify(info, anAttemptNow())))
+      .not.toContain(task.value)
+    await vcenter.releaseTask(stubborn.value)
+    await expect
+      .poll(async () => (await fencer.verify(info, anAttemptNow())).state, { timeout: 5_000 })
+      .toBe('fenced')
+  })
+
+  test('cancels nothing of a user who has another session: the task may be its', async () => {
+    const second = connect()
+    await second.login('nova', USERS.nova)
+    const task = await startTask(second, { cancelable: true })
+    const fencer = create({ cancelTasks: true })
+    const attempt = anAttemptNow()
+    await fencer.fence({ sessionKey: session.key }, attempt)
+    expect(attempt.notes.join('\n')).toContain('awaited, not canceled')
+    expect(await vcenter.calls('CancelTask')).toEqual([])
+    expect((await vcenter.tasks()).find((item) => item.id === task.value)?.state).toBe('running')
+  })
+
+  test("does not wait for another user's tasks, nor for those from before the login", async () => {
+    const other = connect()
+    await other.login('other', USERS.other)
+    await startTask(other, { cancelable: false })
+    const earlier = connect()
+    await earlier.login('nova', USERS.nova)
+    await startTask(earlier, { cancelable: false })
+    const late = connect()
+    const lateSession = await late.login('nova', USERS.nova)
+    const fencer = create({ awaitTasks: true })
+    await fencer.fence({ sessionKey: lateSession.key }, anAttemptNow())
+    expect((await fencer.verify({ sessionKey: lateSession.key }, anAttemptNow())).state).toBe('fenced')
+  })
+
+  test('does not claim the tasks of a session that was gone before anybody knew its user', async () => {
+    await nova.call('Logout', SESSION_MANAGER)
+    const fencer = create({ awaitTasks: true })
+    await fencer.fence({ sessionKey: session.key }, anAttemptNow())
+    expect((await fencer.verify({ sessionKey: session.key }, anAttemptNow())).state).toBe('unknown')
+    const named = { sessionKey: session.key, userName: 'NOVA' }
+    expect((await fencer.verify(named, anAttemptNow())).state).toBe('fenced')
+  })
+
+  test('trusts a certificate only by its authority, or where told to trust any', async () => {
+    const secure = await startVcenterSimulator({ tls: true })
+    try {
+      const info = { sessionKey: 'none-such' }
+      const look = (tls: Readonly<Record<string, unknown>>) =>
+        create({ url: secure.url, tls }).verify(info, anAttemptNow())
+      expect((await look({ ca: secure.ca })).state).toBe('fenced')
+      expect((await look({ rejectUnauthorized: false })).state).toBe('fenced')
+      expect((await look({})).state).toBe('unknown')
+    } finally {
+      await Promise.all(fencers.splice(0).map((fencer) => fencer.close?.()))
+      await secure.stop()
+    }
+  })
+})
+
+/** Accepts connections and says nothing. */
+async function listen(): Promise<{ readonly url: string; stop(): Promise<void> }> {
+  const sockets = new Set<{ destroy(): void }>()
+  const server: Server = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => undefined)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  return {
+    url: `http://127.0.0.1:${port}/sdk`,
+    async stop() {
+      for (const socket of sockets) socket.destroy()
+      await new Promise<void>((resolve) => server.close(() => resolve()))
+    },
+  }
+}

@@ -1,0 +1,167 @@
+// Configured fencers and plans: every fault at once, and a fenceInfo that is complete while it can still be completed.
+
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import {
+  createFencing,
+  FencingFault,
+  PLAN_DEFAULTS,
+  type PlanSettings,
+} from '../../../gateway/fencing/plans.ts'
+import { createRedactor } from '../../../gateway/fencing/redaction.ts'
+import type { FencerRegistry } from '../../../gateway/fencing/registry.ts'
+import { defineFencer, FenceInfoFault, type FencerDriver } from '../../../gateway/spi/fencer.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
+
+const still = {
+  fence: () => Promise.resolve(),
+  verify: () => Promise.resolve({ state: 'unknown' as const, reason: 'a test' }),
+  monitor: () => Promise.resolve(),
+}
+
+const pid = defineFencer({
+  id: 'pid',
+  summary: 'completes',
+  options: z.strictObject({ password: z.string().optional() }),
+  fenceInfo: z.object({ pid: z.number(), startTime: z.number().optional() }),
+  proves: () => ['no-new-calls'],
+  complete(info) {
+    if (info.startTime !== undefined) return info
+    if (info.pid === 404) throw new FenceInfoFault('there is no process 404')
+    return { ...info, startTime: 7 }
+  },
+  target: (info) => `${info.pid}@${info.startTime ?? '?'}`,
+  create: () => still,
+})
+
+const host = defineFencer({
+  id: 'host',
+  summary: 'has a power switch',
+  options: z.strictObject({}),
+  fenceInfo: z.object({ host: z.string() }),
+  proves: () => ['no-new-calls'],
+  target: (info) => info.host,
+  create: () => still,
+})
+
+const drivers: readonly FencerDriver[] = [pid, host]
+const registry: FencerRegistry = {
+  ids: ['host', 'pid'],
+  driver: (id) => drivers.find((driver) => driver.id === id) ?? null,
+  optionFaults(id, value) {
+    const driver = drivers.find((candidate) => candidate.id === id)
+    if (driver === undefined) return [{ path: ['driver'], message: `there is no driver ${id}` }]
+    const parsed = driver.options.safeParse(value)
+    return parsed.success ? [] : parsed.error.issues.map(({ message }) => ({ path: [], message }))
+  },
+}
+
+const plan = (...levels: string[][]): PlanSettings => ({ ...PLAN_DEFAULTS, levels })
+
+function create(
+  plans: Readonly<Record<string, PlanSettings>>,
+  fencers: Parameters<typeof createFencing>[0]['fencers'] = {
+    kill: { driver: 'pid', options: {} },
+    power: { driver: 'host', options: {} },
+  },
+  defaultPlan: string | null = null,
+) {
+  return createFencing({ fencers, plans, defaultPlan, registry, clock: new ManualClock() })
+}
+
+describe('a configuration', () => {
+  test('is refused with everything that is wrong with it at once', () => {
+    const attempt = () =>
+      create(
+        { empty: plan(), hollow: plan([]), twice: plan(['kill', 'kill']), missing: plan(['nobody']) },
+        { kill: { driver: 'pid', options: { typo: 1 } }, other: { driver: 'no-such', options: {} } },
+        'nowhere',
+      )
+    expect(attempt).toThrow(FencingFault)
+    for (const fault of [
+      'fencers.kill',
+      'fencers.other.driver: there is no driver no-such',
+      'plans.empty.levels: a plan has at least one level',
+      'plans.hollow.levels.0: a level has at least one fencer',
+      'plans.twice.levels.0: a fencer stands twice in this level',
+      'plans.missing.levels.0: there is no fencer nobody',
+      'defaultPlan: there is no plan nowhere',
+    ]) {
+      expect(attempt).toThrow(fault)
+    }
+  })
+
+  test('gives the settings of a plan, and the defaults for a plan that is gone', () => {
+    const fencing = create({ p: { ...plan(['kill']), attempts: 9 } })
+    expect(fencing.settings('p').attempts).toBe(9)
+    expect(fencing.settings('gone')).toEqual(PLAN_DEFAULTS)
+    expect(fencing.levels('gone')).toBeNull()
+  })
+})
+
+describe("a holder's fenceInfo", () => {
+  const fencing = create({ both: plan(['kill'], ['power']), power: plan(['power']) })
+
+  test('is completed when the session is opened, and keeps what the drivers do not know', () => {
+    expect(fencing.checkFenceInfo('both', { pid: 12, host: 'h1', rack: 4 })).toEqual({
+      kind: 'complete',
+      fenceInfo: { pid: 12, startTime: 7, host: 'h1', rack: 4 },
+      targets: ['pid:12@7', 'host:h1'],
+    })
+  })
+
+  test('is refused with every fault of every fencer of the plan', () => {
+    const check = fencing.checkFenceInfo('both', { pid: 'twelve' })
+    expect(check.kind).toBe('faulty')
+    const text = JSON.stringify(check)
+    expect(text).toContain('kill (pid): pid')
+    expect(text).toContain('power (host): host')
+  })
+
+  test('that names nothing alive is refused where the plan needs it', () => {
+    expect(fencing.checkFenceInfo('both', { pid: 404, host: 'h1' })).toEqual({
+      kind: 'faulty',
+      faults: ['kill (pid): there is no process 404'],
+    })
+    expect(fencing.checkFenceInfo('power', { pid: 404, host: 'h1' }).kind).toBe('complete')
+  })
+
+  test('is completed for the fencers of other plans, too: an operator may order one of them later', () => {
+    expect(fencing.checkFenceInfo('power', { pid: 12, host: 'h1' })).toMatchObject({
+      fenceInfo: { startTime: 7 },
+      targets: ['host:h1'],
+    })
+  })
+
+  test('is never completed once the fence is due', () => {
+    const due = fencing.checkFenceInfo('both', { pid: 12, host: 'h1' }, 'due')
+    expect(due).toMatchObject({ kind: 'complete', fenceInfo: { pid: 12, host: 'h1' } })
+    expect(JSON.stringify(due)).not.toContain('startTime')
+    expect(fencing.targetsOf('both', { pid: 12, host: 'h1' })).toEqual(['pid:12@?', 'host:h1'])
+  })
+
+  test('of an unknown plan is faulty', () => {
+    expect(fencing.checkFenceInfo('nope', {})).toEqual({
+      kind: 'faulty',
+      faults: ['there is no fence plan nope'],
+    })
+  })
+})
+
+describe('redaction', () => {
+  test('hides what stands under a secret name at any depth, and nothing else', () => {
+    const redact = createRedactor({
+      username: 'administrator',
+      password: 'pass-phrase',
+      options: { nested: [{ api_key: 'abcd-1234' }] },
+      env: { SOME_VAR: 'from-env' },
+    })
+    expect(redact('administrator: pass-phrase abcd-1234 from-env')).toBe(
+      'administrator: [secret] [secret] [secret]',
+    )
+  })
+
+  test('hides a longer secret as a whole where it holds a shorter one', () => {
+    expect(createRedactor({ password: 'open', token: 'open-sesame' })('say open-sesame')).toBe('say [secret]')
+  })
+})
