@@ -46,7 +46,7 @@ export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   re2js: ['gateway/policy'],
   pino: ['gateway/telemetry'],
   'prom-client': ['gateway/telemetry'],
-  zod: ['gateway', 'fencers', 'clients'],
+  zod: ['gateway', 'fencers', 'clients', 'deploy'],
 }
 
 /** Rooms that are closed to a library although they lie below one of its folders. */
