@@ -80,7 +80,7 @@ function openGate(): { readonly gate: Gate; readonly ledger: Ledger } {
     clock,
     stale: () => (clock.monotonicMs() < deadlineMs ? null : 'the lease is over'),
     catchUp: async () => true,
-    verifySignature: null,
+    signing: null,
     parkedMax: 1_024,
   })
   return { gate, ledger }

@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { type Api, type BenchLock, lockName, plainTarget } from './calls.ts'
 import { run, type StartedProcess, startAnnounced } from './processes.ts'
 import type { UpstreamOptions } from './upstream/server.ts'
 
@@ -13,19 +14,10 @@ export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 export const CACHE = path.join(ROOT, '.cache', 'bench')
 
 export const LOCK_COUNT = 1_000
-export const PROJECT = '7a4f2c9e1b3d4e5f8a6b7c8d9e0f1a2b'
 /** The one target of the streaming scenario that changes something. */
 export const STREAM_UP = '/stream/up'
 /** With `/<bytes>` behind it. */
 export const STREAM_DOWN = '/stream/down'
-
-export interface BenchLock {
-  /** The volume that the lock protects. */
-  readonly volume: string
-  readonly name: string
-  /** Decimal. */
-  readonly token: string
-}
 
 export interface TlsMaterial {
   readonly certFile: string
@@ -37,6 +29,7 @@ export interface TlsMaterial {
 export interface Ground {
   /** Of this scenario alone; removed by the caller of `layGround`. */
   readonly folder: string
+  readonly api: Api
   readonly upstream: { readonly port: number; readonly pid: number }
   readonly locks: readonly BenchLock[]
   /** The lock of `STREAM_UP`. */
@@ -47,12 +40,11 @@ export interface Ground {
   readonly tls: TlsMaterial | null
 }
 
-/** The call that the benchmark is about: Cinder's "extend", whose kind stands in the body. */
-export function checkedTarget(volume: string): string {
-  return `/v3/${PROJECT}/volumes/${volume}/action`
-}
-
-export async function layGround(options: { readonly delayMs: number; readonly secure: boolean }): Promise<{
+export async function layGround(options: {
+  readonly api: Api
+  readonly delayMs: number
+  readonly secure: boolean
+}): Promise<{
   readonly ground: Ground
   readonly upstream: StartedProcess
 }> {
@@ -64,13 +56,17 @@ export async function layGround(options: { readonly delayMs: number; readonly se
     command: process.execPath,
     args: [fileURLToPath(new URL('./upstream/server.ts', import.meta.url)), JSON.stringify(upstreamOptions)],
   })
-  const locks = Array.from({ length: LOCK_COUNT }, (_, i) => makeLock(randomUUID(), 100_001 + i))
-  const streamLock = { volume: '', name: 'bench/stream', token: '100000' }
+  const { api } = options
+  const locks = Array.from({ length: LOCK_COUNT }, (_, i): BenchLock => {
+    const id = api === 'cinder' ? randomUUID() : `vm-${i + 1}`
+    return { id, name: lockName(api, id), token: String(100_001 + i) }
+  })
+  const streamLock = { id: '', name: 'http/stream', token: '100000' }
   const mapFile = path.join(folder, 'tokens.map')
-  const lines = locks.map((lock) => `${checkedTarget(lock.volume)} ${lock.token}`)
+  const lines = locks.map((lock) => `${plainTarget(api, lock.id)} ${lock.token}`)
   writeFileSync(mapFile, `${[...lines, `${STREAM_UP} ${streamLock.token}`].join('\n')}\n`)
   return {
-    ground: { folder, upstream: { port, pid: started.pid }, locks, streamLock, mapFile, tls },
+    ground: { folder, api, upstream: { port, pid: started.pid }, locks, streamLock, mapFile, tls },
     upstream: started,
   }
 }
@@ -103,10 +99,6 @@ export async function find(program: string): Promise<string | null> {
     if (error instanceof Error && error.message.startsWith('sh ended with')) return null
     throw error
   }
-}
-
-function makeLock(volume: string, token: number): BenchLock {
-  return { volume, name: `cinder/volume/${volume}`, token: String(token) }
 }
 
 async function makeTls(folder: string): Promise<TlsMaterial> {

@@ -1,10 +1,12 @@
-// What is measured: one entry for each kind of traffic. The call is always Cinder's "extend", in one form or another.
+// What is measured: one entry for each kind of traffic.
 
-import { type BenchLock, checkedTarget } from './ground.ts'
+import { type Api, type BenchLock, checkedCall, read } from './calls.ts'
+import type { RunningPeer } from './peers/peer.ts'
 
 interface ScenarioBase {
   readonly id: string
   readonly title: string
+  readonly api: Api
   readonly delayMs: number
   readonly secure: boolean
 }
@@ -14,7 +16,7 @@ export interface LoadScenario extends ScenarioBase {
   readonly connections: number
   /** What a peer that checks must answer to every request. */
   readonly expects: 'answered' | 'refused'
-  request(lock: BenchLock, host: string): string
+  request(lock: BenchLock, running: RunningPeer): string
 }
 
 export interface StreamScenario extends ScenarioBase {
@@ -35,7 +37,7 @@ export interface CheckScenario extends ScenarioBase {
 
 export type Scenario = LoadScenario | StreamScenario | IdleScenario | CheckScenario
 
-const PLAIN = { delayMs: 0, secure: false }
+const PLAIN: Pick<ScenarioBase, 'api' | 'delayMs' | 'secure'> = { api: 'cinder', delayMs: 0, secure: false }
 const GIB = 1024 ** 3
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -55,7 +57,7 @@ export const SCENARIOS: readonly Scenario[] = [
     title: 'GET, 32 connections',
     connections: 32,
     expects: 'answered',
-    request: readVolume,
+    request: read,
   },
   {
     ...PLAIN,
@@ -64,24 +66,34 @@ export const SCENARIOS: readonly Scenario[] = [
     title: 'POST with a stale token, 32 connections',
     connections: 32,
     expects: 'refused',
-    request: (lock, host) => extend({ ...lock, token: String(Number(lock.token) - 1) }, host),
+    request: (lock, running) => extend({ ...lock, token: String(Number(lock.token) - 1) }, running),
   },
   {
+    ...PLAIN,
+    kind: 'load',
+    id: 'soap',
+    title: 'checked POST, 4 KiB of SOAP, 32 connections',
+    api: 'vsphere',
+    connections: 32,
+    expects: 'answered',
+    request: (lock, running) => checkedCall('vsphere', lock, running),
+  },
+  {
+    ...PLAIN,
     kind: 'load',
     id: 'tls',
     title: 'checked POST, TLS on both sides, 32 connections',
-    delayMs: 0,
     secure: true,
     connections: 32,
     expects: 'answered',
     request: extend,
   },
   {
+    ...PLAIN,
     kind: 'load',
     id: 'slow',
     title: 'checked POST, the backend takes 50 ms, 256 connections',
     delayMs: 50,
-    secure: false,
     connections: 256,
     expects: 'answered',
     request: extend,
@@ -94,34 +106,6 @@ export const SCENARIOS: readonly Scenario[] = [
 /** Those with a target in them; the rest is for those who want to know more. */
 export const SCENARIOS_BY_DEFAULT: readonly string[] = ['mutate', 'stream', 'check']
 
-export function extend(lock: BenchLock, host: string): string {
-  const body = '{"os-extend":{"new_size":2}}'
-  return message([
-    `POST ${checkedTarget(lock.volume)} HTTP/1.1`,
-    ...commonHeaders(host),
-    `Fencing-Token: ${lock.token}`,
-    'Content-Type: application/json',
-    `Content-Length: ${body.length}`,
-    '',
-    body,
-  ])
-}
-
-function readVolume(lock: BenchLock, host: string): string {
-  const target = checkedTarget(lock.volume).replace(/\/action$/, '')
-  return message([`GET ${target} HTTP/1.1`, ...commonHeaders(host), '', ''])
-}
-
-function commonHeaders(host: string): readonly string[] {
-  return [
-    `Host: ${host}`,
-    'User-Agent: bench',
-    'Accept: application/json',
-    'X-Auth-Token: 0123456789abcdef0123456789abcdef',
-    'OpenStack-API-Version: volume 3.70',
-  ]
-}
-
-function message(lines: readonly string[]): string {
-  return lines.join('\r\n')
+function extend(lock: BenchLock, running: RunningPeer): string {
+  return checkedCall('cinder', lock, running)
 }

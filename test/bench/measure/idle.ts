@@ -1,9 +1,10 @@
 // What a connection costs while nothing happens on it: memory for each, CPU time for all.
 
 import type { Socket } from 'node:net'
+import { checkedCall } from '../calls.ts'
 import { openIdle } from '../exchange.ts'
 import { cpuMicroseconds, residentBytes } from '../readings.ts'
-import { extend, type IdleScenario } from '../scenarios.ts'
+import type { IdleScenario } from '../scenarios.ts'
 import type { Contender, Field } from './field.ts'
 
 export interface IdleFigures {
@@ -25,13 +26,13 @@ export async function measureIdle(
 }
 
 async function idle(
-  { connections }: IdleScenario,
+  { api, connections }: IdleScenario,
   { peer, running }: Contender,
   seconds: number,
 ): Promise<IdleFigures> {
   const [lock] = running.locks
   if (lock === undefined) throw new Error(`${peer.id} has no locks`)
-  const request = extend(lock, `127.0.0.1:${running.port}`)
+  const request = checkedCall(api, lock, running)
   const before = residentBytes(running.pids)
   const sockets: Socket[] = []
   try {

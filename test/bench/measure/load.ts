@@ -7,7 +7,10 @@ import { cpuMicroseconds } from '../readings.ts'
 import type { LoadScenario } from '../scenarios.ts'
 import type { Contender, Field } from './field.ts'
 
+/** So many answers before the first sample: compilers at run time are done by then, also on a busy machine. */
+const WARM_UP_REQUESTS = 60_000
 const WARM_UP_SECONDS = 2
+const WARM_UP_ROUNDS_MAX = 8
 
 export interface LoadFigures {
   readonly peer: string
@@ -32,7 +35,6 @@ export async function measureLoad(
   const contenders = field.contenders.filter(({ peer }) => peer.checks || scenario.expects === 'answered')
   const samples = new Map<Contender, LoadSample[]>(contenders.map((contender) => [contender, []]))
   const sample = async ({ peer, running }: Contender, seconds: number): Promise<LoadSample> => {
-    const host = `127.0.0.1:${running.port}`
     const before = cpuMicroseconds(running.pids)
     const result = await options.generator.generate({
       folder: field.ground.folder,
@@ -40,13 +42,17 @@ export async function measureLoad(
       secure: scenario.secure,
       connections: scenario.connections,
       seconds,
-      requests: running.locks.map((lock) => scenario.request(lock, host)),
+      requests: running.locks.map((lock) => scenario.request(lock, running)),
     })
     const cpuUs = cpuMicroseconds(running.pids) - before
     verify(scenario, peer.id, result)
     return { ...result, cpuUs }
   }
-  for (const contender of contenders) await sample(contender, WARM_UP_SECONDS)
+  for (const contender of contenders) {
+    let answered = 0
+    for (let round = 0; round < WARM_UP_ROUNDS_MAX && answered < WARM_UP_REQUESTS; round++)
+      answered += (await sample(contender, WARM_UP_SECONDS)).requests
+  }
   for (let round = 0; round < options.samples; round++)
     for (const [contender, taken] of samples) taken.push(await sample(contender, options.seconds))
   return [...samples].map(([{ peer }, taken]) => ({

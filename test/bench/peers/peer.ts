@@ -1,6 +1,7 @@
 // What a proxy must offer to be measured beside the others. One folder for each; the list is in peers/all.ts.
 
-import type { BenchLock, Ground } from '../ground.ts'
+import type { BenchLock } from '../calls.ts'
+import type { Ground } from '../ground.ts'
 
 export interface Peer {
   readonly id: string
@@ -17,6 +18,8 @@ export interface RunningPeer {
   readonly port: number
   /** Where the streaming scenario goes; most use one port for everything. */
   readonly streamPort: number
+  /** Whether it finds out from the body what a call changes. */
+  readonly readsBodies: boolean
   /** The proxy, and every checker that it calls: all whose CPU time a request costs. */
   readonly pids: readonly number[]
   /** As in the ground, with the tokens that this peer knows. */

@@ -10,6 +10,7 @@ export const direct: Peer = {
   start: async ({ upstream, locks, streamLock }) => ({
     port: upstream.port,
     streamPort: upstream.port,
+    readsBodies: false,
     pids: [upstream.pid],
     locks,
     streamLock,

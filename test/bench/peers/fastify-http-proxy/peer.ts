@@ -46,6 +46,7 @@ export const fastifyPeer: Peer = {
     return {
       port,
       streamPort: port,
+      readsBodies: false,
       pids: [started.pid],
       locks,
       streamLock,

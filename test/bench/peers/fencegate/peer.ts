@@ -3,7 +3,8 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
-import { type BenchLock, type Ground, ROOT } from '../../ground.ts'
+import type { BenchLock } from '../../calls.ts'
+import { type Ground, ROOT } from '../../ground.ts'
 import { freePort, startServer } from '../../processes.ts'
 import type { Peer } from '../peer.ts'
 
@@ -17,7 +18,7 @@ export const fencegatePeer: Peer = {
   checks: true,
   prepare: async () => null,
   start: async (ground) => {
-    const ports = { cinder: await freePort(), stream: await freePort(), control: await freePort() }
+    const ports = { checked: await freePort(), stream: await freePort(), control: await freePort() }
     const folder = path.join(ground.folder, 'fencegate')
     mkdirSync(folder)
     const file = path.join(folder, 'fencegate.yaml')
@@ -26,15 +27,16 @@ export const fencegatePeer: Peer = {
       name: 'fencegate',
       command: process.execPath,
       args: [path.join(ROOT, 'gateway', 'main.ts'), 'serve', '-c', file],
-      port: ports.cinder,
+      port: ports.checked,
     })
     try {
       const holder = await holdAll(ports.control, [...ground.locks, ground.streamLock])
       const [streamLock, ...locks] = holder.locks.toReversed()
       if (streamLock === undefined) throw new Error('no lock was acquired')
       return {
-        port: ports.cinder,
+        port: ports.checked,
         streamPort: ports.stream,
+        readsBodies: true,
         pids: [started.pid],
         locks: locks.toReversed(),
         streamLock,
@@ -52,13 +54,13 @@ export const fencegatePeer: Peer = {
 }
 
 interface Ports {
-  readonly cinder: number
+  readonly checked: number
   readonly stream: number
   readonly control: number
 }
 
-// The streaming backend has a pack of its own, because Cinder has no call with a large body.
-function configuration({ upstream, tls }: Ground, ports: Ports, folder: string): string {
+// A backend of its own for the streaming scenario, because neither API has a call with a large body.
+function configuration({ api, upstream, tls }: Ground, ports: Ports, folder: string): string {
   const upstreamUrl = `${tls === null ? 'http' : 'https'}://127.0.0.1:${upstream.port}`
   const both = [
     `upstream: "${upstreamUrl}"`,
@@ -72,7 +74,8 @@ state: "${folder}/state"
 control: { listen: "127.0.0.1:${ports.control}" }
 log: { level: warn }
 backends:
-  cinder: { listen: "127.0.0.1:${ports.cinder}", policy: cinder, ${both} }
+  checked: { listen: "127.0.0.1:${ports.checked}", policy: ${api}, ${both} }
+  stream: { listen: "127.0.0.1:${ports.stream}", policy: http-any, ${both} }
 `
 }
 

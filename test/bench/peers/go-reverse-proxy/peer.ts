@@ -33,6 +33,7 @@ export const goReverseProxyPeer: Peer = {
     return {
       port,
       streamPort: port,
+      readsBodies: false,
       pids: [started.pid],
       locks,
       streamLock,

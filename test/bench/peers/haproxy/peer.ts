@@ -31,6 +31,7 @@ export const haproxyPeer: Peer = {
     return {
       port,
       streamPort: port,
+      readsBodies: false,
       pids: family(started.pid),
       locks: ground.locks,
       streamLock: ground.streamLock,

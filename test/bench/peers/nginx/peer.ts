@@ -45,6 +45,7 @@ export const nginxPeer: Peer = {
     return {
       port,
       streamPort: port,
+      readsBodies: false,
       pids: [...family(started.pid), startedChecker.pid],
       locks: ground.locks,
       streamLock: ground.streamLock,

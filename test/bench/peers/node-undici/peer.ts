@@ -20,6 +20,7 @@ export const nodeUndiciPeer: Peer = {
     return {
       port,
       streamPort: port,
+      readsBodies: false,
       pids: [started.pid],
       locks,
       streamLock,
