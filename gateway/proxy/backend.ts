@@ -4,15 +4,10 @@ import type { Clock } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
 import type { Gate } from '../spi/gate.ts'
 import type { Policy } from '../spi/policy.ts'
+import type { Flights } from './flights.ts'
 import type { JobWatch } from './jobs.ts'
 import type { ProxyLimits } from './limits.ts'
 import type { Upstream } from './upstream.ts'
-
-/** Something with a body that is still to come; told when that has stood still for too long. */
-export interface BodyReceiver {
-  readonly lastByteMs: number
-  bodyStoodStill(): void
-}
 
 export interface Backend {
   readonly name: string
@@ -24,13 +19,7 @@ export interface Backend {
   readonly limits: ProxyLimits
   readonly upstream: Upstream
   readonly jobs: JobWatch
-  readonly receiving: Set<BodyReceiver>
   /** Calls between their head and their end at the backend. */
-  readonly flights: Set<Flight>
+  readonly flights: Flights
   closing: boolean
-}
-
-/** A call that the closing listener can break off. */
-export interface Flight {
-  breakOff(reason: string): void
 }

@@ -6,7 +6,8 @@ import { parseFencingToken } from '../core/fencing-token.ts'
 import type { Refusal } from '../core/verdict.ts'
 import type { AdmissionRequest, AdmissionResult, PresentedToken } from '../spi/gate.ts'
 import type { CallHead, Classification } from '../spi/policy.ts'
-import type { Backend, BodyReceiver, Flight } from './backend.ts'
+import type { Backend } from './backend.ts'
+import type { Flight } from './flights.ts'
 import { ForwardedBody } from './forwarded-body.ts'
 import { Forwarding, type ForwardingOwner } from './forwarding.ts'
 import { OpenCall } from './open-call.ts'
@@ -25,7 +26,7 @@ const NO_TOKENS: readonly PresentedToken[] = []
 const EMPTY = Buffer.alloc(0)
 const ONE_WRITE_BYTES_MAX = 16 * 1024
 
-export class Exchange implements ForwardingOwner, Flight, BodyReceiver {
+export class Exchange implements ForwardingOwner, Flight {
   readonly #backend: Backend
   readonly #connection: ClientConnection
   readonly #request: IncomingMessage
@@ -41,7 +42,9 @@ export class Exchange implements ForwardingOwner, Flight, BodyReceiver {
   #awaitsContinue: boolean
   #answered = false
   #clientGone = false
-  lastByteMs = 0
+  slot = -1
+  /** When the body last moved; 0 while none is being received. */
+  #lastByteMs = 0
 
   constructor(
     backend: Backend,
@@ -95,17 +98,21 @@ export class Exchange implements ForwardingOwner, Flight, BodyReceiver {
   clientGone(): void {
     if (this.#clientGone) return
     this.#clientGone = true
-    this.#backend.receiving.delete(this)
+    this.#lastByteMs = 0
     if (this.#forwarding === null) this.#leave()
     else this.#forwarding.clientGone()
   }
 
   /** The parser gave up on the connection; true where an answer is still to come that must not be disturbed. */
   framingBroken(): boolean {
-    if (this.#request.complete) return !this.#response.writableFinished
+    if (this.#request.complete) {
+      // Nothing more can be read from this connection: the answer under way is its last.
+      if (!this.#response.headersSent) this.#response.shouldKeepAlive = false
+      return !this.#response.writableFinished
+    }
     if (this.#forwarding === null || this.#answered) return false
     this.#forwarding.clientGone()
-    return this.#answered || this.#backend.flights.has(this)
+    return this.#answered || this.slot !== -1
   }
 
   breakOff(reason: string): void {
@@ -118,8 +125,9 @@ export class Exchange implements ForwardingOwner, Flight, BodyReceiver {
       })
   }
 
-  bodyStoodStill(): void {
-    this.#backend.receiving.delete(this)
+  endIdleBody(sinceMs: number): void {
+    if (this.#lastByteMs === 0 || this.#lastByteMs > sinceMs) return
+    this.#lastByteMs = 0
     if (this.#body !== null) this.#body.cutOff()
     else this.refuse({ code: 'bad-request', detail: 'the body of the request did not come in time' })
   }
@@ -157,7 +165,7 @@ export class Exchange implements ForwardingOwner, Flight, BodyReceiver {
       const chunks = this.#chunks
       if (chunks === null) return
       this.#chunks = null
-      this.#backend.receiving.delete(this)
+      this.#lastByteMs = 0
       done(chunks.length === 1 ? (chunks[0] ?? EMPTY) : Buffer.concat(chunks))
     })
   }
@@ -165,19 +173,18 @@ export class Exchange implements ForwardingOwner, Flight, BodyReceiver {
   #take(chunk: Buffer): void {
     const chunks = this.#chunks
     if (chunks === null) return
-    this.lastByteMs = this.#backend.clock.monotonicMs()
+    this.#lastByteMs = this.#backend.clock.monotonicMs()
     this.#collected += chunk.length
     chunks.push(chunk)
     if (this.#collected <= this.#collectMax) return
     this.#chunks = null
-    this.#backend.receiving.delete(this)
+    this.#lastByteMs = 0
     this.#request.pause()
     this.#tooLarge(this.#collectMax, chunks)
   }
 
   #receiving(): void {
-    this.lastByteMs = this.#backend.clock.monotonicMs()
-    this.#backend.receiving.add(this)
+    this.#lastByteMs = this.#backend.clock.monotonicMs()
   }
 
   #continue(): void {
@@ -320,9 +327,11 @@ export class Exchange implements ForwardingOwner, Flight, BodyReceiver {
     this.#continue()
     this.#receiving()
     const body = new ForwardedBody(this.#request, prefix, () => {
-      this.lastByteMs = this.#backend.clock.monotonicMs()
+      this.#lastByteMs = this.#backend.clock.monotonicMs()
     })
-    this.#request.once('end', () => this.#backend.receiving.delete(this))
+    this.#request.once('end', () => {
+      this.#lastByteMs = 0
+    })
     this.#body = body
     return body
   }
@@ -398,7 +407,7 @@ export class Exchange implements ForwardingOwner, Flight, BodyReceiver {
 
   #leave(): void {
     this.#chunks = null
-    this.#backend.receiving.delete(this)
+    this.#lastByteMs = 0
     this.#backend.flights.delete(this)
   }
 }

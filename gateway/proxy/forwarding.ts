@@ -38,6 +38,9 @@ export interface ForwardingOwner {
 /** Where the answer stands on its way to the client. */
 type Delivery = 'waiting' | 'head-held' | 'streaming' | 'discarding' | 'done'
 
+/** Reason phrases with other bytes are dropped: node refuses to write them. */
+const PLAIN_REASON = /^[\t\x20-\x7e]*$/
+
 class BrokenOff extends Error {
   override readonly name = 'BrokenOff'
   readonly code = 'FENCEGATE_BROKEN_OFF'
@@ -218,15 +221,29 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   #informational(status: number, headers: NodeJS.Dict<string | string[]>): void {
     if (this.#delivery !== 'waiting' || this.#request.httpVersion === '1.0') return
     const link = headers['link']
-    if (status === 103 && link !== undefined) this.#response.writeEarlyHints({ link })
-    else if (status === 102) this.#response.writeProcessing()
+    if (status === 102) this.#response.writeProcessing()
+    if (status !== 103 || link === undefined) return
+    try {
+      this.#response.writeEarlyHints({ link })
+    } catch {
+      // A hint that node will not write is not worth the call.
+      return
+    }
   }
 
   #writeHead(): void {
     const response = this.#response
     this.#delivery = 'streaming'
     if (this.#backend.closing || !this.#request.complete) response.shouldKeepAlive = false
-    response.writeHead(this.#status, this.#statusText, this.#head?.list ?? [])
+    try {
+      if (PLAIN_REASON.test(this.#statusText))
+        response.writeHead(this.#status, this.#statusText, this.#head?.list ?? [])
+      else response.writeHead(this.#status, this.#head?.list ?? [])
+    } catch {
+      // The backend has answered in a way that cannot be passed on. The call has happened all the same.
+      this.#discard()
+      response.destroy()
+    }
   }
 
   #collect(tee: Buffer[], chunk: Buffer): void {

@@ -19,6 +19,7 @@ import type { Policy } from '../spi/policy.ts'
 import type { Backend } from './backend.ts'
 import { OrderedConnection } from './client-connection.ts'
 import { Exchange } from './exchange.ts'
+import { Flights } from './flights.ts'
 import { JobWatch } from './jobs.ts'
 import { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'
 import { renderRefusal } from './refusals.ts'
@@ -72,8 +73,7 @@ export async function startBackendListener(options: BackendListenerOptions): Pro
     limits,
     upstream,
     jobs: new JobWatch({ clock: options.clock, upstream, limits, observer: options.observer ?? null }),
-    receiving: new Set(),
-    flights: new Set(),
+    flights: new Flights(),
     closing: false,
   }
   const server = makeServer(options, limits)
@@ -175,12 +175,11 @@ function sayAndClose(socket: Duplex, backend: Backend, refusal: Refusal): void {
 
 /** One timer for all bodies under way instead of one for each. */
 function sweepBodies(server: Server, backend: Backend): void {
-  const { clock, limits, receiving } = backend
+  const { clock, flights, limits } = backend
   let timer: Timer | null = null
   const sweep = () => {
-    const now = clock.monotonicMs()
-    for (const receiver of [...receiving])
-      if (now - receiver.lastByteMs >= limits.bodyIdleMs) receiver.bodyStoodStill()
+    const sinceMs = clock.monotonicMs() - limits.bodyIdleMs
+    for (const flight of flights.list()) flight.endIdleBody(sinceMs)
     timer = clock.after(limits.bodyIdleMs / 4, sweep)
   }
   server.once('listening', sweep)
@@ -239,7 +238,7 @@ class RunningListener implements BackendListener {
       this.#server.closeIdleConnections()
       await new Promise<void>((resolve) => clock.after(10, resolve))
     }
-    for (const flight of [...flights]) flight.breakOff('the gateway is shutting down')
+    for (const flight of flights.list()) flight.breakOff('the gateway is shutting down')
     jobs.close('the gateway shut down while the job ran')
     this.#server.closeIdleConnections()
     const timer = clock.after(Math.min(limits.lingerMs, limits.closeMs), () =>

@@ -203,6 +203,25 @@ describe('an answer on its way to the client', () => {
     expect((await client.answer()).body).toBe('late')
   })
 
+  test('an answer or a hint that cannot be written down for the client harms neither its call nor the gateway', async () => {
+    const backend = kept(
+      await startRawBackend((socket) =>
+        socket.write(
+          'HTTP/1.1 103 Early Hints\r\nLink: nonsense\r\n\r\nHTTP/1.1 200 Gr\xfcn\r\nX-A: \xfc\r\nContent-Length: 2\r\n\r\nok',
+          'latin1',
+        ),
+      ),
+    )
+    const gateway = await gatewayTo(backend.url)
+    const client = await clientOf(gateway)
+    for (let i = 0; i < 2; i++) {
+      client.send(change('Content-Length: 0\r\n'))
+      const answer = await client.answer()
+      expect([answer.status, answer.headers['x-a'], answer.body]).toEqual([200, '\xfc', 'ok'])
+    }
+    expect(gateway.gate.entries.map((entry) => entry.log)).toEqual([['ended'], ['ended']])
+  })
+
   test('early hints pass', async () => {
     const backend = kept(
       await startRawBackend((socket) =>

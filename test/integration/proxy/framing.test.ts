@@ -146,7 +146,7 @@ describe('framing', () => {
     expect(answer.status).toBe(200)
     expect(JSON.parse(answer.body).body).toBe('abc')
     expect(gateway.gate.entries[0]?.log).toEqual(['ended'])
-    client.close()
+    await client.ended()
   })
 
   test('an upgrade is not made: the call goes on as a plain one', async () => {

@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, test } from 'vitest'
 import { type EchoBackend, startEchoBackend } from '../../support/echo-backend.ts'
-import { startTestGateway, type TestGateway } from '../../support/echo-backend-gateway.ts'
+import { eventually, startTestGateway, type TestGateway } from '../../support/echo-backend-gateway.ts'
 import { RawClient } from '../../support/raw-http.ts'
 
 let backend: EchoBackend | null = null
@@ -104,15 +104,21 @@ describe('a refusal', () => {
     expect(backend.connections).toBe(0)
   })
 
-  test('reaches a client that is still sending, before the connection is closed', async () => {
+  test('reaches a client that sends on before it reads, and only then the connection is closed', async () => {
     const { gateway, client } = await start()
     gateway.gate.decide = () => HANDOVER
-    client.send(
-      `POST /x HTTP/1.1\r\nHost: a\r\nFencing-Token: 1\r\nContent-Length: 3000000\r\n\r\n${'a'.repeat(300_000)}`,
-    )
+    client.socket.pause()
+    const part = 'a'.repeat(300_000)
+    client.send(`POST /x HTTP/1.1\r\nHost: a\r\nFencing-Token: 1\r\nContent-Length: 3000000\r\n\r\n${part}`)
+    await eventually(() => gateway.events.length === 1)
+    for (let i = 0; i < 2; i++) {
+      await new Promise<void>((resolve) => client.socket.write(part, () => resolve()))
+      await new Promise<void>((resolve) => setTimeout(resolve, 20))
+    }
+    expect(client.closed).toBe(false)
+    client.socket.resume()
     const answer = await client.answer()
     expect([answer.status, answer.headers['connection']]).toEqual([503, 'close'])
-    client.send('a'.repeat(300_000))
     await client.ended()
   })
 
