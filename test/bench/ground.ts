@@ -1,7 +1,7 @@
 // What every peer of a scenario stands on: the locks and their tokens, the backend, a folder, and keys for TLS.
 
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -27,7 +27,7 @@ export interface TlsMaterial {
 }
 
 export interface Ground {
-  /** Of this scenario alone; removed by the caller of `layGround`. */
+  /** Of this scenario alone; removed when the harness ends. */
   readonly folder: string
   readonly api: Api
   readonly upstream: { readonly port: number; readonly pid: number }
@@ -49,6 +49,7 @@ export async function layGround(options: {
   readonly upstream: StartedProcess
 }> {
   const folder = mkdtempSync(path.join(tmpdir(), 'fencegate-bench-'))
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   const tls = options.secure ? await makeTls(folder) : null
   const upstreamOptions: UpstreamOptions = { delayMs: options.delayMs, tls }
   const { started, port } = await startAnnounced({

@@ -19,10 +19,9 @@ export function tableOf(result: Figures): string {
       return loadTable(result.figures)
     case 'stream':
       return layOut([
-        ['peer', '', 'grown MiB', 'MiB/s', 'CPU ms'],
-        ...result.figures.map(({ title, direction, grownBytes, bytesPerSecond, cpuMs }) => [
+        ['peer', 'grown MiB', 'MiB/s', 'CPU ms'],
+        ...result.figures.map(({ title, grownBytes, bytesPerSecond, cpuMs }) => [
           title,
-          direction,
           (grownBytes / 1024 ** 2).toFixed(1),
           (bytesPerSecond / 1024 ** 2).toFixed(0),
           cpuMs.toFixed(0),
@@ -75,10 +74,10 @@ export function verdictsOf(result: Figures): readonly string[] {
     case 'stream':
       return result.figures
         .filter(({ peer }) => peer === 'fencegate')
-        .map(({ direction, grownBytes }) =>
+        .map(({ grownBytes }) =>
           verdict(
             grownBytes < TARGETS.streamBytes,
-            `1 GiB ${direction}: resident memory grows by ${(grownBytes / 1024 ** 2).toFixed(1)} MiB, target below 64 MiB`,
+            `1 GiB ${result.scenario}: resident memory grows by ${(grownBytes / 1024 ** 2).toFixed(1)} MiB, target below 64 MiB`,
           ),
         )
     case 'idle':

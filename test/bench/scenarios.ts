@@ -21,6 +21,7 @@ export interface LoadScenario extends ScenarioBase {
 
 export interface StreamScenario extends ScenarioBase {
   readonly kind: 'stream'
+  readonly direction: 'up' | 'down'
   readonly bytes: number
 }
 
@@ -98,13 +99,14 @@ export const SCENARIOS: readonly Scenario[] = [
     expects: 'answered',
     request: extend,
   },
-  { ...PLAIN, kind: 'stream', id: 'stream', title: '1 GiB up and down', bytes: GIB },
+  { ...PLAIN, kind: 'stream', id: 'up', title: 'a checked POST of 1 GiB', direction: 'up', bytes: GIB },
+  { ...PLAIN, kind: 'stream', id: 'down', title: 'a GET of 1 GiB', direction: 'down', bytes: GIB },
   { ...PLAIN, kind: 'idle', id: 'idle', title: '1,000 idle connections', connections: 1_000 },
   { ...PLAIN, kind: 'check', id: 'check', title: 'the check alone, 100,000 locks', locks: 100_000 },
 ]
 
 /** Those with a target in them; the rest is for those who want to know more. */
-export const SCENARIOS_BY_DEFAULT: readonly string[] = ['mutate', 'stream', 'check']
+export const SCENARIOS_BY_DEFAULT: readonly string[] = ['mutate', 'up', 'down', 'check']
 
 function extend(lock: BenchLock, running: RunningPeer): string {
   return checkedCall('cinder', lock, running)

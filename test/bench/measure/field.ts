@@ -1,6 +1,5 @@
 // The peers of one scenario, started on one ground and proven to check before anything is measured.
 
-import { rmSync } from 'node:fs'
 import { checkedCall } from '../calls.ts'
 import { exchange } from '../exchange.ts'
 import { type Ground, layGround } from '../ground.ts'
@@ -36,17 +35,12 @@ export async function takeField(scenario: Scenario, peers: readonly Peer[]): Pro
       await running?.stop()
     }
   }
-  return { ground, contenders, failures, clear: () => clear(ground, upstream, contenders) }
+  return { ground, contenders, failures, clear: () => clear(upstream, contenders) }
 }
 
-async function clear(
-  ground: Ground,
-  upstream: StartedProcess,
-  contenders: readonly Contender[],
-): Promise<void> {
+async function clear(upstream: StartedProcess, contenders: readonly Contender[]): Promise<void> {
   await Promise.all(contenders.map(({ running }) => running.stop()))
   await upstream.stop()
-  rmSync(ground.folder, { recursive: true, force: true })
 }
 
 async function prove(peer: Peer, running: RunningPeer, ground: Ground): Promise<void> {

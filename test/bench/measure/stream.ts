@@ -10,7 +10,6 @@ import type { Contender, Field } from './field.ts'
 export interface StreamFigures {
   readonly peer: string
   readonly title: string
-  readonly direction: 'up' | 'down'
   /** How far the peak of resident memory rose above what was resident before the body. */
   readonly grownBytes: number
   readonly bytesPerSecond: number
@@ -22,15 +21,13 @@ export async function measureStream(
   field: Field,
 ): Promise<readonly StreamFigures[]> {
   const figures: StreamFigures[] = []
-  for (const direction of ['up', 'down'] as const)
-    for (const contender of field.contenders) figures.push(await stream(scenario, contender, direction))
+  for (const contender of field.contenders) figures.push(await stream(scenario, contender))
   return figures
 }
 
 async function stream(
-  { id, bytes }: StreamScenario,
+  { id, direction, bytes }: StreamScenario,
   { peer, running }: Contender,
-  direction: 'up' | 'down',
 ): Promise<StreamFigures> {
   const { pids } = running
   forgetPeak(pids)
@@ -43,7 +40,6 @@ async function stream(
   return {
     peer: peer.id,
     title: peer.title,
-    direction,
     grownBytes: peakBytes(pids) - residentBefore,
     bytesPerSecond: bytes / (answer.milliseconds / 1000),
     cpuMs: (cpuMicroseconds(pids) - cpuBefore) / 1000,
