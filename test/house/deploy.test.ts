@@ -5,7 +5,9 @@ import { basename, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { z } from 'zod'
-import { type Config, formatFaults, loadConfig } from '../../gateway/config/index.ts'
+import { type Config, formatFaults, type Knowledge, loadConfig } from '../../gateway/config/index.ts'
+import { loadFencerRegistry } from '../../gateway/fencing/registry.ts'
+import { loadPolicies, makeCatalogue } from '../../gateway/policy/index.ts'
 import { describeWith, findProgram } from './availability.ts'
 
 const root = join(import.meta.dirname, '..', '..')
@@ -20,6 +22,14 @@ function readReferenced(path: string): string {
   return 'a secret of more than sixteen characters'
 }
 
+const registry = await loadFencerRegistry()
+const { packs } = loadPolicies(join(root, 'policies'))
+const knowledge: Knowledge = {
+  policies: (configured) => makeCatalogue(packs, configured),
+  drivers: registry.ids,
+  driverOptions: (driver, options) => registry.optionFaults(driver, options),
+}
+
 function load(name: string): Config {
   const environment = {
     IPMI_PASSWORD: 'secret',
@@ -27,7 +37,7 @@ function load(name: string): Config {
     FENCEGATE_OPERATOR_TOKEN: 'another secret of more than sixteen characters',
   }
   const file = join(deploy, 'examples', name)
-  const result = loadConfig({ file, environment, readFile: readReferenced, knowledge: null })
+  const result = loadConfig({ file, environment, readFile: readReferenced, knowledge })
   if (result.kind === 'faulty') throw new Error(formatFaults(result.faults))
   return result.config
 }
