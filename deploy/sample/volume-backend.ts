@@ -236,10 +236,7 @@ function holdRequest(body: unknown): { point: HoldPoint; count: number } {
 export async function startVolumeBackend(options: VolumeBackendOptions = {}): Promise<VolumeBackend> {
   const { host = '127.0.0.1', port = 0, workMs = 300, lateMs = 0, volumes = [] } = options
   const shelf = new VolumeShelf(workMs)
-  for (const volume of volumes) {
-    shelf.create(volume)
-    shelf.setStatus(volume.id, 'available')
-  }
+  for (const volume of volumes) shelf.place(volume)
   const service = new VolumeService(shelf, lateMs)
   const server = createServer((request, response) => {
     service.serve(request, response).catch((error: unknown) => {

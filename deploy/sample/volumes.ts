@@ -49,16 +49,16 @@ export class VolumeShelf {
     return volume
   }
 
-  create(request: { readonly id?: string; readonly name: string | null; readonly sizeGb: number }): Started {
-    const volume: Volume = {
-      id: request.id ?? randomUUID(),
-      name: request.name,
-      sizeGb: request.sizeGb,
-      status: 'creating',
-      metadata: {},
-      createdAt: new Date().toISOString(),
-    }
+  /** A volume that has been there all along: no work is done for it. */
+  place(given: { readonly id: string; readonly name: string | null; readonly sizeGb: number }): Volume {
+    const volume = { ...given, status: 'available', metadata: {}, createdAt: new Date().toISOString() }
     this.#volumes.set(volume.id, volume)
+    return volume
+  }
+
+  create(request: { readonly name: string | null; readonly sizeGb: number }): Started {
+    const { id } = this.place({ id: randomUUID(), ...request })
+    const volume = this.#change(id, { status: 'creating' })
     return { volume, settled: this.#later(() => this.#change(volume.id, { status: 'available' })) }
   }
 

@@ -47,22 +47,32 @@ describe('the sample volume backend', () => {
   })
 
   it('extends, and refuses what does not fit the state', async () => {
-    await start()
+    await start({ workMs: 60_000 })
     const extend = (size: number) =>
       call('POST', `/v3/p/volumes/${id}/action`, { 'os-extend': { new_size: size } })
     expect((await extend(1)).status).toBe(400)
     expect((await extend(3)).status).toBe(202)
     expect(await statusOf()).toMatchObject({ volume: { status: 'extending', size: 1 } })
     expect((await extend(4)).status).toBe(400)
+  })
+
+  it('has the new size when the extension is over', async () => {
+    await start()
+    await call('POST', `/v3/p/volumes/${id}/action`, { 'os-extend': { new_size: 3 } })
     await vi.waitFor(async () =>
       expect(await statusOf()).toMatchObject({ volume: { status: 'available', size: 3 } }),
     )
   })
 
-  it('deletes in two steps: deleting, then 404', async () => {
-    await start()
+  it('shows a volume as deleting while it deletes it', async () => {
+    await start({ workMs: 60_000 })
     expect((await call('DELETE', `/v3/p/volumes/${id}`)).status).toBe(202)
     expect(await statusOf()).toMatchObject({ volume: { status: 'deleting' } })
+  })
+
+  it('knows a deleted volume no more', async () => {
+    await start()
+    await call('DELETE', `/v3/p/volumes/${id}`)
     await vi.waitFor(async () => expect((await call('GET', `/v3/p/volumes/${id}`)).status).toBe(404))
   })
 

@@ -90,6 +90,15 @@ describe('a planted fault is found', () => {
     expect(faults(files(path, text))).toEqual([expected])
   })
 
+  it('a library that package.json does not name', () => {
+    const planted = files('gateway/store/etcd/a.ts', `${head}import { Etcd3 } from 'etcd3'\n`)
+    const manifest = (dependencies: string): Record<string, string> => ({
+      'package.json': `{"dependencies":{${dependencies}}}`,
+    })
+    expect(faults({ ...planted, ...manifest('"etcd3":"1.0.0"') })).toEqual([])
+    expect(faults({ ...planted, ...manifest('"zod":"1.0.0"') })).toEqual(['import gateway/store/etcd/a.ts:2'])
+  })
+
   it('a lockfile that names a host, or is not of its package.json', () => {
     const manifest = '{"devDependencies":{"a":"1.0.0"}}'
     const lock = (version: string, more: string): string =>
@@ -114,6 +123,7 @@ describe('what is allowed is not called a fault', () => {
     ['an import in a template', 'gateway/core/a.ts', 'const a = `$' + "{`x`} from 'etcd3' $" + '{1}`'],
     ['an import in a pattern', 'gateway/core/a.ts', "const a = /import 'etcd3'/"],
     ['a test for a program', 'test/unit/a.test.ts', "describe.skipIf(!etcdAvailable())('x', () => {})"],
+    ['a test for a platform', 'test/unit/a.test.ts', "it.skipIf(process.platform !== 'linux')('x')"],
     ['a member that is not a test', 'test/unit/a.test.ts', 'const x = { only: 1 }'],
     ['an environment variable as home', 'deploy/a.ts', 'const a = `$' + '{home}/home/me/x`'],
     ['a Python package', 'clients/python/fence_gate/__init__.py', ''],

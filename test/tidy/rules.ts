@@ -47,7 +47,15 @@ function localImportFault(path: string, specifier: string, room: Room, tree: Tre
   return allowed ? null : `${room.folder} may not import ${target}`
 }
 
-function foreignImportFault(path: string, specifier: string, room: Room): string | null {
+/** What comes along with another package may be gone, or another version, tomorrow. */
+function isDeclared(name: string, tree: Tree): boolean {
+  const manifest = tree.get('package.json')
+  if (manifest === undefined) return true
+  const { dependencies }: { dependencies?: Record<string, string> } = JSON.parse(manifest)
+  return dependencies !== undefined && name in dependencies
+}
+
+function foreignImportFault(path: string, specifier: string, room: Room, tree: Tree): string | null {
   if (room.folder === 'test') return null
   const builtin = specifier.startsWith('node:')
   const name = builtin ? specifier : packageOf(specifier)
@@ -56,6 +64,9 @@ function foreignImportFault(path: string, specifier: string, room: Room): string
     const folders = FOREIGN[entry] ?? []
     const open = folders.some((folder) => isUnder(path, folder))
     const closed = (CLOSED[entry] ?? []).some((folder) => isUnder(path, folder))
+    if (open && !closed && !builtin && !isDeclared(name, tree)) {
+      return `imports ${name}, which package.json does not name among its dependencies`
+    }
     return open && !closed ? null : `${room.folder} may not import ${name}: it lives in ${folders.join(', ')}`
   }
   if (!builtin) return `imports ${name}, which has no room`
@@ -72,7 +83,7 @@ const importDirection: Rule = (tree) => {
       const local = specifier.startsWith('.')
       const fault = local
         ? localImportFault(path, specifier, room, tree)
-        : foreignImportFault(path, specifier, room)
+        : foreignImportFault(path, specifier, room, tree)
       if (fault !== null) violations.push({ rule: 'import', path, line, message: fault })
     }
   }
