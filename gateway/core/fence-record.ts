@@ -23,8 +23,8 @@ export interface FenceAttempt {
 export interface FenceProof {
   readonly fencer: string
   readonly proves: readonly ('no-new-calls' | 'swept' | 'blocks' | 'flushed')[]
-  /** Every gateway had reported the seals up to this revision before the observation began. */
-  readonly sealedThrough: Revision
+  /** Every gateway had reported the seals up to this revision before the observation began. 0: that was not awaited. */
+  readonly sealedThrough: Revision | 0
   readonly observedAt: string
   readonly observed: string
   readonly request: string

@@ -3,6 +3,7 @@
 
 import { z } from 'zod'
 import type { FenceRecord } from '../core/fence-record.ts'
+import { invariant } from '../core/invariant.ts'
 import type { LockRecord } from '../core/lock-record.ts'
 import {
   asLeaseId,
@@ -112,7 +113,7 @@ const fenceRecord = z.strictObject({
     z.strictObject({
       fencer: z.string(),
       proves: z.array(proofKind),
-      sealedThrough: revision,
+      sealedThrough: z.union([z.literal(0), revision]),
       observedAt: z.string(),
       observed: z.string(),
       request: z.string(),
@@ -185,7 +186,13 @@ type Codec<Value> = {
 
 function codec<Value extends object>(schema: z.ZodType<Value & { version: 1 }>): Codec<Value> {
   return {
-    encode: (value) => JSON.stringify({ version: RECORD_VERSION, ...value }),
+    encode(value) {
+      const text = JSON.stringify({ version: RECORD_VERSION, ...value })
+      // What could not be read back would be damage that we did ourselves.
+      const check = schema.safeParse(JSON.parse(text))
+      invariant(check.success, `a record that nobody could read: ${text} (${check.error?.message})`)
+      return text
+    },
     decode(text) {
       let json: unknown
       try {

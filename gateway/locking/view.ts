@@ -203,8 +203,10 @@ export class View {
         return
       case 'fence': {
         const record = fenceRecords.decode(kv.value)
-        if (record === null) this.damagedFences.add(meaning.id)
-        else {
+        if (record === null) {
+          this.damagedFences.add(meaning.id)
+          this.fences.delete(meaning.id)
+        } else {
           this.damagedFences.delete(meaning.id)
           this.fences.set(meaning.id, { record, modRevision: kv.modRevision })
         }
