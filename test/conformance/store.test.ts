@@ -337,10 +337,10 @@ describe.each([embeddedGround(), etcdGround()])('the $kind store', (ground) => {
       })
 
       test('live on while they are kept alive, and expire after that', async () => {
-        const { lease, ttlMs } = await store.grantLease(1_000)
+        const { lease, ttlMs } = await store.grantLease(2_000)
         const revision = await write(put('k', '', lease))
         const seen = watch(revision)
-        const untilMs = performance.now() + 3 * ttlMs
+        const untilMs = performance.now() + 2 * ttlMs
         while (performance.now() < untilMs) {
           expect(await store.keepAlive(lease)).toEqual({ lease, ttlMs })
           await new Promise((resolve) => setTimeout(resolve, ttlMs / 5))
@@ -533,6 +533,8 @@ describe.each([embeddedGround(), etcdGround()])('the $kind store', (ground) => {
 
       test('call nothing after they are closed, also from inside a call, and may be closed again', async () => {
         const before = await store.currentRevision()
+        // Several at once, so that more would follow the one that closes.
+        await Promise.all(['x', 'y', 'z'].map((key) => write(put(key))))
         const recorder = new WatchRecorder()
         const opened: Watch = store.watch(prefix, before, {
           revision: (revision, events) => {

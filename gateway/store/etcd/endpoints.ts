@@ -21,6 +21,8 @@ export interface EndpointsOptions {
 export interface Endpoint {
   readonly url: string
   readonly client: Etcd3
+  /** For watches alone: the package closes a client's channels after one failed call, and streams with them. */
+  readonly streams: Etcd3
   readonly login: Login | null
 }
 
@@ -42,11 +44,8 @@ export class Endpoints {
     this.#endpoints = options.endpoints.map((url) => {
       const { auth, clock, tls, requestTimeoutMs: timeoutMs } = options
       const client = connect(url, tls)
-      return {
-        url,
-        client,
-        login: auth === undefined ? null : new Login({ client, url, auth, clock, timeoutMs }),
-      }
+      const login = auth === undefined ? null : new Login({ client, url, auth, clock, timeoutMs })
+      return { url, client, streams: connect(url, tls), login }
     })
   }
 
@@ -100,7 +99,10 @@ export class Endpoints {
   close(): void {
     this.#closed = true
     this.#heardFrom = null
-    for (const { client } of this.#endpoints) client.close()
+    for (const { client, streams } of this.#endpoints) {
+      client.close()
+      streams.close()
+    }
   }
 
   async #ask<T>(endpoint: Endpoint, operation: string, timeoutMs: number, call: EndpointCall<T>): Promise<T> {

@@ -75,7 +75,7 @@ export class EtcdWatch implements Watch {
     this.#progressIsOrdered = ordersRequestedProgress(version)
     const handle = callHandle(endpoint.login)
     this.#handle = handle
-    const stream = await withinDeadline(deadline, () => endpoint.client.watchClient.watch(handle.options))
+    const stream = await withinDeadline(deadline, () => endpoint.streams.watchClient.watch(handle.options))
     const broken = (reason: string): void => {
       if (this.#over) return
       endpoints.failed(endpoint)
