@@ -2,32 +2,20 @@
 
 import { asLockName, lockNameFault } from '../core/names.ts'
 import type { RequiredLock } from '../spi/policy.ts'
-import { compileFacet, headerPlace, jsonPlace, queryPlace, soapPlaces } from './facet.ts'
 import type { PackFault } from './fault.ts'
 import { type CompiledJob, compileJob } from './job.ts'
-import type { BodyFormat } from './media.ts'
+import { type GrowingLeaf, groupByMethod } from './leaf.ts'
 import type { Pack } from './pack.ts'
 import { type PathTemplate, PathTree, pathCaptures, readPathTemplate } from './path-tree.ts'
-import { compilePattern, type Pattern } from './pattern.ts'
+import { compilePattern } from './pattern.ts'
 import type { CompiledLock, CompiledRule, Restriction, RuleAtPath, SlottedCapture } from './rule.ts'
-import { type Discriminator, type GroupMember, makeGroup, type RuleGroup } from './rule-group.ts'
+import { compileRuleFacets, listOf } from './rule-facets.ts'
+import type { Discriminator } from './rule-group.ts'
 import type { Overrides, PackSource, RuleSource } from './schema.ts'
 import { SoapPaths } from './soap-paths.ts'
 import { capturesOf, compileTemplate, type Names, type Template } from './template.ts'
 
-/** The rules at one place of the tree, by method. */
-export interface Leaf {
-  readonly byMethod: ReadonlyMap<string, RuleGroup>
-  /** For methods that no rule here names. */
-  readonly anyMethod: RuleGroup | null
-}
-
 export type Layer = PathTree<GrowingLeaf>
-
-export interface GrowingLeaf {
-  readonly members: { readonly method: string | null; readonly member: GroupMember }[]
-  leaf: Leaf
-}
 
 export interface CompiledPack {
   readonly name: string
@@ -195,7 +183,15 @@ class Compiler {
       return slots.size - 1
     }
     for (const template of paths) pathCaptures(template, slot)
-    const facets = this.#facets(terms, slots, slot)
+    const facets = compileRuleFacets({
+      source,
+      path,
+      faults,
+      slots,
+      slot,
+      soapPaths: this.#soapPaths,
+      soapNamespace: this.#source.soap_namespace,
+    })
     const restrictions = this.#restrictions(terms, slots, slot)
     for (const name of slots.keys())
       if (this.#variables.has(name))
@@ -242,55 +238,6 @@ class Compiler {
       })
       return []
     })
-  }
-
-  #facets(terms: RuleTerms, slots: ReadonlyMap<string, number>, slot: (name: string) => number) {
-    const { source, path, faults } = terms
-    const parts = [
-      source.query && compileFacet(source.query, queryPlace, [...path, 'query'], faults),
-      source.header && compileFacet(source.header, headerPlace, [...path, 'header'], faults),
-      source.json && compileFacet(source.json, jsonPlace, [...path, 'json'], faults),
-      source.soap && compileFacet(source.soap, soapPlaces(this.#soapPaths), [...path, 'soap'], faults),
-    ].filter((part) => part !== undefined)
-    const captures: Omit<SlottedCapture, 'many'>[] = []
-    for (const capture of parts.flatMap((part) => part.captures)) {
-      if (slots.has(capture.name))
-        faults.push({ path, message: `{${capture.name}} is captured twice in this rule` })
-      captures.push({ ...capture, slot: slot(capture.name) })
-    }
-    if (source.json !== undefined && source.soap !== undefined)
-      faults.push({ path, message: 'a rule reads its body as JSON or as SOAP, not as both' })
-    const body: BodyFormat | null =
-      source.json !== undefined ? 'json' : source.soap !== undefined ? 'soap' : null
-    const soapNamespace = source.soap?.namespace ?? this.#source.soap_namespace ?? null
-    if (source.soap !== undefined && soapNamespace === null)
-      faults.push({ path: [...path, 'soap'], message: 'no namespace: the pack has no soap_namespace either' })
-    let soapMatches: Pattern | null = null
-    if (source.soap?.matches !== undefined) {
-      const pattern = compilePattern(source.soap.matches)
-      if (typeof pattern === 'string') faults.push({ path: [...path, 'soap', 'matches'], message: pattern })
-      else soapMatches = pattern
-      if (source.soap.method !== undefined)
-        faults.push({ path: [...path, 'soap', 'matches'], message: 'method and matches exclude one another' })
-    }
-    const conditions = parts.flatMap((part) => part.conditions)
-    const matched = conditions.find((condition) => condition.kind === 'match')
-    const discriminator: Discriminator | null =
-      source.soap?.method !== undefined
-        ? { kind: 'soap-method', values: listOf(source.soap.method) }
-        : source.json?.key !== undefined
-          ? { kind: 'json-key', values: listOf(source.json.key) }
-          : matched === undefined
-            ? null
-            : { kind: 'match', place: matched.place, values: [...matched.values] }
-    return {
-      conditions,
-      captures,
-      body,
-      soapNamespace: source.soap === undefined ? null : soapNamespace,
-      soapMatches,
-      discriminator,
-    }
   }
 
   #restrictions(
@@ -421,17 +368,6 @@ function takesAll(rule: CompiledRule): boolean {
   )
 }
 
-function groupByMethod(growing: GrowingLeaf): Leaf {
-  const methods = new Set(growing.members.flatMap(({ method }) => method ?? []))
-  const membersOf = (wanted: string | null): readonly GroupMember[] =>
-    growing.members.flatMap(({ method, member }) => (method === null || method === wanted ? [member] : []))
-  const any = membersOf(null)
-  return {
-    byMethod: new Map([...methods].map((method) => [method, makeGroup(membersOf(method))])),
-    anyMethod: any.length === 0 ? null : makeGroup(any),
-  }
-}
-
 function lockList(source: RuleSource): readonly {
   readonly lock: string
   readonly mode: 'exclusive' | 'shared'
@@ -439,8 +375,4 @@ function lockList(source: RuleSource): readonly {
 }[] {
   const locks = source.locks === undefined ? [] : Array.isArray(source.locks) ? source.locks : [source.locks]
   return locks.map((lock) => (typeof lock === 'string' ? { lock, mode: 'exclusive' as const } : lock))
-}
-
-function listOf(value: string | readonly string[]): readonly string[] {
-  return typeof value === 'string' ? [value] : value
 }

@@ -3,17 +3,15 @@
 
 import { isUtf8 } from 'node:buffer'
 import type { SoapPaths, WantedElement } from './soap-paths.ts'
+import { isSpaceCode, Namespaces, scanName } from './xml-names.ts'
 import { checkReferences, decodeReferences, INVALID_CHARACTER, readDeclaration } from './xml-text.ts'
 
 export const SOAP_ENVELOPE = 'http://schemas.xmlsoap.org/soap/envelope/'
 const SCHEMA_INSTANCE = 'http://www.w3.org/2001/XMLSchema-instance'
-const XML_NAMESPACE = 'http://www.w3.org/XML/1998/namespace'
-const XMLNS_NAMESPACE = 'http://www.w3.org/2000/xmlns/'
 
-/** Nesting, attributes of one element, and namespace bindings in scope beyond these are faults. */
+/** Nesting, and attributes of one element, beyond these are faults. */
 export const XML_DEPTH_MAX = 128
 export const XML_ATTRIBUTES_MAX = 64
-export const XML_BINDINGS_MAX = 64
 
 export interface SoapMessage {
   readonly ok: true
@@ -62,10 +60,7 @@ class Reader {
   readonly #nameTo: number[] = []
   readonly #wanted: (WantedElement | null)[] = []
   readonly #bindingMarks: number[] = []
-  // Namespace bindings in scope, innermost last.
-  #bindings = 0
-  readonly #prefixes: string[] = []
-  readonly #uris: string[] = []
+  readonly #namespaces = new Namespaces()
   // The attributes of the element at hand; empty where it has none.
   #attributeNames: readonly string[] = NO_NAMES
   #attributeValues: readonly string[] = NO_NAMES
@@ -185,7 +180,7 @@ class Reader {
       this.#collect(wanted.text, plain ? decodeReferences(this.#piece ?? '') : null)
     }
     if (this.#pieceDepth > depth) this.#pieceDepth = -1
-    this.#bindings = this.#bindingMarks[depth] ?? 0
+    this.#namespaces.bindings = this.#bindingMarks[depth] ?? 0
     if (depth === PART_LEVEL) this.#inBody = false
   }
 
@@ -194,7 +189,7 @@ class Reader {
     const nameEnd = this.#scanName(open + 1)
     if (this.#fault !== null) return
     const colon = this.#colon
-    const mark = this.#bindings
+    const mark = this.#namespaces.bindings
     let at = nameEnd
     this.#attributeNames = NO_NAMES
     if (text.charCodeAt(at) !== 0x3e) {
@@ -208,7 +203,7 @@ class Reader {
 
     const depth = this.#depth
     if (depth >= XML_DEPTH_MAX) return this.#fail(`the XML nests deeper than ${XML_DEPTH_MAX}`)
-    const uri = this.#resolve(open + 1, colon === -1 ? open + 1 : colon)
+    const uri = this.#namespaces.resolveIn(text, open + 1, colon === -1 ? open + 1 : colon)
     if (uri === null) return this.#fail('a prefix is not declared')
     let wanted: WantedElement | null = null
     if (depth <= METHOD_LEVEL + 1 || this.#wanted[depth - 1] !== null) {
@@ -325,32 +320,8 @@ class Reader {
   }
 
   #bind(prefix: string, uri: string): undefined {
-    if (prefix === 'xmlns' || uri === XMLNS_NAMESPACE) return this.#fail('the prefix xmlns is bound')
-    if ((prefix === 'xml') !== (uri === XML_NAMESPACE)) return this.#fail('the prefix xml is bound anew')
-    if (prefix !== '' && uri === '') return this.#fail('a prefix is bound to nothing')
-    if (this.#bindings === XML_BINDINGS_MAX)
-      return this.#fail(`more than ${XML_BINDINGS_MAX} namespaces are bound`)
-    this.#prefixes[this.#bindings] = prefix
-    this.#uris[this.#bindings] = uri
-    this.#bindings++
-  }
-
-  /** The namespace of the prefix that stands in the text there; the empty one may be unbound. */
-  #resolve(from: number, to: number): string | null {
-    const text = this.#text
-    const length = to - from
-    for (let i = this.#bindings - 1; i >= 0; i--) {
-      const prefix = this.#prefixes[i]
-      if (prefix?.length === length && (length === 0 || text.startsWith(prefix, from)))
-        return this.#uris[i] ?? null
-    }
-    return length === 0 ? '' : length === 3 && text.startsWith('xml', from) ? XML_NAMESPACE : null
-  }
-
-  #resolveName(prefix: string): string | null {
-    for (let i = this.#bindings - 1; i >= 0; i--)
-      if (this.#prefixes[i] === prefix) return this.#uris[i] ?? null
-    return prefix === 'xml' ? XML_NAMESPACE : null
+    const fault = this.#namespaces.bind(prefix, uri)
+    if (fault !== null) this.#fail(fault)
   }
 
   /** Prefixes must be declared, and two of them must not spell the same attribute. */
@@ -359,7 +330,7 @@ class Reader {
     for (const name of this.#attributeNames) {
       const colon = name.indexOf(':')
       if (colon === -1 || name.startsWith('xmlns:')) continue
-      const uri = this.#resolveName(name.slice(0, colon))
+      const uri = this.#namespaces.resolve(name.slice(0, colon))
       if (uri === null) return this.#fail(`the prefix ${name.slice(0, colon)} is not declared`)
       const expanded = `${uri} ${name.slice(colon + 1)}`
       if (seen.includes(expanded)) return this.#fail(`the attribute ${name} stands twice`)
@@ -375,7 +346,7 @@ class Reader {
       if (value === undefined || name.startsWith('xmlns:')) continue
       if (colon === -1) {
         this.#collect(value, decodeReferences(this.#attributeValues[i] ?? ''))
-      } else if (this.#resolveName(name.slice(0, colon)) !== SCHEMA_INSTANCE) {
+      } else if (this.#namespaces.resolve(name.slice(0, colon)) !== SCHEMA_INSTANCE) {
         // A parser that is blind to prefixes would take it for the unprefixed one.
         this.#collect(value, null)
       }
@@ -390,43 +361,13 @@ class Reader {
     else list.push(exact)
   }
 
-  /** Scans a name that may hold one colon; answers where it ends. Names are ASCII here. */
+  /** Scans a name; answers where it ends, and leaves where its colon stands. */
   #scanName(from: number): number {
-    const text = this.#text
-    let at = from
-    let fresh = true
-    this.#colon = -1
-    for (;;) {
-      const code = text.charCodeAt(at)
-      const kind = code < 128 ? NAME[code] : 0
-      if (kind === NAME_START || (kind === NAME_REST && !fresh)) fresh = false
-      else if (code === 0x3a && !fresh && this.#colon === -1) {
-        this.#colon = at
-        fresh = true
-      } else break
-      at++
-    }
-    if (fresh) this.#fail('a name is malformed')
-    return at
+    const name = scanName(this.#text, from)
+    if (name.end === -1) this.#fail('a name is malformed')
+    this.#colon = name.colon
+    return name.end
   }
-}
-
-const NAME_START = 1
-const NAME_REST = 2
-const NAME = nameTable()
-
-function nameTable(): Uint8Array {
-  const table = new Uint8Array(128)
-  for (let code = 0; code < 128; code++) {
-    const character = String.fromCharCode(code)
-    if (/[A-Za-z_]/.test(character)) table[code] = NAME_START
-    else if (/[0-9.-]/.test(character)) table[code] = NAME_REST
-  }
-  return table
-}
-
-function isSpaceCode(code: number): boolean {
-  return code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09
 }
 
 function isSpace(text: string, from: number, to: number): boolean {
