@@ -2,8 +2,8 @@
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 
-/** The process and all that descend from it. */
-export function family(pid: number): readonly number[] {
+/** The processes and all that descend from them. */
+export function family(roots: readonly number[]): readonly number[] {
   const children = new Map<number, number[]>()
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue
@@ -13,7 +13,7 @@ export function family(pid: number): readonly number[] {
     if (siblings === undefined) children.set(parent, [Number(name)])
     else siblings.push(Number(name))
   }
-  const found = [pid]
+  const found = [...roots]
   for (let i = 0; i < found.length; i++) found.push(...(children.get(found[i] ?? -1) ?? []))
   return found
 }

@@ -3,7 +3,7 @@
 import type { Socket } from 'node:net'
 import { checkedCall } from '../calls.ts'
 import { openIdle } from '../exchange.ts'
-import { cpuMicroseconds, residentBytes } from '../readings.ts'
+import { cpuMicroseconds, family, residentBytes } from '../readings.ts'
 import type { IdleScenario } from '../scenarios.ts'
 import type { Contender, Field } from './field.ts'
 
@@ -33,15 +33,16 @@ async function idle(
   const [lock] = running.locks
   if (lock === undefined) throw new Error(`${peer.id} has no locks`)
   const request = checkedCall(api, lock, running)
-  const before = residentBytes(running.pids)
+  const pids = family(running.roots)
+  const before = residentBytes(pids)
   const sockets: Socket[] = []
   try {
     while (sockets.length < connections) sockets.push(await openIdle(running.port, request))
-    const grown = residentBytes(running.pids) - before
-    const cpuBefore = cpuMicroseconds(running.pids)
+    const grown = residentBytes(pids) - before
+    const cpuBefore = cpuMicroseconds(pids)
     const startedMs = performance.now()
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000))
-    const cpuUs = cpuMicroseconds(running.pids) - cpuBefore
+    const cpuUs = cpuMicroseconds(pids) - cpuBefore
     return {
       peer: peer.id,
       title: peer.title,

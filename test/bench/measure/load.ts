@@ -3,7 +3,7 @@
 
 import type { LoadGenerator, LoadResult } from '../load/generator.ts'
 import { median } from '../median.ts'
-import { cpuMicroseconds } from '../readings.ts'
+import { cpuMicroseconds, family } from '../readings.ts'
 import type { LoadScenario } from '../scenarios.ts'
 import type { Contender, Field } from './field.ts'
 
@@ -35,7 +35,8 @@ export async function measureLoad(
   const contenders = field.contenders.filter(({ peer }) => peer.checks || scenario.expects === 'answered')
   const samples = new Map<Contender, LoadSample[]>(contenders.map((contender) => [contender, []]))
   const sample = async ({ peer, running }: Contender, seconds: number): Promise<LoadSample> => {
-    const before = cpuMicroseconds(running.pids)
+    const pids = family(running.roots)
+    const before = cpuMicroseconds(pids)
     const result = await options.generator.generate({
       folder: field.ground.folder,
       port: running.port,
@@ -44,7 +45,10 @@ export async function measureLoad(
       seconds,
       requests: running.locks.map((lock) => scenario.request(lock, running)),
     })
-    const cpuUs = cpuMicroseconds(running.pids) - before
+    // A process that came or went has taken CPU time that nobody counted.
+    if (family(running.roots).join() !== pids.join())
+      throw new Error(`${scenario.id}: ${peer.id}: its processes changed during a sample`)
+    const cpuUs = cpuMicroseconds(pids) - before
     verify(scenario, peer.id, result)
     return { ...result, cpuUs }
   }

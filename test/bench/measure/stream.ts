@@ -3,7 +3,7 @@
 
 import { type Answer, exchange } from '../exchange.ts'
 import { STREAM_DOWN, STREAM_UP } from '../ground.ts'
-import { cpuMicroseconds, forgetPeak, peakBytes, residentBytes } from '../readings.ts'
+import { cpuMicroseconds, family, forgetPeak, peakBytes, residentBytes } from '../readings.ts'
 import type { StreamScenario } from '../scenarios.ts'
 import type { Contender, Field } from './field.ts'
 
@@ -29,7 +29,7 @@ async function stream(
   { id, direction, bytes }: StreamScenario,
   { peer, running }: Contender,
 ): Promise<StreamFigures> {
-  const { pids } = running
+  const pids = family(running.roots)
   forgetPeak(pids)
   const residentBefore = residentBytes(pids)
   const cpuBefore = cpuMicroseconds(pids)

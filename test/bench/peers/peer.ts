@@ -20,8 +20,11 @@ export interface RunningPeer {
   readonly streamPort: number
   /** Whether it finds out from the body what a call changes. */
   readonly readsBodies: boolean
-  /** The proxy, and every checker that it calls: all whose CPU time a request costs. */
-  readonly pids: readonly number[]
+  /**
+   * The proxy, and every checker that it calls: with their descendants all whose CPU time a request costs. Descendants
+   * are looked up when something is read: nginx takes connections before it has its worker.
+   */
+  readonly roots: readonly number[]
   /** As in the ground, with the tokens that this peer knows. */
   readonly locks: readonly BenchLock[]
   readonly streamLock: BenchLock

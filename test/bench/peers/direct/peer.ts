@@ -11,7 +11,7 @@ export const direct: Peer = {
     port: upstream.port,
     streamPort: upstream.port,
     readsBodies: false,
-    pids: [upstream.pid],
+    roots: [upstream.pid],
     locks,
     streamLock,
     stop: async () => undefined,

@@ -47,7 +47,7 @@ export const fastifyPeer: Peer = {
       port,
       streamPort: port,
       readsBodies: false,
-      pids: [started.pid],
+      roots: [started.pid],
       locks,
       streamLock,
       stop: () => started.stop(),

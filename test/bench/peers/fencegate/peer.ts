@@ -37,7 +37,7 @@ export const fencegatePeer: Peer = {
         port: ports.checked,
         streamPort: ports.stream,
         readsBodies: true,
-        pids: [started.pid],
+        roots: [started.pid],
         locks: locks.toReversed(),
         streamLock,
         stop: async () => {

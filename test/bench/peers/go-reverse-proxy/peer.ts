@@ -34,7 +34,7 @@ export const goReverseProxyPeer: Peer = {
       port,
       streamPort: port,
       readsBodies: false,
-      pids: [started.pid],
+      roots: [started.pid],
       locks,
       streamLock,
       stop: () => started.stop(),

@@ -5,7 +5,6 @@ import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { find, type Ground } from '../../ground.ts'
 import { freePort, startServer } from '../../processes.ts'
-import { family } from '../../readings.ts'
 import type { Peer } from '../peer.ts'
 
 let haproxy = ''
@@ -32,7 +31,7 @@ export const haproxyPeer: Peer = {
       port,
       streamPort: port,
       readsBodies: false,
-      pids: family(started.pid),
+      roots: [started.pid],
       locks: ground.locks,
       streamLock: ground.streamLock,
       stop: () => started.stop(),

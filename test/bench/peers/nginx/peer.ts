@@ -4,7 +4,6 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { buildGo, find, type Ground } from '../../ground.ts'
 import { freePort, startServer } from '../../processes.ts'
-import { family } from '../../readings.ts'
 import type { Peer } from '../peer.ts'
 
 let nginx = ''
@@ -46,7 +45,7 @@ export const nginxPeer: Peer = {
       port,
       streamPort: port,
       readsBodies: false,
-      pids: [...family(started.pid), startedChecker.pid],
+      roots: [started.pid, startedChecker.pid],
       locks: ground.locks,
       streamLock: ground.streamLock,
       stop: async () => {

@@ -21,7 +21,7 @@ export const nodeUndiciPeer: Peer = {
       port,
       streamPort: port,
       readsBodies: false,
-      pids: [started.pid],
+      roots: [started.pid],
       locks,
       streamLock,
       stop: () => started.stop(),
