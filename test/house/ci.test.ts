@@ -51,7 +51,7 @@ describe('the line that CI is read by', () => {
 
   it('counts a file that broke before its tests were known', () => {
     const broken = { status: 'failed', assertionResults: [] }
-    expect(summarize(report(7, 0, [broken]), 1, 0)).toEqual({ line: '7 passed, 1 failed', code: 1 })
+    expect(summarize(report(7, 1, [broken]), 1, 0)).toEqual({ line: '7 passed, 2 failed', code: 1 })
   })
 
   it('fails where the tests ended badly though none of them failed', () => {
