@@ -77,7 +77,7 @@ export function makeCatalogue(
     terms: (name) => known.get(name) ?? null,
     policy: (name, backend) => {
       const terms = known.get(name)
-      const compiled = terms === undefined ? null : compilePack({ ...terms, backend })
+      const compiled = terms === undefined ? null : compilePack({ ...terms, name, backend })
       return compiled?.ok === true ? makePolicy(compiled.value) : null
     },
   }

@@ -35,6 +35,8 @@ export interface CompileTerms {
   readonly pack: Pack
   /** Checked in shape by `readOverrides`. */
   readonly overrides?: Overrides
+  /** The policy's name where it is not the pack's. */
+  readonly name?: string
   /** Name of the backend, for `{backend}` in lock templates. The pack's name where it is left out. */
   readonly backend?: string
 }
@@ -79,7 +81,7 @@ class Compiler {
   readonly #rules: { source: RuleSource; rule: CompiledRule }[] = []
 
   constructor(terms: CompileTerms) {
-    this.#name = terms.pack.name
+    this.#name = terms.name ?? terms.pack.name
     this.#source = terms.pack.source
     this.#overrides = terms.overrides ?? null
     this.#variables = new Map([
@@ -129,7 +131,7 @@ class Compiler {
       if (!Object.hasOwn(known, name) && (section === 'locks' ? !this.#usesLock(name) : name !== 'backend'))
         this.overrideFaults.push({
           path: [section, name],
-          message: `${this.#name} has no ${section === 'locks' ? 'lock template' : 'variable'} ${name}; it has ${Object.keys(known).join(', ') || 'none'}`,
+          message: `${this.#source.policy} has no ${section === 'locks' ? 'lock template' : 'variable'} ${name}; it has ${Object.keys(known).join(', ') || 'none'}`,
           atKey: true,
         })
   }

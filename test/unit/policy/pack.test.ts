@@ -139,6 +139,7 @@ describe('the catalogue', () => {
     expect(catalogue.names).toEqual(['small', 'mine'])
     expect([catalogue.quietMs('small'), catalogue.quietMs('mine')]).toEqual([null, 60_000])
     const policy = catalogue.policy('mine', 'backend-1')
+    expect(policy?.name).toBe('mine')
     const rule = (method: string, target: string, headers = {}) =>
       policy?.classify({ method, target, headers }, null)
     expect(rule('DELETE', '/things/A')).toMatchObject({ locks: [{ name: 'mine/a' }], waitMs: 5000 })
