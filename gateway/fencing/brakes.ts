@@ -7,20 +7,25 @@ const REMEMBERED_MAX = 10_000
 
 /**
  * Counts power fences of all gateways, by what the records show and what this one starts itself: one for each fence and
- * fencer, however often it is tried. It counts from when this gateway first saw it: the times in the record are wall
+ * fencer, however often it is tried, from when this gateway first saw the latest attempt: the times in the record are wall
  * clock, which decides nothing.
  */
 export class PowerBrake {
   readonly #clock: Clock
   readonly #seen = new Map<string, { readonly plan: string | null; readonly atMs: number }>()
+  readonly #counted = new Set<string>()
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  count(plan: string | null, fence: string, fencer: string): void {
+  /** An attempt that was counted is not counted again, however long its record can be seen. */
+  count(plan: string | null, fence: string, fencer: string, attempt: number): void {
     const strike = `${fence} ${fencer}`
-    if (this.#isRecent(strike)) return
+    const numbered = `${strike} ${attempt}`
+    if (this.#counted.has(numbered)) return
+    if (this.#counted.size >= REMEMBERED_MAX) this.#counted.delete(this.#counted.values().next().value ?? '')
+    this.#counted.add(numbered)
     if (this.#seen.size >= REMEMBERED_MAX) this.#seen.delete(this.#seen.keys().next().value ?? '')
     this.#seen.delete(strike)
     this.#seen.set(strike, { plan, atMs: this.#clock.monotonicMs() })

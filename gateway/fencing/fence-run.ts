@@ -1,6 +1,7 @@
 // Runs one fence of this gateway's: from the claim, level by level, until the record is out of its hands.
 // It must never strike without a provable claim, and never close a fence that was not verified.
 
+import { isDeepStrictEqual } from 'node:util'
 import type { FenceRecord } from '../core/fence-record.ts'
 import {
   attempted,
@@ -45,6 +46,8 @@ export class FenceRun {
   readonly #options: FenceRunOptions
   readonly #startedMs: number
   #newest: JournaledFence | null = null
+  /** What is being written: it may land although its answer is lost. */
+  #wanted: FenceRecord | null = null
   #progress: LevelProgress | null = null
   /** Actions of power fencers, which may outlast their attempts. */
   readonly #stragglers: Promise<void>[] = []
@@ -56,9 +59,8 @@ export class FenceRun {
 
   /** Somebody else has written since: an operator's word, or another gateway's claim. */
   isOverruledBy(viewed: JournaledFence): boolean {
-    return (
-      this.#newest !== null && viewed.modRevision > this.#newest.modRevision && !this.#holds(viewed.record)
-    )
+    const isNewer = this.#newest !== null && viewed.modRevision > this.#newest.modRevision
+    return isNewer && !this.#holds(viewed.record) && !isDeepStrictEqual(viewed.record, this.#wanted)
   }
 
   /** False where the fence was not had at all. Rejects with `StoreUnavailable`. */
@@ -142,7 +144,7 @@ export class FenceRun {
     const { clock, fencing, journal, power, signal } = this.#options
     const configured = fencing.fencer(name)
     if (configured === null) return notConfigured(name, level, number, clock)
-    if (isPower(configured)) power.count(record.plan, record.id, name)
+    if (isPower(configured)) power.count(record.plan, record.id, name, number)
     const result = await runAttempt({
       configured,
       record,
@@ -190,17 +192,17 @@ export class FenceRun {
    */
   async #write(change: (record: FenceRecord) => FenceRecord): Promise<JournaledFence | null> {
     const { clock, journal, signal } = this.#options
-    let wanted: string | null = null
+    this.#wanted = null
     while (!signal.aborted) {
       const base = this.#current()
       if (base === null) return null
-      if (wanted === JSON.stringify(base.record)) {
+      if (isDeepStrictEqual(base.record, this.#wanted)) {
         this.#newest = base
         return base
       }
       if (!this.#holds(base.record)) return null
       const next = change(base.record)
-      wanted = JSON.stringify(next)
+      this.#wanted = next
       try {
         const written = await journal.replace(next, base.modRevision)
         if (written !== null) {

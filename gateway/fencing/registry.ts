@@ -26,6 +26,8 @@ export interface RegistryOptions {
   readonly named?: readonly string[]
   /** Directory that a relative path (`./my-fencer.mjs`) and a package's name are resolved from. */
   readonly from?: string
+  /** Where the gateway's own drivers are; the folder fencers/ beside gateway/ where absent. */
+  readonly folder?: string
 }
 
 /** From a checkout the drivers are .ts files, in a package .js files: the same folder beside `gateway/` in both. */
@@ -34,10 +36,11 @@ const FENCERS = fileURLToPath(new URL('../../fencers', import.meta.url))
 /** Rejects where a file is no driver or its id is not its file's name, and where a named one cannot be loaded. */
 export async function loadFencerRegistry(options: RegistryOptions = {}): Promise<FencerRegistry> {
   const drivers = new Map<string, FencerDriver>()
-  for (const file of (await readdir(FENCERS)).sort()) {
+  const folder = options.folder ?? FENCERS
+  for (const file of (await readdir(folder)).sort()) {
     const ending = extname(file)
     if ((ending !== '.ts' && ending !== '.js') || file.endsWith('.d.ts')) continue
-    const driver = await load(join(FENCERS, file))
+    const driver = await load(join(folder, file))
     const id = basename(file, ending)
     if (driver.id !== id)
       throw new Error(`fencers/${file} calls itself ${driver.id}: a driver's id is its file's name`)

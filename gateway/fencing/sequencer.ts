@@ -67,7 +67,8 @@ export function startSequencer(options: SequencerOptions): Sequencer {
     if (record.progress.state === 'closed') return
     for (const attempt of record.attempts) {
       const configured = options.fencing.fencer(attempt.fencer)
-      if (configured !== null && isPower(configured)) power.count(record.plan, record.id, attempt.fencer)
+      if (configured !== null && isPower(configured))
+        power.count(record.plan, record.id, attempt.fencer, attempt.number)
     }
   }
 

@@ -125,6 +125,22 @@ describe('the exec fencer', () => {
     await expect.poll(() => isAlive(grandchild)).toBe(false)
   })
 
+  test('what has left the process group of the command holds up nothing', async () => {
+    const pids = join(folder, 'pids')
+    const fencer = create({
+      command: sh(
+        `setsid sh -c 'echo $$ > ${pids}; exec sleep 300' & until [ -s ${pids} ]; do :; done; echo done`,
+      ),
+    })
+    const attempt = anAttemptNow()
+    try {
+      await fencer.fence(INFO, attempt)
+      expect(attempt.notes).toEqual(['done'])
+    } finally {
+      process.kill(Number(readFileSync(pids, 'utf8')), 'SIGKILL')
+    }
+  })
+
   test('a flood of output is cut off, and is not waited for', async () => {
     const fencer = create({ command: sh('head -c 50000000 /dev/zero | tr "\\\\0" x; exit 5') })
     const attempt = anAttemptNow()

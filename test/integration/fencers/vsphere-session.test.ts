@@ -1,5 +1,6 @@
 // The vSphere session fencer against the simulator: what it ends, what it awaits, and what it must leave alone.
 
+import { createServer as createHttpServer } from 'node:http'
 import { createServer, type Server } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import driver from '../../../fencers/vsphere-session.ts'
@@ -41,7 +42,7 @@ describe.skipIf(vcenterSimulatorUnavailable() !== null)('the vSphere session fen
   afterEach(async () => {
     await vcenter.dropRule()
     await vcenter.releaseTask()
-    await Promise.all(fencers.splice(0).map((fencer) => fencer.close?.()))
+    await Promise.all(fencers.splice(0).map(async (fencer) => await fencer.close?.()))
     await Promise.all(clients.map((client) => client.call('Logout', SESSION_MANAGER)))
     await Promise.all(clients.splice(0).map((client) => client.close()))
     await vcenter.forgetCalls()
@@ -262,12 +263,12 @@ describe.skipIf(vcenterSimulatorUnavailable() !== null)('the vSphere session fen
   test("does not wait for another user's tasks, nor for those from before the login", async () => {
     const other = connect()
     await other.login('other', USERS.other)
-    await startTask(other, { cancelable: false })
     const earlier = connect()
     await earlier.login('nova', USERS.nova)
     await startTask(earlier, { cancelable: false })
     const late = connect()
     const lateSession = await late.login('nova', USERS.nova)
+    await startTask(other, { cancelable: false })
     const fencer = create({ awaitTasks: true })
     await fencer.fence({ sessionKey: lateSession.key }, anAttemptNow())
     expect((await fencer.verify({ sessionKey: lateSession.key }, anAttemptNow())).state).toBe('fenced')
@@ -292,11 +293,93 @@ describe.skipIf(vcenterSimulatorUnavailable() !== null)('the vSphere session fen
       expect((await look({ rejectUnauthorized: false })).state).toBe('fenced')
       expect((await look({})).state).toBe('unknown')
     } finally {
-      await Promise.all(fencers.splice(0).map((fencer) => fencer.close?.()))
+      await Promise.all(fencers.splice(0).map(async (fencer) => await fencer.close?.()))
       await secure.stop()
     }
   })
 })
+
+describe('an answer of vCenter that is not to be believed', () => {
+  const session = (key: string) => `<UserSession xsi:type="UserSession"><key>${key}</key></UserSession>`
+  const objects = (inner: string) =>
+    `<returnval><objects><obj type="SessionManager">sm</obj>${inner}</objects></returnval>`
+  const list = (...keys: string[]) =>
+    objects(`<propSet><name>sessionList</name><val>${keys.map(session).join('')}</val></propSet>`)
+  const missing = (kind: string) =>
+    objects(`<missingSet><path>sessionList</path><fault><fault xsi:type="${kind}"/></fault></missingSet>`)
+
+  test.each([
+    ['a list without the one who asks', list('somebody'), 'unknown'],
+    ['an empty list', list(), 'unknown'],
+    ['no property at all', objects(''), 'unknown'],
+    ['nothing', '', 'unknown'],
+    ['a property that must not be read', missing('NoPermission'), 'unknown'],
+    ['a session that is never accepted', missing('NotAuthenticated'), 'unknown'],
+    ['a list with the target', list('own', 'target'), 'not-fenced'],
+    ['a list with others only', list('own', 'somebody'), 'fenced'],
+  ])('%s', async (_name, answer, expected) => {
+    const server = await scriptedVcenter(answer)
+    const options = driver.options.parse({ url: server.url, username: 'u', password: 'p' })
+    const fencer = driver.create(options, { clock: realClock, note: () => undefined })
+    try {
+      expect((await fencer.verify({ sessionKey: 'target' }, anAttemptNow())).state).toBe(expected)
+    } finally {
+      await fencer.close?.()
+      await server.stop()
+    }
+  })
+
+  test('a list of tasks of which one must not be read', async () => {
+    const server = await scriptedVcenter(list('own'), missing('NoPermission'))
+    const settings = { url: server.url, username: 'u', password: 'p', awaitTasks: true }
+    const fencer = driver.create(driver.options.parse(settings), { clock: realClock, note: () => undefined })
+    try {
+      const info = { sessionKey: 'target', userName: 'nova' }
+      expect((await fencer.verify(info, anAttemptNow())).state).toBe('unknown')
+    } finally {
+      await fencer.close?.()
+      await server.stop()
+    }
+  })
+})
+
+/** Answers every read of sessions with the same, and every read of tasks. */
+async function scriptedVcenter(
+  answer: string,
+  tasks = '',
+): Promise<{ readonly url: string; stop(): Promise<void> }> {
+  const server = createHttpServer((request, response) => {
+    let body = ''
+    request.setEncoding('utf8').on('data', (piece: string) => {
+      body += piece
+    })
+    request.on('end', () => {
+      const method = /Body><(\w+)/.exec(body)?.[1] ?? ''
+      const inner =
+        {
+          RetrieveServiceContent:
+            '<returnval><propertyCollector type="PropertyCollector">pc</propertyCollector>' +
+            '<sessionManager type="SessionManager">sm</sessionManager><taskManager type="TaskManager">tm</taskManager></returnval>',
+          Login: '<returnval><key>own</key></returnval>',
+          RetrievePropertiesEx: body.includes('recentTask') ? tasks : answer,
+        }[method] ?? ''
+      response.setHeader('set-cookie', 'vmware_soap_session="c"; Path=/')
+      response.end(
+        `<s:Envelope xmlns:s="e"><s:Body><${method}Response>${inner}</${method}Response></s:Body></s:Envelope>`,
+      )
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  const port = typeof address === 'object' && address !== null ? address.port : 0
+  return {
+    url: `http://127.0.0.1:${port}/sdk`,
+    async stop() {
+      server.closeAllConnections()
+      await new Promise<void>((resolve) => server.close(() => resolve()))
+    },
+  }
+}
 
 /** Accepts connections and says nothing. */
 async function listen(): Promise<{ readonly url: string; stop(): Promise<void> }> {

@@ -62,6 +62,11 @@ describe('the registry', () => {
     )
   })
 
+  test('refuses a file whose driver has another name', async () => {
+    const folder = folderWith({ 'yours.js': DRIVER, 'package.json': '{"type":"module"}' })
+    await expect(loadFencerRegistry({ folder })).rejects.toThrow('yours.js calls itself mine')
+  })
+
   test('leaves an unknown name unknown, and says so of its options', async () => {
     const registry = await loadFencerRegistry({ named: ['no-such-driver'] })
     expect(registry.driver('no-such-driver')).toBeNull()

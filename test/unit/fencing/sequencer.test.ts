@@ -349,6 +349,24 @@ describe('several gateways', () => {
     expect(fences.record().progress.state).toBe('closed')
   })
 
+  test('an attempt that was broken off for a lost claim does not lead to a stronger fencer', async () => {
+    let hang = true
+    const { clock, fences, log, due, start } = setUp(
+      { one: { fence: () => (hang ? never() : Promise.resolve()) }, power: { power: true } },
+      { levels: [['one'], ['power']], attempts: 1 },
+    )
+    const { journal } = start('gw')
+    due()
+    await clock.advance(1_000)
+    journal.state.mayStrike = false
+    await clock.advance(5_000)
+    hang = false
+    journal.state.mayStrike = true
+    await clock.advance(20_000)
+    expect(fences.record().progress.state).toBe('closed')
+    expect(log.filter((line) => line.startsWith('power'))).toEqual([])
+  })
+
   test('a process that stood still past its deadline is not let strike, before any timer has run', async () => {
     const asked: boolean[] = []
     const go = Promise.withResolvers<void>()
@@ -466,6 +484,22 @@ describe('the store', () => {
     }
   })
 
+  test.each(['running', 'closed'])(
+    'a write whose answer was lost is found in the record, and reported once (%s)',
+    async (lost) => {
+      const { clock, fences, events, due, start } = setUp({ one: {} }, { levels: [['one']] })
+      const { journal } = start('gw')
+      journal.state.losesAnswerOf = (record) => record.progress.state === lost && record.attempts.length > 0
+      journal.state.lostAnswers = 1
+      due()
+      await clock.advance(20_000)
+      expect(journal.state.lostAnswers).toBe(0)
+      expect(fences.record().attempts).toHaveLength(1)
+      expect(fences.record().progress.state).toBe('closed')
+      expect(events.map((event) => event.type)).toEqual(['fence.started', 'fence.attempted', 'fence.closed'])
+    },
+  )
+
   test('an outage makes no busy loop of claims', async () => {
     const { clock, faults, due, start } = setUp({ one: {} }, { levels: [['one']] })
     const { journal } = start('gw')
@@ -539,6 +573,13 @@ describe('the brakes', () => {
     due('a3')
     await clock.advance(1_000)
     expect(fences.record('a3').progress.state).toBe('blocked')
+    // The first one is still blocked, and is counted from when it was struck, not for as long as it is seen.
+    await clock.advance(3_600_000)
+    due('a4')
+    due('a5')
+    await clock.advance(1_000)
+    expect(fences.record('a4').progress.state).toBe('closed')
+    expect(fences.record('a5').progress.state).toBe('closed')
   })
 
   test('a power fence is not closed while one of its attempts may still strike', async () => {

@@ -96,7 +96,13 @@ export class MemoryFences {
   }
 
   journal(self: string): TestJournal {
-    const state = { mayStrike: true, sealed: Promise.resolve(revision(99)), refuseWrites: 0, lostAnswers: 0 }
+    const state = {
+      mayStrike: true,
+      sealed: Promise.resolve(revision(99)),
+      refuseWrites: 0,
+      lostAnswers: 0,
+      losesAnswerOf: (_record: FenceRecord) => true,
+    }
     const journal: FenceJournal = {
       incarnation: incarnation(self),
       lease: null,
@@ -111,7 +117,7 @@ export class MemoryFences {
         if (this.#records.get(record.id)?.modRevision !== modRevision) return null
         this.writes++
         this.put(record)
-        if (state.lostAnswers > 0) {
+        if (state.lostAnswers > 0 && state.losesAnswerOf(record)) {
           state.lostAnswers--
           throw new (await import('../../../gateway/spi/store.ts')).StoreUnavailable('answer lost')
         }
@@ -140,6 +146,7 @@ export type TestJournal = FenceJournal & {
     /** So many writes are refused without being made; so many are made and their answer is lost. */
     refuseWrites: number
     lostAnswers: number
+    losesAnswerOf: (record: FenceRecord) => boolean
   }
 }
 
