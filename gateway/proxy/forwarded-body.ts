@@ -26,7 +26,6 @@ export class ForwardedBody extends Readable {
       this.#complete = true
       if (!this.destroyed) this.push(null)
     })
-    request.on('close', () => this.cutOff())
     this.on('error', ignoreReported)
   }
 
@@ -35,6 +34,7 @@ export class ForwardedBody extends Readable {
     return this.#complete
   }
 
+  /** The client is gone or stands still: where the body is not whole, whoever forwards it gets a `RequestCutOff`. */
   cutOff(): void {
     if (!this.#complete && !this.destroyed) this.destroy(new RequestCutOff('request cut off by the client'))
   }

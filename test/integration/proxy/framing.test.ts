@@ -126,17 +126,27 @@ describe('framing', () => {
   })
 
   test('calls sent all at once reach the backend one after the other, in their order', async () => {
-    const client = await RawClient.open(gateway.port)
-    const count = 20
-    const all = Array.from({ length: count }, (_, i) =>
-      post('Content-Length: 2\r\n', String(i).padStart(2, '0')),
-    ).join('')
-    client.send(all)
-    for (let i = 0; i < count; i++) expect((await client.answer()).status).toBe(200)
-    expect(backend.seen.map((request) => Number(request.body))).toEqual(
-      Array.from({ length: count }, (_, i) => i),
-    )
+    let atOnce = 0
+    let most = 0
+    const order: string[] = []
+    const slow = await startEchoBackend((request, response) => {
+      order.push(request.body)
+      most = Math.max(most, ++atOnce)
+      setTimeout(() => {
+        atOnce--
+        response.end()
+      }, 5)
+    })
+    const inFront = await startTestGateway(slow.url)
+    const client = await RawClient.open(inFront.port)
+    const sent = Array.from({ length: 10 }, (_, i) => `${i}${i}`)
+    client.send(sent.map((body) => post('Content-Length: 2\r\n', body)).join(''))
+    for (let i = 0; i < sent.length; i++) expect((await client.answer()).status).toBe(200)
+    expect(order).toEqual(sent)
+    expect(most).toBe(1)
     client.close()
+    await inFront.listener.close()
+    await slow.close()
   })
 
   test('garbage behind a forwarded call does not disturb its answer', async () => {
