@@ -39,6 +39,8 @@ export class Conductor {
   /** Locks with a step under way; the value says whether to look again after it. */
   readonly #busy = new Map<LockState, boolean>()
   readonly #timers = new Map<LockState, Timer>()
+  /** Locks whose last step failed against something that the view does not show yet. */
+  readonly #overtaken = new Set<LockState>()
   readonly #handovers = new Set<LockState>()
   /** Sessions whose fence record is being written by one lock's seal; their other locks wait for it. */
   readonly #fencing = new Set<SessionId>()
@@ -53,9 +55,9 @@ export class Conductor {
     return this.#handovers
   }
 
-  /** True while a step of this lock is under way: what is seen of it is about to change. */
-  busy(lock: LockState): boolean {
-    return this.#busy.has(lock)
+  /** False while what is seen of the lock is about to change: a step is under way, here or, by all signs, elsewhere. */
+  settled(lock: LockState): boolean {
+    return !this.#busy.has(lock) && !this.#overtaken.has(lock)
   }
 
   /** Looks at a lock in this tick; safe to call at any time, however often. */
@@ -70,6 +72,7 @@ export class Conductor {
     if (!this.#options.ready()) return
     this.#timers.get(lock)?.cancel()
     this.#timers.delete(lock)
+    this.#overtaken.delete(lock)
     this.#look(lock)
   }
 
@@ -127,12 +130,14 @@ export class Conductor {
         // A look at a view that does not hold this write would act on what is already changed.
         if (revision !== null) return this.#options.caughtUp(revision)
         // What made the swap fail comes through the watch, or has come while we waited for the answer.
+        this.#overtaken.add(lock)
         this.#later(lock, RETRY_MS)
         return 'later'
       })
       .catch((error: unknown) => {
         if (!(error instanceof StoreUnavailable)) throw error
         // It may have happened all the same: only the store can say, through the watch or at the next look.
+        this.#overtaken.add(lock)
         this.#later(lock, RETRY_MS)
         return 'later'
       })

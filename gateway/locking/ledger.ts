@@ -39,6 +39,9 @@ export class LedgerCall implements LedgerEntry {
   #sealedListener: (() => void) | null = null
   #abandonedListener: (() => void) | null = null
   #abandoned = false
+  /** Places in the grants' lists; nearly every call has one grant. */
+  #slot = -1
+  #otherSlots: Map<LiveGrant, number> | null = null
 
   constructor(ledger: Ledger, request: AdmissionRequest, grants: readonly LiveGrant[], admittedAtMs: number) {
     this.#ledger = ledger
@@ -49,6 +52,19 @@ export class LedgerCall implements LedgerEntry {
 
   get state(): CallState {
     return this.#state
+  }
+
+  /** -1: not in the grant's list. */
+  slotIn(grant: LiveGrant): number {
+    return grant === this.grants[0] ? this.#slot : (this.#otherSlots?.get(grant) ?? -1)
+  }
+
+  setSlot(grant: LiveGrant, slot: number): void {
+    if (grant === this.grants[0]) this.#slot = slot
+    else {
+      this.#otherSlots ??= new Map()
+      this.#otherSlots.set(grant, slot)
+    }
   }
 
   get sealed(): boolean {
@@ -169,7 +185,7 @@ export class Ledger {
 
   /** To be called once when a grant is sealed: bounds how long its calls may hold up the handover. */
   sealed(grant: LiveGrant): void {
-    if (grant.calls.size === 0 || this.#drains.has(grant)) return
+    if (grant.calls.length === 0 || this.#drains.has(grant)) return
     const timer = this.#options.clock.after(this.#options.drainMs, () => {
       this.#drains.delete(grant)
       for (const call of [...grant.calls]) call.abandon()
@@ -183,7 +199,7 @@ export class Ledger {
     this.#drains.delete(grant)
     for (const call of [...grant.calls]) {
       grant.leave(call)
-      if (call.grants.every((other) => !other.calls.has(call))) {
+      if (call.grants.every((other) => call.slotIn(other) < 0)) {
         this.#unknown.delete(call)
         this.#open--
       }

@@ -182,10 +182,10 @@ export function grantInfo(lock: LockState, grant: LiveGrant, sign: Signer | null
 export type Signer = (lock: string, token: number, session: string) => string
 
 /** A page of `keys`, which are sorted here; `describe` null leaves one out. */
-export function page<Item>(
-  keys: Iterable<string>,
+export function page<Key extends string, Item>(
+  keys: Iterable<Key>,
   { limit, after }: Page,
-  describe: (key: string) => Item | null,
+  describe: (key: Key) => Item | null,
 ): Paged<Item> {
   const sorted = [...keys].filter((key) => after === null || key > after).sort()
   const items: Item[] = []

@@ -6,7 +6,7 @@ import type { LockRecord, SealCause } from '../core/lock-record.ts'
 import type { LockMode, LockName, Revision, SessionId } from '../core/names.ts'
 import type { LedgerCall } from './ledger.ts'
 
-const NO_CALLS: ReadonlySet<LedgerCall> = new Set()
+const NO_CALLS: readonly LedgerCall[] = []
 const NO_ENDINGS: ReadonlyMap<number, SealCause> = new Map()
 
 /** A grant in the record, as this gateway admits calls under it. Sealed here before, or as soon as, in the store. */
@@ -16,7 +16,8 @@ export class LiveGrant {
   readonly session: SessionId
   readonly mode: LockMode
   #sealed = false
-  #calls: Set<LedgerCall> | null = null
+  /** Dense, each call knowing its place: a Set that churns drags its old tables, and the calls in them, along. */
+  #calls: LedgerCall[] | null = null
 
   constructor(lock: LockState, grant: { createRevision: Revision; session: SessionId; mode: LockMode }) {
     this.lock = lock
@@ -30,18 +31,27 @@ export class LiveGrant {
   }
 
   /** Calls admitted under this grant that are not known to have ended. */
-  get calls(): ReadonlySet<LedgerCall> {
+  get calls(): readonly LedgerCall[] {
     return this.#calls ?? NO_CALLS
   }
 
   enter(call: LedgerCall): void {
-    this.#calls ??= new Set()
-    this.#calls.add(call)
+    this.#calls ??= []
+    call.setSlot(this, this.#calls.push(call) - 1)
   }
 
   /** True where that was the last call. */
   leave(call: LedgerCall): boolean {
-    return this.#calls?.delete(call) === true && this.#calls.size === 0
+    const calls = this.#calls
+    const slot = call.slotIn(this)
+    if (calls === null || slot < 0) return false
+    const last = calls.pop()
+    if (last !== undefined && last !== call) {
+      calls[slot] = last
+      last.setSlot(this, slot)
+    }
+    call.setSlot(this, -1)
+    return calls.length === 0
   }
 
   /** From this tick on nothing is admitted under the grant. Idempotent; there is no way back. */

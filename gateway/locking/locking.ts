@@ -1,9 +1,8 @@
 // Assembles the room: view, ledger, barrier, conductor, gate and the rest around one store, and brings this process in and
 // out of the circle of gateways in the right order.
 
-import { GatewayError } from '../core/errors.ts'
 import type { Revision, SessionId } from '../core/names.ts'
-import type { Clock, Timer } from '../spi/clock.ts'
+import type { Clock } from '../spi/clock.ts'
 import type { ControlPlane } from '../spi/control-plane.ts'
 import type { EventSink } from '../spi/events.ts'
 import type { FenceJournal } from '../spi/fence-journal.ts'
@@ -17,20 +16,19 @@ import { Incarnation } from './incarnation.ts'
 import { Journal } from './journal.ts'
 import { Layout } from './layout.ts'
 import { Ledger, type LedgerCall } from './ledger.ts'
-import { describeLock, describeSession, grantInfo, ownersOf, page, phaseOf, type Signer } from './listings.ts'
+import { phaseOf, type Signer } from './listings.ts'
 import type { LiveGrant } from './lock-state.ts'
+import { makeControlPlane } from './plane.ts'
 import { LockQueue } from './queue.ts'
-import { gatewayRecords, type Watermark } from './records.ts'
+import type { Watermark } from './records.ts'
 import { Replica } from './replica.ts'
 import { SessionKeeper } from './session-keeper.ts'
+import { Sweeper } from './sweeper.ts'
 import { View, type ViewChange } from './view.ts'
 
 /** How long a writer waits for its own write to come back before it looks at the view as it is. */
 const CATCH_UP_MS = 2_000
-const SWEEP_MS = 2_000
 const REJOIN_MS = 500
-/** Closed fences are kept for people; the oldest go first. */
-const CLOSED_FENCES_MAX = 1_000
 
 export interface LockingOptions {
   readonly store: Store
@@ -97,11 +95,9 @@ class LockingRoom implements Locking {
   readonly #journal: Journal
   readonly plane: ControlPlane
   #incarnation: Incarnation
-  /** Earlier incarnations of this very process, with the calls they had open; only it may speak for them. */
-  #predecessors: { readonly key: string; readonly calls: readonly LedgerCall[] }[] = []
   #serving = false
   #closing = false
-  #sweep: Timer | null = null
+  readonly #sweeper: Sweeper
 
   constructor(options: LockingOptions) {
     this.#options = options
@@ -165,6 +161,16 @@ class LockingRoom implements Locking {
       sealHere: (grant) => this.#sealHere(grant),
       caughtUp,
     })
+    this.#sweeper = new Sweeper({
+      store,
+      layout,
+      view,
+      barrier: this.#barrier,
+      sessions: this.#sessions,
+      clock,
+      ready: () => this.#serving && this.#replica.live,
+      caughtUp,
+    })
     this.#gate = new LockGate({
       view,
       ledger: this.#ledger,
@@ -185,7 +191,16 @@ class LockingRoom implements Locking {
       stale: () => this.#stale(),
       caughtUp,
     })
-    this.plane = this.#controlPlane()
+    this.plane = makeControlPlane({
+      store,
+      view,
+      clock,
+      sessions: this.#sessions,
+      queue: this.#queue,
+      journal: this.#journal,
+      sign: options.signing?.sign ?? null,
+      stale: () => this.#stale(),
+    })
   }
 
   get gate(): Gate {
@@ -200,10 +215,10 @@ class LockingRoom implements Locking {
   async join(): Promise<void> {
     await this.#incarnation.register()
     await this.#replica.reload()
-    await this.#markGone()
+    await this.#sweeper.markGone()
     this.#serving = true
     this.#conductor.pokeAll()
-    this.#scheduleSweep()
+    this.#sweeper.start()
   }
 
   counts(): ReturnType<Locking['counts']> {
@@ -228,7 +243,7 @@ class LockingRoom implements Locking {
     this.#closing = true
     this.#conductor.stop()
     this.#queue.stop()
-    this.#sweep?.cancel()
+    this.#sweeper.stop()
     const deadlineMs = this.#options.clock.monotonicMs() + waitMs
     while (this.#ledger.open > this.#ledger.unknownCalls && this.#options.clock.monotonicMs() < deadlineMs)
       await new Promise<void>((resolve) => this.#options.clock.after(20, resolve))
@@ -278,7 +293,7 @@ class LockingRoom implements Locking {
       this.#barrier.note()
       const own = this.#view.watermarks.get(this.#incarnation.id)
       if (own !== undefined) this.#incarnation.seen(own)
-      if (this.#serving) void this.#markGone()
+      if (this.#serving) void this.#sweeper.markGone()
     }
     for (const lock of change.locks) this.#conductor.poke(lock)
     if (change.gateways || change.watermarks || change.fences.size > 0) this.#conductor.pokeHandovers()
@@ -327,7 +342,7 @@ class LockingRoom implements Locking {
     this.#options.events({ type: 'view.lost', detail: reason })
     const calls: LedgerCall[] = []
     for (const lock of this.#view.locks.values()) for (const grant of lock.live) calls.push(...grant.calls)
-    this.#predecessors.push({ key: this.#layout.gateway(this.#incarnation.id), calls })
+    this.#sweeper.succeed(this.#incarnation.id, calls)
     this.#incarnation = this.#newIncarnation()
     this.#rejoin()
   }
@@ -340,143 +355,5 @@ class LockingRoom implements Locking {
       this.#incarnation = this.#newIncarnation()
       this.#options.clock.after(REJOIN_MS, () => this.#rejoin())
     })
-  }
-
-  /** Writes down that an incarnation's lease is over, so that what it may have had open gets an end in time. */
-  async #markGone(): Promise<void> {
-    this.#barrier.note()
-    const { store } = this.#options
-    await Promise.all(
-      this.#barrier
-        .gone()
-        .filter((gateway) => gateway.record.state === 'serving')
-        .map(async ({ incarnation, modRevision, record }) => {
-          const key = this.#layout.gateway(incarnation)
-          try {
-            const { revision } = await store.transact({
-              compare: [{ key, modRevision }],
-              writes: [{ put: key, value: gatewayRecords.encode({ ...record, state: 'gone' }) }],
-            })
-            await this.#replica.reached(revision, CATCH_UP_MS)
-          } catch (error) {
-            if (!(error instanceof StoreUnavailable)) throw error
-          }
-        }),
-    )
-  }
-
-  #scheduleSweep(): void {
-    this.#sweep?.cancel()
-    this.#sweep = this.#options.clock.after(SWEEP_MS, () => {
-      void this.#sweepRecords()
-      this.#scheduleSweep()
-    })
-  }
-
-  /** Deletes records of which nothing is left to say: gone gateways, old fences, ended sessions. */
-  async #sweepRecords(): Promise<void> {
-    if (!this.#serving || !this.#replica.live) return
-    const deletions: { readonly key: string; readonly modRevision: Revision }[] = []
-    for (const gateway of this.#barrier.gone()) {
-      if (gateway.record.state !== 'gone') continue
-      const over = this.#barrier.quietRemainingMs(gateway) === 0 || !this.#needed(gateway.modRevision)
-      if (over)
-        deletions.push({ key: this.#layout.gateway(gateway.incarnation), modRevision: gateway.modRevision })
-    }
-    this.#predecessors = this.#predecessors.filter(({ key, calls }) => {
-      if (calls.some((call) => call.state.kind !== 'ended')) return true
-      const known = this.#view.gateways.get(key.slice(key.lastIndexOf('/') + 1))
-      if (known !== undefined) deletions.push({ key, modRevision: known.modRevision })
-      return false
-    })
-    deletions.push(...this.#oldFences())
-    this.#sessions.tidy(this.#view.sessions.keys())
-    for (const { key, modRevision } of deletions) {
-      try {
-        await this.#options.store.transact({ compare: [{ key, modRevision }], writes: [{ delete: key }] })
-      } catch (error) {
-        if (!(error instanceof StoreUnavailable)) throw error
-        return
-      }
-    }
-  }
-
-  /** Whether a grant that is not closed is old enough to have calls of an incarnation that ended at `revision`. */
-  #needed(revision: Revision): boolean {
-    for (const lock of this.#view.locks.values())
-      for (const grant of lock.live) if (grant.createRevision < revision) return true
-    return false
-  }
-
-  #oldFences(): { key: string; modRevision: Revision }[] {
-    const closed = [...this.#view.fences.values()].filter(
-      ({ record }) => record.progress.state === 'closed' && !this.#view.locksOf.has(record.id),
-    )
-    if (closed.length <= CLOSED_FENCES_MAX) return []
-    closed.sort((a, b) => a.modRevision - b.modRevision)
-    return closed
-      .slice(0, closed.length - CLOSED_FENCES_MAX)
-      .map(({ record, modRevision }) => ({ key: this.#layout.fence(record.id), modRevision }))
-  }
-
-  #controlPlane(): ControlPlane {
-    const view = this.#view
-    const { clock } = this.#options
-    const sign = this.#options.signing?.sign ?? null
-    const describe = (session: SessionId) =>
-      describeSession(view, session, this.#sessions.expiresAtMs(session))
-    const sessionInfo = (session: SessionId) => {
-      const info = describe(session)
-      if (info === null) throw new GatewayError('session-unknown', `there is no session ${session}`)
-      return info
-    }
-    return {
-      openSession: async (request) => sessionInfo(await this.#sessions.open(request)),
-      keepAlive: async (session) => ((await this.#sessions.keepAlive(session)) ? describe(session) : null),
-      closeSession: async (session) => {
-        await this.#queue.releaseAll(session)
-        await this.#sessions.end(session)
-      },
-      session: describe,
-      sessions: (request) => page(view.sessions.keys(), request, (key) => describe(key as SessionId)),
-      acquire: async (request, gone) => {
-        if (!(await this.#sessions.known(request.session)))
-          throw new GatewayError('session-unknown', `there is no session ${request.session}; open one first`)
-        const outcome = await this.#queue.acquire(request, gone)
-        if (outcome.kind === 'granted')
-          return {
-            kind: 'granted',
-            grant: grantInfo(outcome.lock, outcome.grant, sign),
-            already: outcome.already,
-          }
-        const owner = ownersOf(view, outcome.lock)[0] ?? null
-        return { kind: 'held', owner, waiters: describeLock(view, request.lock, clock).waiters.length }
-      },
-      release: (lock, session) => this.#queue.release(lock, session),
-      lock: (name) => describeLock(view, name, clock),
-      locks: (prefix, request) =>
-        page(
-          [...view.locks.keys()].filter((name) => name.startsWith(prefix)),
-          request,
-          (key) => {
-            const lock = view.locks.get(key as never)
-            return lock === undefined ? null : describeLock(view, lock.name, clock)
-          },
-        ),
-      fence: (id) => view.fences.get(id)?.record ?? null,
-      fences: (request) => page(view.fences.keys(), request, (key) => view.fences.get(key)?.record ?? null),
-      retryFence: (id) => this.#journal.retry(id),
-      confirmFence: (id, word) => this.#journal.confirm(id, word),
-      fenceSession: async (session, order) => {
-        const fence = await this.#journal.order(session, order)
-        // The grants are condemned by the record alone; the lease goes so that the waiter keys go with it.
-        await this.#options.store.revokeLease(session)
-        return fence
-      },
-      readiness: () => {
-        const reason = this.#stale()
-        return { ready: reason === null, reason }
-      },
-    }
   }
 }

@@ -15,6 +15,8 @@ import { lockRecords, waiterKeyValue } from './records.ts'
 import type { View } from './view.ts'
 
 const RELEASE_RETRY_MS = 500
+/** A step under way may still bring the grant after the deadline; a store that stands still must not. */
+const SETTLE_MS_MAX = 2_000
 /** How long to wait for the change that made a swap fail, before looking all the same. */
 const RELEASE_LOOK_MS = 50
 const NOBODY_GONE = new AbortController().signal
@@ -187,7 +189,7 @@ export class LockQueue {
         throw new GatewayError('session-unknown', `the session ended while it waited for ${lock.name}`)
       if (gone.aborted) return null
       const remainingMs = deadlineMs - clock.monotonicMs()
-      if (remainingMs <= 0 && !conductor.busy(lock)) return null
+      if (remainingMs <= -SETTLE_MS_MAX || (remainingMs <= 0 && conductor.settled(lock))) return null
       await interest.changed(clock, Math.max(remainingMs, 10), gone)
     }
   }

@@ -1,0 +1,82 @@
+// What the control API asks of this room, over the parts that know: sessions, queue, journal, view.
+
+import { GatewayError } from '../core/errors.ts'
+import type { SessionId } from '../core/names.ts'
+import type { Clock } from '../spi/clock.ts'
+import type { ControlPlane } from '../spi/control-plane.ts'
+import type { Store } from '../spi/store.ts'
+import type { Journal } from './journal.ts'
+import { describeLock, describeSession, grantInfo, ownersOf, page, type Signer } from './listings.ts'
+import type { LockQueue } from './queue.ts'
+import type { SessionKeeper } from './session-keeper.ts'
+import type { View } from './view.ts'
+
+export interface PlaneParts {
+  readonly store: Store
+  readonly view: View
+  readonly clock: Clock
+  readonly sessions: SessionKeeper
+  readonly queue: LockQueue
+  readonly journal: Journal
+  /** Null where tokens are not signed. */
+  readonly sign: Signer | null
+  /** Null where mutating calls are admitted; else why not. */
+  readonly stale: () => string | null
+}
+
+export function makeControlPlane(parts: PlaneParts): ControlPlane {
+  const { view, clock, sessions, queue, journal, sign } = parts
+  const describe = (session: SessionId) => describeSession(view, session, sessions.expiresAtMs(session))
+  return {
+    async openSession(request) {
+      const session = await sessions.open(request)
+      const info = describe(session)
+      if (info === null)
+        throw new GatewayError('session-unknown', `session ${session} ended while it was opened`)
+      return info
+    },
+    keepAlive: async (session) => ((await sessions.keepAlive(session)) ? describe(session) : null),
+    async closeSession(session) {
+      await queue.releaseAll(session)
+      await sessions.end(session)
+    },
+    session: describe,
+    sessions: (request) => page(view.sessions.keys(), request, (key) => describe(key)),
+
+    async acquire(request, gone) {
+      if (!(await sessions.known(request.session)))
+        throw new GatewayError('session-unknown', `there is no session ${request.session}; open one first`)
+      const outcome = await queue.acquire(request, gone)
+      if (outcome.kind === 'granted')
+        return {
+          kind: 'granted',
+          grant: grantInfo(outcome.lock, outcome.grant, sign),
+          already: outcome.already,
+        }
+      const owner = ownersOf(view, outcome.lock)[0] ?? null
+      return { kind: 'held', owner, waiters: describeLock(view, request.lock, clock).waiters.length }
+    },
+    release: (lock, session) => queue.release(lock, session),
+    lock: (name) => describeLock(view, name, clock),
+    locks(prefix, request) {
+      const names = [...view.locks.keys()].filter((name) => name.startsWith(prefix))
+      return page(names, request, (name) => describeLock(view, name, clock))
+    },
+
+    fence: (id) => view.fences.get(id)?.record ?? null,
+    fences: (request) => page(view.fences.keys(), request, (key) => view.fences.get(key)?.record ?? null),
+    retryFence: (id) => journal.retry(id),
+    confirmFence: (id, word) => journal.confirm(id, word),
+    async fenceSession(session, order) {
+      const fence = await journal.order(session, order)
+      // The grants are condemned by the record alone; the lease goes so that the waiter keys go with it.
+      await parts.store.revokeLease(session)
+      return fence
+    },
+
+    readiness() {
+      const reason = parts.stale()
+      return { ready: reason === null, reason }
+    },
+  }
+}

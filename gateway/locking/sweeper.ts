@@ -1,0 +1,144 @@
+// Ends what outlives its use in the store: gateways that are gone, fences long closed, sessions that are over. Never
+// deletes a record that a handover may still need.
+
+import type { IncarnationId, Revision } from '../core/names.ts'
+import type { Clock, Timer } from '../spi/clock.ts'
+import { type Store, StoreUnavailable } from '../spi/store.ts'
+import type { Barrier } from './barrier.ts'
+import type { Layout } from './layout.ts'
+import type { LedgerCall } from './ledger.ts'
+import { gatewayRecords } from './records.ts'
+import type { SessionKeeper } from './session-keeper.ts'
+import type { View } from './view.ts'
+
+const SWEEP_MS = 2_000
+/** Closed fences are kept for people; the oldest go first. */
+const CLOSED_FENCES_MAX = 1_000
+
+export interface SweeperOptions {
+  readonly store: Store
+  readonly layout: Layout
+  readonly view: View
+  readonly barrier: Barrier
+  readonly sessions: SessionKeeper
+  readonly clock: Clock
+  /** Whether the view is whole: what it lacks may otherwise only be late. */
+  readonly ready: () => boolean
+  readonly caughtUp: (revision: Revision) => Promise<unknown>
+}
+
+interface Deletion {
+  readonly key: string
+  readonly modRevision: Revision
+}
+
+export class Sweeper {
+  readonly #options: SweeperOptions
+  /** Earlier incarnations of this very process, with the calls they had open; only it may speak for them. */
+  #predecessors: { readonly id: IncarnationId; readonly calls: readonly LedgerCall[] }[] = []
+  #timer: Timer | null = null
+
+  constructor(options: SweeperOptions) {
+    this.#options = options
+  }
+
+  start(): void {
+    this.#timer?.cancel()
+    this.#timer = this.#options.clock.after(SWEEP_MS, () => {
+      void this.#sweep()
+      this.start()
+    })
+  }
+
+  stop(): void {
+    this.#timer?.cancel()
+  }
+
+  /** This process goes on under a new incarnation; the old one's record goes once all that it admitted has ended. */
+  succeed(id: IncarnationId, calls: readonly LedgerCall[]): void {
+    this.#predecessors.push({ id, calls })
+  }
+
+  /** Writes down that an incarnation's lease is over, so that what it may have had open gets an end in time. */
+  async markGone(): Promise<void> {
+    const { store, layout, barrier, caughtUp } = this.#options
+    barrier.note()
+    const unmarked = barrier.gone().filter((gateway) => gateway.record.state === 'serving')
+    await Promise.all(
+      unmarked.map(async ({ incarnation, modRevision, record }) => {
+        const key = layout.gateway(incarnation)
+        try {
+          const { succeeded, revision } = await store.transact({
+            compare: [{ key, modRevision }],
+            writes: [{ put: key, value: gatewayRecords.encode({ ...record, state: 'gone' }) }],
+          })
+          if (succeeded) await caughtUp(revision)
+        } catch (error) {
+          if (!(error instanceof StoreUnavailable)) throw error
+          // The next sweep finds it again.
+        }
+      }),
+    )
+  }
+
+  async #sweep(): Promise<void> {
+    const { store, view, sessions, ready } = this.#options
+    if (!ready()) return
+    await this.markGone()
+    sessions.tidy(view.sessions.keys())
+    for (const { key, modRevision } of [
+      ...this.#goneGateways(),
+      ...this.#closedPredecessors(),
+      ...this.#oldFences(),
+    ]) {
+      try {
+        await store.transact({ compare: [{ key, modRevision }], writes: [{ delete: key }] })
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable)) throw error
+        return
+      }
+    }
+  }
+
+  #goneGateways(): Deletion[] {
+    const { barrier, layout } = this.#options
+    return barrier
+      .gone()
+      .filter(
+        (gateway) =>
+          gateway.record.state === 'gone' &&
+          (barrier.quietRemainingMs(gateway) === 0 || !this.#needed(gateway.modRevision)),
+      )
+      .map(({ incarnation, modRevision }) => ({ key: layout.gateway(incarnation), modRevision }))
+  }
+
+  /** Whether a grant that is not closed is old enough to have calls of an incarnation that ended at `revision`. */
+  #needed(revision: Revision): boolean {
+    for (const lock of this.#options.view.locks.values())
+      for (const grant of lock.live) if (grant.createRevision < revision) return true
+    return false
+  }
+
+  #closedPredecessors(): Deletion[] {
+    const { layout, view } = this.#options
+    const closed = this.#predecessors.filter(({ calls }) =>
+      calls.every((call) => call.state.kind === 'ended'),
+    )
+    this.#predecessors = this.#predecessors.filter((predecessor) => !closed.includes(predecessor))
+    return closed.flatMap(({ id }) => {
+      const known = view.gateways.get(id)
+      return known === undefined ? [] : [{ key: layout.gateway(id), modRevision: known.modRevision }]
+    })
+  }
+
+  #oldFences(): Deletion[] {
+    const { layout, view } = this.#options
+    const closed = [...view.fences.values()].filter(
+      ({ record }) => record.progress.state === 'closed' && !view.locksOf.has(record.id),
+    )
+    return closed
+      .toSorted((a, b) => a.modRevision - b.modRevision)
+      .slice(0, Math.max(0, closed.length - CLOSED_FENCES_MAX))
+      .map(({ record, modRevision }) => ({ key: layout.fence(record.id), modRevision }))
+  }
+}
