@@ -1,12 +1,10 @@
 // What the rooms know together: which policies and drivers there are, and what they say of a configuration. Part of the
 // composition root; starts nothing.
 
-import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseDocument } from 'yaml'
 import type { PolicyCatalog } from './cli/index.ts'
-import { type Config, type Knowledge, type LoadResult, loadConfig } from './config/index.ts'
+import { type Config, driversNamedIn, type Knowledge, type LoadResult, loadConfig } from './config/index.ts'
 import { invariant } from './core/invariant.ts'
 import { type FencerRegistry, loadFencerRegistry } from './fencing/registry.ts'
 import {
@@ -34,7 +32,7 @@ export interface RoomKnowledge {
 /** `configFile`: the one that will be loaded, for the drivers that it names by path or package; null: none. */
 export async function gatherKnowledge(configFile: string | null): Promise<RoomKnowledge> {
   const registry = await loadFencerRegistry(
-    configFile === null ? {} : { named: namedDrivers(configFile), from: dirname(resolve(configFile)) },
+    configFile === null ? {} : { named: driversNamedIn(configFile), from: dirname(resolve(configFile)) },
   )
   const { packs, faults } = loadPolicies(POLICIES)
   invariant(
@@ -112,25 +110,4 @@ function describeInWords(policy: PolicyDescription): string {
     lines.push(`  ${rule.id}: ${rule.effect} ${where}${conditions}`)
   }
   return `${lines.join('\n')}\n`
-}
-
-/** Drivers must be loaded before the file can be judged; what is wrong with it is told later. */
-function namedDrivers(file: string): string[] {
-  let text: string
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch {
-    // The loader says so, with what to do.
-    return []
-  }
-  const document: unknown = parseDocument(text).toJS()
-  const fencers = isObject(document) ? document['fencers'] : null
-  if (!isObject(fencers)) return []
-  return Object.values(fencers)
-    .map((fencer) => (isObject(fencer) ? fencer['driver'] : null))
-    .filter((driver) => typeof driver === 'string')
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null
 }

@@ -274,7 +274,7 @@ const plan = strict(
 ).transform(({ timeout, ...rest }) => ({ ...rest, timeoutMs: timeout }))
 
 const sessions = strict(
-  { ttlMin: seconds(0.1, 86_400).prefault(1), ttlMax: seconds(0.1, 86_400).prefault(3600) },
+  { ttlMin: seconds(0.1, 86_400).prefault(0.1), ttlMax: seconds(0.1, 86_400).prefault(3600) },
   'a section with ttlMin and ttlMax',
 )
   .refine((value) => value.ttlMin <= value.ttlMax, {

@@ -27,7 +27,8 @@ export const LOCK_NAME_BYTES_MAX = 1024
 /** What is wrong with a lock name, or null where it can be used. */
 export function lockNameFault(name: string): string | null {
   if (name.length === 0) return 'a lock name must not be empty'
-  if (name.length > LOCK_NAME_BYTES_MAX || utf8Length(name) > LOCK_NAME_BYTES_MAX)
+  // A UTF-16 unit is at most three bytes of UTF-8, so short names need no count.
+  if (name.length * 3 > LOCK_NAME_BYTES_MAX && utf8Length(name) > LOCK_NAME_BYTES_MAX)
     return `a lock name has at most ${LOCK_NAME_BYTES_MAX} bytes`
   if (!name.isWellFormed()) return 'a lock name must be well-formed Unicode'
   for (let i = 0; i < name.length; i++) {

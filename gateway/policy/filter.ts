@@ -20,6 +20,14 @@ export const FILTERS: ReadonlyMap<string, { readonly summary: string; readonly a
     },
   ],
   [
+    'id',
+    {
+      summary: 'letters, digits, hyphens and underscores, in lower case; anything else is refused',
+      // In one case, and without what a backend may take for the same: accents and spaces (collations), dots (formats).
+      apply: single((value) => (/^[A-Za-z0-9][A-Za-z0-9_-]{0,254}$/.test(value) ? [value.toLowerCase()] : null)),
+    },
+  ],
+  [
     'integer',
     {
       summary: 'a decimal number without sign or leading zeros; anything else is refused',

@@ -61,7 +61,7 @@ describe('a configuration without faults', () => {
         "policies": {},
         "sessions": {
           "ttlMsMax": 3600000,
-          "ttlMsMin": 1000,
+          "ttlMsMin": 100,
         },
         "state": "/etc/fencegate/state",
         "store": {
