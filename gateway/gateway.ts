@@ -218,6 +218,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
       }),
     )
     listeners.push(listener)
+    metrics.observeCalls(name, listener.calls)
     backends.set(name, listener.address)
   }
   return { control: control.address, backends, close: () => parts.end() }

@@ -23,10 +23,10 @@ process.exitCode = await runCommandLine(args, {
   stderr: process.stderr,
   fetch,
   clock: systemClock,
-  loadConfig: knowledge.load,
+  loadConfig: (file) => knowledge.load(file),
   serve: (start) => serve(start, knowledge),
-  policies: knowledge.policies,
-  policyOf: knowledge.policyOf,
+  policies: (config) => knowledge.policies(config),
+  policyOf: (config, backend) => knowledge.policyOf(config, backend),
   drivers: knowledge.registry.ids.flatMap((id) => knowledge.registry.driver(id) ?? []),
 })
 

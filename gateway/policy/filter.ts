@@ -24,7 +24,9 @@ export const FILTERS: ReadonlyMap<string, { readonly summary: string; readonly a
     {
       summary: 'letters, digits, hyphens and underscores, in lower case; anything else is refused',
       // In one case, and without what a backend may take for the same: accents and spaces (collations), dots (formats).
-      apply: single((value) => (/^[A-Za-z0-9][A-Za-z0-9_-]{0,254}$/.test(value) ? [value.toLowerCase()] : null)),
+      apply: single((value) =>
+        /^[A-Za-z0-9][A-Za-z0-9_-]{0,254}$/.test(value) ? [value.toLowerCase()] : null,
+      ),
     },
   ],
   [

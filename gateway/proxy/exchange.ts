@@ -3,9 +3,10 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { parseFencingToken } from '../core/fencing-token.ts'
-import type { Refusal } from '../core/verdict.ts'
+import type { Refusal, VerdictCode } from '../core/verdict.ts'
 import type { AdmissionRequest, AdmissionResult, PresentedToken } from '../spi/gate.ts'
-import type { CallHead, Classification } from '../spi/policy.ts'
+import type { CallHead, Classification, Effect } from '../spi/policy.ts'
+import { endAnswer } from './answering.ts'
 import type { Backend } from './backend.ts'
 import type { Flight } from './flights.ts'
 import { ForwardedBody } from './forwarded-body.ts'
@@ -24,7 +25,6 @@ export interface ClientConnection {
 
 const NO_TOKENS: readonly PresentedToken[] = []
 const EMPTY = Buffer.alloc(0)
-const ONE_WRITE_BYTES_MAX = 16 * 1024
 
 export class Exchange implements ForwardingOwner, Flight {
   readonly #backend: Backend
@@ -42,6 +42,9 @@ export class Exchange implements ForwardingOwner, Flight {
   #awaitsContinue: boolean
   #answered = false
   #clientGone = false
+  #effect: Effect | 'none' = 'none'
+  #verdict: VerdictCode = 'admitted'
+  #tallied = false
   slot = -1
   /** When the body last moved; 0 while none is being received. */
   #lastByteMs = 0
@@ -206,6 +209,7 @@ export class Exchange implements ForwardingOwner, Flight {
       this.#forwardUnchecked(body, [])
       return
     }
+    this.#effect = classification.effect
     switch (classification.effect) {
       case 'read':
       case 'session':
@@ -255,11 +259,7 @@ export class Exchange implements ForwardingOwner, Flight {
   }
 
   #park(result: Promise<AdmissionResult>, call: Call, body: Buffer | null): void {
-    result.then(
-      (settled) => this.#admitted(settled, call, body),
-      (error: unknown) =>
-        this.refuse({ code: 'view-not-current', detail: `the check failed: ${String(error).slice(0, 200)}` }),
-    )
+    result.then((settled) => this.#admitted(settled, call, body))
   }
 
   #admitted(result: AdmissionResult, call: Call, body: Buffer | null): void {
@@ -337,6 +337,7 @@ export class Exchange implements ForwardingOwner, Flight {
   }
 
   refuse(refusal: Refusal): void {
+    this.#verdict = refusal.code
     const { events, name, policy } = this.#backend
     if (this.#answered || this.#clientGone) {
       this.#leave()
@@ -357,6 +358,7 @@ export class Exchange implements ForwardingOwner, Flight {
   }
 
   shadowed(refusal: Refusal): void {
+    this.#verdict = refusal.code
     this.#backend.events({
       type: 'call.shadowed',
       backend: this.#backend.name,
@@ -371,44 +373,17 @@ export class Exchange implements ForwardingOwner, Flight {
   }
 
   endAnswer(last: Buffer | null, trailers: [string, string][] | null): void {
-    const response = this.#response
     this.#answered = true
-    if (trailers !== null && response.chunkedEncoding) response.addTrailers(trailers)
-    if (this.#request.complete) {
-      if (last === null) response.end()
-      // As text node joins it with the head: one write of one string instead of a gathered one.
-      else if (last.length <= ONE_WRITE_BYTES_MAX) response.end(last.toString('latin1'), 'latin1')
-      else response.end(last)
-      return
-    }
-    // Closing now would reset the connection under a client that still sends, and the answer might be lost with it.
-    response.flushHeaders()
-    if (last !== null) response.write(last)
-    this.#linger()
-  }
-
-  #linger(): void {
-    const request = this.#request
-    const { clock, limits } = this.#backend
-    let left = limits.lingerBytesMax
-    const end = () => {
-      timer.cancel()
-      this.#response.end()
-    }
-    const timer = clock.after(limits.lingerMs, end)
-    request.on('data', (chunk: Buffer) => {
-      left -= chunk.length
-      if (left < 0) end()
-    })
-    request.once('end', end)
-    request.once('close', () => timer.cancel())
-    request.resume()
+    endAnswer({ request: this.#request, response: this.#response }, last, trailers, this.#backend)
   }
 
   #leave(): void {
     this.#chunks = null
     this.#lastByteMs = 0
     this.#backend.flights.delete(this)
+    if (this.#tallied) return
+    this.#tallied = true
+    this.#backend.tally.count(this.#effect, this.#verdict)
   }
 }
 

@@ -17,6 +17,7 @@ import type { EventSink } from '../spi/events.ts'
 import type { Gate } from '../spi/gate.ts'
 import type { Policy } from '../spi/policy.ts'
 import type { Backend } from './backend.ts'
+import { type CallCount, CallTally } from './call-tally.ts'
 import { OrderedConnection } from './client-connection.ts'
 import { Exchange } from './exchange.ts'
 import { Flights } from './flights.ts'
@@ -50,6 +51,8 @@ export interface BackendListener {
   readonly address: { readonly host: string; readonly port: number }
   /** Calls between their head and their end at the backend. */
   readonly inFlight: number
+  /** All calls that are over, by effect and verdict. */
+  readonly calls: Iterable<CallCount>
   /** Calls whose answer named a job that is not known to be over. */
   readonly jobs: number
   /**
@@ -74,6 +77,7 @@ export async function startBackendListener(options: BackendListenerOptions): Pro
     upstream,
     jobs: new JobWatch({ clock: options.clock, upstream, limits, observer: options.observer ?? null }),
     flights: new Flights(),
+    tally: new CallTally(),
     closing: false,
   }
   const server = makeServer(options, limits)
@@ -217,6 +221,10 @@ class RunningListener implements BackendListener {
 
   get inFlight(): number {
     return this.#backend.flights.size
+  }
+
+  get calls(): Iterable<CallCount> {
+    return this.#backend.tally
   }
 
   get jobs(): number {

@@ -10,6 +10,11 @@ export interface UpstreamTls {
   readonly ca?: string
   /** False takes any certificate. For laboratories. */
   readonly rejectUnauthorized?: boolean
+  /** PEM, for servers that ask for a client's certificate. */
+  readonly cert?: string
+  readonly key?: string
+  /** The name in the server's certificate, where it is not the host of the address. */
+  readonly serverName?: string
 }
 
 export interface Upstream {
@@ -34,7 +39,7 @@ export function openUpstream(address: string, tls: UpstreamTls, limits: ProxyLim
     throw new TypeError(`upstream ${address}: only http and https are spoken`)
   if (url.pathname !== '/' || url.search !== '' || url.hash !== '' || url.username !== '')
     throw new TypeError(`upstream ${address}: only scheme, host and port can be given`)
-  const servername = url.hostname.replace(/^\[|\]$/g, '')
+  const servername = tls.serverName ?? url.hostname.replace(/^\[|\]$/g, '')
   const options = poolOptions(url, servername, tls, limits)
   return {
     pool: new Pool(url.origin, { ...options, connections: limits.upstreamConnectionsMax }),
@@ -49,6 +54,8 @@ function poolOptions(url: URL, servername: string, tls: UpstreamTls, limits: Pro
     allowH2: false,
     timeout: limits.connectMs,
     ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+    ...(tls.cert === undefined ? {} : { cert: tls.cert }),
+    ...(tls.key === undefined ? {} : { key: tls.key }),
     ...(tls.rejectUnauthorized === undefined ? {} : { rejectUnauthorized: tls.rejectUnauthorized }),
   })
   return {

@@ -15,14 +15,15 @@ export interface GaugeSources {
   waiting(): number
 }
 
+export interface CallCount {
+  readonly effect: string
+  readonly verdict: string
+  readonly count: number
+}
+
 export interface Metrics {
-  /** One call on a backend listener, whatever became of it. `durationMs`: from its head to the end of its answer. */
-  call(call: {
-    readonly backend: string
-    readonly effect: string
-    readonly verdict: string
-    readonly durationMs?: number
-  }): void
+  /** Where the numbers of calls come from; asked at each scrape. Counting them there costs a call next to nothing. */
+  observeCalls(backend: string, calls: Iterable<CallCount>): void
   event(event: GatewayEvent): void
   /** Where the gauges get their numbers. Until it is called they are absent. */
   observe(sources: GaugeSources): void
@@ -39,18 +40,17 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
   if (options.processMetrics) collectDefaultMetrics({ register: registry, prefix: 'fencegate_' })
   const registers = [registry]
 
-  const calls = new Counter({
+  const tallies = new Map<string, Iterable<CallCount>>()
+  new Counter({
     name: 'fencegate_calls_total',
     help: 'Calls on backend listeners, by what the policy and the locks said.',
     labelNames: ['backend', 'effect', 'verdict'],
     registers,
-  })
-  const callSeconds = new Histogram({
-    name: 'fencegate_call_duration_seconds',
-    help: 'From the head of a call to the end of its answer.',
-    labelNames: ['backend', 'effect'],
-    buckets: SECONDS,
-    registers,
+    collect() {
+      this.reset()
+      for (const [backend, calls] of tallies)
+        for (const { effect, verdict, count } of calls) this.inc({ backend, effect, verdict }, count)
+    },
   })
   const refused = new Counter({
     name: 'fencegate_calls_refused_total',
@@ -112,9 +112,8 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
   }
 
   return {
-    call({ backend, effect, verdict, durationMs }) {
-      calls.inc({ backend, effect, verdict })
-      if (durationMs !== undefined) callSeconds.observe({ backend, effect }, durationMs / 1000)
+    observeCalls(backend, calls) {
+      tallies.set(backend, calls)
     },
     event(event) {
       events.inc({ type: event.type })

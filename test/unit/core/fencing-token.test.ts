@@ -54,7 +54,7 @@ describe('the Fencing-Token field', () => {
   })
 
   test('any text gets an answer, and what is read is within the bounds', () => {
-    const alphabet = fc.constantFrom(...'0123456789";:=,%ts \\ab/-+.\t()?@é')
+    const alphabet = fc.constantFrom(...'0123456789";:=,%ts \\ab/-+.\t()?@é'.split(''))
     const texts = fc.oneof(fc.string(), fc.string({ unit: alphabet }), fc.string({ unit: 'binary' }))
     fc.assert(
       fc.property(texts, (text) => {

@@ -1,16 +1,16 @@
 import { expect, test } from 'vitest'
 import { createMetrics } from '../../../gateway/telemetry/index.ts'
 
-test('calls are counted by backend, effect and verdict, and timed', async () => {
+test('calls are counted by backend, effect and verdict, as they stand at the scrape', async () => {
   const metrics = createMetrics({ processMetrics: false })
-  metrics.call({ backend: 'cinder', effect: 'mutate', verdict: 'admitted', durationMs: 20 })
-  metrics.call({ backend: 'cinder', effect: 'mutate', verdict: 'stale-token' })
+  const calls = [{ effect: 'mutate', verdict: 'admitted', count: 1 }]
+  metrics.observeCalls('cinder', calls)
+  calls.push({ effect: 'mutate', verdict: 'stale-token', count: 7 })
+  await metrics.expose()
   const { body, contentType } = await metrics.expose()
   expect(contentType).toContain('text/plain')
   expect(body).toContain('fencegate_calls_total{backend="cinder",effect="mutate",verdict="admitted"} 1')
-  expect(body).toContain('fencegate_calls_total{backend="cinder",effect="mutate",verdict="stale-token"} 1')
-  expect(body).toContain('fencegate_call_duration_seconds_count{backend="cinder",effect="mutate"} 1')
-  expect(body).toContain('fencegate_call_duration_seconds_sum{backend="cinder",effect="mutate"} 0.02')
+  expect(body).toContain('fencegate_calls_total{backend="cinder",effect="mutate",verdict="stale-token"} 7')
 })
 
 test('events become counters and histograms of their own', async () => {
@@ -65,7 +65,7 @@ test('gauges are read at the scrape, and may be given anew', async () => {
 
 test('two gateways in one process count apart', async () => {
   const [a, b] = [createMetrics({ processMetrics: false }), createMetrics({ processMetrics: true })]
-  a.call({ backend: 'x', effect: 'read', verdict: 'admitted' })
+  a.observeCalls('x', [{ effect: 'read', verdict: 'admitted', count: 1 }])
   const second = await b.expose()
   expect(second.body).not.toContain('backend="x"')
   expect(second.body).toContain('fencegate_process_cpu_seconds_total')
