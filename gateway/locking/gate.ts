@@ -16,7 +16,7 @@ export interface GateOptions {
   readonly ledger: Ledger
   readonly clock: Clock
   /** Null where the view is provably current; else why not. */
-  readonly stale: () => string | null
+  readonly stale: (nowMs: number) => string | null
   /**
    * For a token above everything applied: resolves once the view holds all that the store held when it was asked, or
    * false where that could not be had in `waitMs`.
@@ -70,7 +70,7 @@ export class LockGate implements Gate {
   }
 
   preview(request: AdmissionRequest): { verdict: Refusal | null; locks: readonly LockPreview[] } {
-    const stale = this.#options.stale()
+    const stale = this.#options.stale(this.#options.clock.monotonicMs())
     let verdict: Refusal | null = stale === null ? null : notCurrent(stale)
     const locks = request.locks.map((required): LockPreview => {
       const check = this.#checkLock(required, request)
@@ -91,14 +91,12 @@ export class LockGate implements Gate {
     | AdmissionResult
     | { kind: 'queued'; lock: LockState; refusal: Refusal }
     | { kind: 'news'; refusal: Refusal } {
-    const stale = this.#options.stale()
+    const { clock, ledger } = this.#options
+    const nowMs = clock.monotonicMs()
+    const stale = this.#options.stale(nowMs)
     if (stale !== null) return { kind: 'refused', refusal: notCurrent(stale) }
-    const only = request.locks[0]
-    if (request.locks.length === 1 && only !== undefined && request.tokens.length === 1) {
-      const check = this.#checkLock(only, request)
-      if (check.kind !== 'grant') return check
-      return { kind: 'admitted', entry: this.#options.ledger.enter(request, [check.grant]) }
-    }
+    const owned = this.#ownerOfOne(request)
+    if (owned !== null) return { kind: 'admitted', entry: ledger.enter(request, [owned], nowMs) }
     const grants: LiveGrant[] = []
     let waiting: Exclude<Check, { kind: 'grant' | 'refused' }> | null = null
     for (const required of request.locks) {
@@ -110,7 +108,23 @@ export class LockGate implements Gate {
     const other = this.#checkOthers(request)
     if (other !== null) return { kind: 'refused', refusal: other }
     if (waiting !== null) return waiting
-    return { kind: 'admitted', entry: this.#options.ledger.enter(request, grants) }
+    return { kind: 'admitted', entry: ledger.enter(request, grants, nowMs) }
+  }
+
+  /**
+   * The common case, one lock and its token, by the token alone; null sends everything else the long way, which comes to
+   * the same answer and says why.
+   */
+  #ownerOfOne({ locks, tokens }: AdmissionRequest): LiveGrant | null {
+    const required = locks[0]
+    const presented = tokens[0]
+    if (locks.length !== 1 || tokens.length !== 1 || required === undefined || presented === undefined)
+      return null
+    if (presented.lock !== null && presented.lock !== required.name) return null
+    const grant = this.#options.view.grants.get(presented.token)
+    if (grant === undefined || grant.sealed || grant.name !== required.name || this.#options.signing !== null)
+      return null
+    return required.mode === 'shared' || grant.mode === 'exclusive' ? grant : null
   }
 
   #checkLock(required: RequiredLock, request: AdmissionRequest): Check {
@@ -154,8 +168,8 @@ export class LockGate implements Gate {
 
   #checkToken(name: RequiredLock['name'], presented: PresentedToken): Check {
     const { view, signing } = this.#options
-    const lock = view.locks.get(name)
     const { token } = presented
+    const lock = view.locks.get(name)
     if (lock !== undefined) {
       if (lock.damage !== null)
         return { kind: 'refused', refusal: { code: 'view-not-current', detail: lock.damage, lock: name } }

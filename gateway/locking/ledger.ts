@@ -159,8 +159,8 @@ export class Ledger {
   }
 
   /** Enters a call in the same tick in which it passed the check. */
-  enter(request: AdmissionRequest, grants: readonly LiveGrant[]): LedgerCall {
-    const call = new LedgerCall(this, request, grants, this.nowMs())
+  enter(request: AdmissionRequest, grants: readonly LiveGrant[], nowMs: number): LedgerCall {
+    const call = new LedgerCall(this, request, grants, nowMs)
     for (const grant of grants) grant.enter(call)
     this.#open++
     return call

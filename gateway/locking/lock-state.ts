@@ -12,15 +12,20 @@ const NO_ENDINGS: ReadonlyMap<number, SealCause> = new Map()
 /** A grant in the record, as this gateway admits calls under it. Sealed here before, or as soon as, in the store. */
 export class LiveGrant {
   readonly lock: LockState
+  /** The lock's name; beside the grant, where the check finds it without another look-up. */
+  readonly name: LockName
   readonly createRevision: Revision
   readonly session: SessionId
   readonly mode: LockMode
   #sealed = false
+  /** Most grants have one call at a time, which then costs no list. */
+  #first: LedgerCall | null = null
   /** Dense, each call knowing its place: a Set that churns drags its old tables, and the calls in them, along. */
-  #calls: LedgerCall[] | null = null
+  #others: LedgerCall[] | null = null
 
   constructor(lock: LockState, grant: { createRevision: Revision; session: SessionId; mode: LockMode }) {
     this.lock = lock
+    this.name = lock.name
     this.createRevision = grant.createRevision
     this.session = grant.session
     this.mode = grant.mode
@@ -32,26 +37,34 @@ export class LiveGrant {
 
   /** Calls admitted under this grant that are not known to have ended. */
   get calls(): readonly LedgerCall[] {
-    return this.#calls ?? NO_CALLS
+    if (this.#first === null) return NO_CALLS
+    return this.#others === null ? [this.#first] : [this.#first, ...this.#others]
   }
 
   enter(call: LedgerCall): void {
-    this.#calls ??= []
-    call.setSlot(this, this.#calls.push(call) - 1)
+    if (this.#first === null) {
+      this.#first = call
+      call.setSlot(this, 0)
+      return
+    }
+    this.#others ??= []
+    call.setSlot(this, this.#others.push(call))
   }
 
   /** True where that was the last call. */
   leave(call: LedgerCall): boolean {
-    const calls = this.#calls
     const slot = call.slotIn(this)
-    if (calls === null || slot < 0) return false
-    const last = calls.pop()
-    if (last !== undefined && last !== call) {
-      calls[slot] = last
+    if (slot < 0) return false
+    call.setSlot(this, -1)
+    const last = this.#others?.pop() ?? null
+    if (slot === 0) {
+      this.#first = last
+      last?.setSlot(this, 0)
+    } else if (last !== null && last !== call && this.#others !== null) {
+      this.#others[slot - 1] = last
       last.setSlot(this, slot)
     }
-    call.setSlot(this, -1)
-    return calls.length === 0
+    return this.#first === null
   }
 
   /** From this tick on nothing is admitted under the grant. Idempotent; there is no way back. */

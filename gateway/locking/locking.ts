@@ -175,7 +175,7 @@ class LockingRoom implements Locking {
       view,
       ledger: this.#ledger,
       clock,
-      stale: () => this.#stale(),
+      stale: (nowMs) => this.#stale(nowMs),
       catchUp: (waitMs) => this.#catchUp(waitMs),
       signing: options.signing,
       parkedMax: options.parkedMax,
@@ -260,12 +260,11 @@ class LockingRoom implements Locking {
   }
 
   /** Null where a call may be admitted in this tick. On the hot path. */
-  #stale(): string | null {
+  #stale(nowMs = this.#options.clock.monotonicMs()): string | null {
     if (!this.#serving) return 'the gateway is joining the others'
     if (this.#closing) return 'the gateway is shutting down'
     if (!this.#replica.live) return 'the watch on the store is broken'
-    if (!this.#incarnation.valid(this.#options.clock.monotonicMs()))
-      return 'the gateway could not renew its lease'
+    if (!this.#incarnation.valid(nowMs)) return 'the gateway could not renew its lease'
     return null
   }
 

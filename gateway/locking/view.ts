@@ -75,6 +75,11 @@ export class View {
   readonly damagedFences = new Set<string>()
   readonly gateways = new Map<string, KnownGateway>()
   readonly watermarks = new Map<string, Watermark>()
+  /**
+   * Live grants by create revision: what the check looks up first. Where two locks' keys came in one transaction of a
+   * foreign client they share it, and only one is found here.
+   */
+  readonly grants = new Map<number, LiveGrant>()
   /** Locks in which a session has a grant or a waiter key. */
   readonly locksOf = new Map<SessionId, Set<LockState>>()
   #applied = 0
@@ -301,6 +306,7 @@ export class View {
       const known =
         before.find((other) => other.createRevision === grant.createRevision) ?? new LiveGrant(lock, grant)
       live.push(known)
+      if (!this.grants.has(grant.createRevision)) this.grants.set(grant.createRevision, known)
       if (grant.state === 'open' && lock.waiterOf(grant.createRevision) === null) {
         // The key is gone. Its canary in the same revision: the lease ended. Canary still there: it was given back.
         const cause =
@@ -321,6 +327,7 @@ export class View {
       if (!live.includes(grant)) {
         // Nothing may be admitted under it, whatever made it vanish from the record.
         grant.seal()
+        if (this.grants.get(grant.createRevision) === grant) this.grants.delete(grant.createRevision)
         this.#options.onClosed(grant)
         this.#unindex(grant.session, lock)
       }

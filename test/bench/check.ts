@@ -78,7 +78,7 @@ function openGate(): { readonly gate: Gate; readonly ledger: Ledger } {
     view,
     ledger,
     clock,
-    stale: () => (clock.monotonicMs() < deadlineMs ? null : 'the lease is over'),
+    stale: (nowMs) => (nowMs < deadlineMs ? null : 'the lease is over'),
     catchUp: async () => true,
     signing: null,
     parkedMax: 1_024,
