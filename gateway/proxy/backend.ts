@@ -4,6 +4,7 @@ import type { Clock } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
 import type { Gate } from '../spi/gate.ts'
 import type { Policy } from '../spi/policy.ts'
+import type { BufferGarbage } from './buffer-garbage.ts'
 import type { CallTally } from './call-tally.ts'
 import type { Flights } from './flights.ts'
 import type { JobWatch } from './jobs.ts'
@@ -23,5 +24,6 @@ export interface Backend {
   /** Calls between their head and their end at the backend. */
   readonly flights: Flights
   readonly tally: CallTally
+  readonly garbage: BufferGarbage
   closing: boolean
 }

@@ -13,7 +13,7 @@ import { ForwardedBody } from './forwarded-body.ts'
 import { Forwarding, type ForwardingOwner } from './forwarding.ts'
 import { OpenCall } from './open-call.ts'
 import { renderRefusal } from './refusals.ts'
-import { type RequestHead, readRequestHead, removeField } from './request-head.ts'
+import { joinedFields, type RequestHead, readRequestHead, removeField } from './request-head.ts'
 
 type Call = Extract<Classification, { kind: 'call' }>
 
@@ -82,7 +82,7 @@ export class Exchange implements ForwardingOwner, Flight {
     }
     flights.add(this)
     const head = reading.head
-    const callHead = { method: request.method ?? '', target, headers: joined(request) }
+    const callHead = { method: request.method ?? '', target, headers: joinedFields(request) }
     this.#head = head
     this.#callHead = callHead
     const needed = policy.bodyBytesNeeded(callHead)
@@ -326,8 +326,10 @@ export class Exchange implements ForwardingOwner, Flight {
     if (head.contentLength >= 0) head.forwarded.push('Content-Length', String(head.contentLength))
     this.#continue()
     this.#receiving()
-    const body = new ForwardedBody(this.#request, prefix, () => {
-      this.#lastByteMs = this.#backend.clock.monotonicMs()
+    const { clock, garbage } = this.#backend
+    const body = new ForwardedBody(this.#request, prefix, (bytes) => {
+      this.#lastByteMs = clock.monotonicMs()
+      garbage.moved(bytes)
     })
     this.#request.once('end', () => {
       this.#lastByteMs = 0
@@ -392,12 +394,4 @@ function who(refusal: Refusal): { lock?: string; token?: string } {
     ...(refusal.lock === undefined ? {} : { lock: refusal.lock }),
     ...(refusal.token === undefined ? {} : { token: refusal.token }),
   }
-}
-
-/** The server joins repeated fields; only Set-Cookie, which no request has any use for, comes as a list. */
-function joined(request: IncomingMessage): Readonly<Record<string, string | undefined>> {
-  const headers = request.headers
-  const list = headers['set-cookie']
-  if (list === undefined) return headers as Readonly<Record<string, string | undefined>>
-  return { ...headers, 'set-cookie': list.join(', ') } as Readonly<Record<string, string | undefined>>
 }

@@ -14,12 +14,12 @@ export class ForwardedBody extends Readable {
   readonly #request: IncomingMessage
   #complete = false
 
-  constructor(request: IncomingMessage, prefix: readonly Buffer[], onProgress: () => void) {
+  constructor(request: IncomingMessage, prefix: readonly Buffer[], onProgress: (bytes: number) => void) {
     super({ highWaterMark: 64 * 1024 })
     this.#request = request
     for (const chunk of prefix) this.push(chunk)
     request.on('data', (chunk: Buffer) => {
-      onProgress()
+      onProgress(chunk.length)
       if (!this.destroyed && !this.push(chunk)) request.pause()
     })
     request.on('end', () => {

@@ -188,6 +188,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       }
       this.#writeHead()
     }
+    this.#backend.garbage.moved(chunk.length)
     if (this.#delivery === 'streaming' && !this.#response.write(chunk)) this.#waitForClient()
   }
 

@@ -17,6 +17,7 @@ import type { EventSink } from '../spi/events.ts'
 import type { Gate } from '../spi/gate.ts'
 import type { Policy } from '../spi/policy.ts'
 import type { Backend } from './backend.ts'
+import { BufferGarbage } from './buffer-garbage.ts'
 import { type CallCount, CallTally } from './call-tally.ts'
 import { OrderedConnection } from './client-connection.ts'
 import { Exchange } from './exchange.ts'
@@ -78,6 +79,7 @@ export async function startBackendListener(options: BackendListenerOptions): Pro
     jobs: new JobWatch({ clock: options.clock, upstream, limits, observer: options.observer ?? null }),
     flights: new Flights(),
     tally: new CallTally(),
+    garbage: new BufferGarbage(),
     closing: false,
   }
   const server = makeServer(options, limits)

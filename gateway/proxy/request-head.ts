@@ -1,6 +1,8 @@
 // The head of a request: refuses what two parsers could read in two ways, and makes the header list that the backend
 // gets. Pure; the parser of node:http has refused most malformed framings before this sees them.
 
+import type { IncomingMessage } from 'node:http'
+
 export interface RequestHead {
   /** Names and values in turn, as received, without hop-by-hop fields, our own, and those that frame the body. */
   readonly forwarded: string[]
@@ -136,4 +138,12 @@ export function fieldValue(list: readonly string[], name: string): string | null
     if (candidate.length === name.length && candidate.toLowerCase() === name) return list[i + 1] ?? ''
   }
   return null
+}
+
+/** The server joins repeated fields; only Set-Cookie, which no request has any use for, comes as a list. */
+export function joinedFields(request: IncomingMessage): Readonly<Record<string, string | undefined>> {
+  const headers = request.headers
+  const list = headers['set-cookie']
+  if (list === undefined) return headers as Readonly<Record<string, string | undefined>>
+  return { ...headers, 'set-cookie': list.join(', ') } as Readonly<Record<string, string | undefined>>
 }

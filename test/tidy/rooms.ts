@@ -27,7 +27,6 @@ export const ROOMS: readonly Room[] = [
   { folder: 'fencers', imports: contracts, node: true },
   // The composition root: main.ts, serve.ts and the command line know everyone.
   { folder: 'gateway', imports: ['gateway/**', 'fencers'], node: true },
-  { folder: 'clients', imports: [], node: true },
   { folder: 'deploy', imports: ['gateway/**', 'fencers'], node: true },
   { folder: 'test', imports: ['gateway/**', 'fencers', 'clients', 'deploy'], node: true },
 ]
