@@ -2,7 +2,6 @@
 // an entry leaves only when its call is known to be over at the backend, or when something stands for that knowledge.
 
 import type { DrainFacts } from '../core/handover.ts'
-import { invariant } from '../core/invariant.ts'
 import type { Refusal } from '../core/verdict.ts'
 import type { Clock, Timer } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
@@ -93,7 +92,8 @@ export class LedgerCall implements LedgerEntry {
   }
 
   job(id: string, probe: JobProbe): void {
-    invariant(this.#state.kind === 'forwarded', `a call in state ${this.#state.kind} named a job`)
+    // Given up already: the answer that came all the same says what was started, not when it ends.
+    if (this.#state.kind !== 'forwarded') return
     this.#state = { kind: 'job', id, probe }
   }
 
@@ -111,6 +111,11 @@ export class LedgerCall implements LedgerEntry {
   onAbandoned(listener: () => void): void {
     if (this.#abandoned) listener()
     else this.#abandonedListener = listener
+  }
+
+  /** The handover went on over it: nothing that is reported from now on counts. */
+  forget(): void {
+    this.#state = ENDED
   }
 
   /** One of the call's grants was sealed. */
@@ -200,6 +205,7 @@ export class Ledger {
     for (const call of [...grant.calls]) {
       grant.leave(call)
       if (call.grants.every((other) => call.slotIn(other) < 0)) {
+        call.forget()
         this.#unknown.delete(call)
         this.#open--
       }

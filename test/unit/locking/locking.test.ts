@@ -308,6 +308,21 @@ describe('one gateway', () => {
     expect(locking.plane.lock(VOLUME).inFlight).toMatchObject([{ state: 'unknown' }])
   })
 
+  it('keeps a call unknown whose answer comes after it was given up, whatever it names', async () => {
+    const a = await openSession({ ttlMs: 60_000 })
+    const entry = admitted(locking.gate.admit(call(await take(a)), null))
+    await locking.plane.release(VOLUME, a)
+    await clock.advance(DRAIN_MS)
+    entry.job('task-12', { kind: 'vsphere-task', task: 'task-12' })
+    entry.ended()
+    expect(locking.plane.lock(VOLUME).inFlight).toMatchObject([{ state: 'unknown' }])
+    await clock.advance(QUIET_MS)
+    await until(() => phase() === 'free')
+    expect(locking.counts()).toMatchObject({ inFlight: 0, unknown: 0 })
+    entry.unknown('late')
+    expect(locking.counts()).toMatchObject({ inFlight: 0, unknown: 0 })
+  })
+
   it('waits for a job that an answer named, past the drain limit', async () => {
     const a = await openSession({ ttlMs: 60_000 })
     const entry = admitted(locking.gate.admit(call(await take(a)), null))
