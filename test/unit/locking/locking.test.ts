@@ -335,6 +335,15 @@ describe('one gateway', () => {
     await taking
   })
 
+  it('admits nothing under a grant whose record somebody deleted, and counts its calls once', async () => {
+    const entry = admitted(locking.gate.admit(call(await take(await openSession({ ttlMs: 60_000 }))), null))
+    const record = (await store.read('/fencegate/lock-records/')).items[0]
+    await store.transact({ compare: [], writes: [{ delete: record?.key ?? '' }] })
+    await until(() => entry.sealed)
+    entry.ended()
+    expect(locking.counts()).toMatchObject({ inFlight: 0, unknown: 0 })
+  })
+
   it('parks a bounded number of calls', async () => {
     const a = await openSession({ ttlMs: 60_000 })
     await take(a)
