@@ -1,8 +1,9 @@
 // Puts one gateway together from a configuration, in the order in which its parts depend on each other, and takes it
 // apart in the opposite order. Part of the composition root.
 
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import { type Config, formatListen, type ListenAddress } from './config/index.ts'
 import { type RunningControl, startControl } from './control/index.ts'
 import { parseFencingToken } from './core/fencing-token.ts'
@@ -12,10 +13,12 @@ import type { RoomKnowledge } from './knowledge.ts'
 import { type LockingOptions, startLocking } from './locking/locking.ts'
 import { type BackendListener, startBackendListener } from './proxy/listener.ts'
 import type { Clock } from './spi/clock.ts'
+import type { HighWaterMark } from './spi/high-water-mark.ts'
 import { type Store, StoreUnavailable } from './spi/store.ts'
 import { openEmbeddedStore } from './store/embedded/embedded-store.ts'
 import type { EtcdTls } from './store/etcd/connection.ts'
 import { openEtcdStore } from './store/etcd/etcd-store.ts'
+import { openFileMark } from './store/file-mark.ts'
 import { createEvents, createMetrics, type Log } from './telemetry/index.ts'
 
 const STORE_PREFIX_EMBEDDED = '/fencegate'
@@ -99,6 +102,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     prefix: config.store.kind === 'etcd' ? config.store.prefix : STORE_PREFIX_EMBEDDED,
     clock,
     events: events.sink,
+    mark: openMark(config),
     planner: fencing,
     name: hostname(),
     newId: () => randomBytes(16).toString('hex'),
@@ -222,6 +226,23 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     backends.set(name, listener.address)
   }
   return { control: control.address, backends, close: () => parts.end() }
+}
+
+/** One file for each store: what one has seen says nothing of another. */
+function openMark(config: Config): HighWaterMark {
+  const { store } = config
+  const identity =
+    store.kind === 'embedded'
+      ? ['embedded', store.path]
+      : ['etcd', store.prefix, ...store.endpoints.toSorted()]
+  const name = createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 16)
+  try {
+    return openFileMark(join(config.state, `high-water-mark-${name}`))
+  } catch (error) {
+    throw new StartFailure(
+      `the high-water mark in ${config.state} (state:) cannot be used: ${error instanceof Error ? error.message : String(error)}`,
+    )
+  }
 }
 
 function openStore(config: Config, clock: Clock): Store {

@@ -8,6 +8,7 @@ import type { EventSink } from '../spi/events.ts'
 import type { FenceJournal } from '../spi/fence-journal.ts'
 import type { FencePlanner } from '../spi/fence-planner.ts'
 import type { Gate } from '../spi/gate.ts'
+import type { HighWaterMark } from '../spi/high-water-mark.ts'
 import { type Store, StoreUnavailable } from '../spi/store.ts'
 import { Barrier } from './barrier.ts'
 import { Conductor } from './conductor.ts'
@@ -36,6 +37,8 @@ export interface LockingOptions {
   readonly clock: Clock
   readonly events: EventSink
   readonly planner: FencePlanner
+  /** Kept outside the store, which cannot tell that it was restored from an older backup. */
+  readonly mark: HighWaterMark
   /** Of this gateway, for people; its incarnations are named by `newId`. */
   readonly name: string
   /** 128 random bits as text. */
@@ -96,6 +99,8 @@ class LockingRoom implements Locking {
   readonly plane: ControlPlane
   #incarnation: Incarnation
   #serving = false
+  /** Why this store must not be served, since it went back; null where it did not. */
+  #regression: string | null = null
   #closing = false
   readonly #sweeper: Sweeper
 
@@ -137,7 +142,7 @@ class LockingRoom implements Locking {
       clock,
       events,
       planner,
-      ready: () => this.#serving && this.#replica.live,
+      ready: () => this.#regression === null && this.#serving && this.#replica.live,
       caughtUp,
     })
     this.#sessions = new SessionKeeper({
@@ -168,7 +173,8 @@ class LockingRoom implements Locking {
       barrier: this.#barrier,
       sessions: this.#sessions,
       clock,
-      ready: () => this.#serving && this.#replica.live,
+      ready: () => this.#regression === null && this.#serving && this.#replica.live,
+      raiseMark: () => this.#raiseMark(),
       caughtUp,
     })
     this.#gate = new LockGate({
@@ -215,6 +221,11 @@ class LockingRoom implements Locking {
   async join(): Promise<void> {
     await this.#incarnation.register()
     await this.#replica.reload()
+    const seen = this.#options.mark.revision
+    if (this.#view.applied < seen) {
+      this.#regression = `the store is at revision ${this.#view.applied}, and this gateway has seen ${seen}: it was restored from an older backup, and tokens could come again`
+      this.#options.events({ type: 'view.lost', detail: this.#regression })
+    }
     await this.#sweeper.markGone()
     this.#serving = true
     this.#conductor.pokeAll()
@@ -252,6 +263,7 @@ class LockingRoom implements Locking {
     const clean = this.#ledger.open === 0
     this.#replica.stop()
     try {
+      if (this.#regression === null) await this.#raiseMark()
       await this.#incarnation.close(clean)
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error
@@ -261,11 +273,22 @@ class LockingRoom implements Locking {
 
   /** Null where a call may be admitted in this tick. On the hot path. */
   #stale(nowMs = this.#options.clock.monotonicMs()): string | null {
+    if (this.#regression !== null) return this.#regression
     if (!this.#serving) return 'the gateway is joining the others'
     if (this.#closing) return 'the gateway is shutting down'
     if (!this.#replica.live) return 'the watch on the store is broken'
     if (!this.#incarnation.valid(nowMs)) return 'the gateway could not renew its lease'
     return null
+  }
+
+  /** A mark that cannot be written is no reason to stop a cloud; it is a reason to tell somebody. */
+  async #raiseMark(): Promise<void> {
+    try {
+      await this.#options.mark.raise(this.#view.applied)
+    } catch (error) {
+      const detail = `the high-water mark cannot be written, so a restored store would go unnoticed: ${String(error)}`
+      this.#options.events({ type: 'mark.failed', detail })
+    }
   }
 
   async #catchUp(waitMs: number): Promise<boolean> {

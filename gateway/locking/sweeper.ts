@@ -24,6 +24,8 @@ export interface SweeperOptions {
   readonly clock: Clock
   /** Whether the view is whole: what it lacks may otherwise only be late. */
   readonly ready: () => boolean
+  /** What has been seen becomes durable outside the store, a sweep late at most. */
+  readonly raiseMark: () => Promise<void>
   readonly caughtUp: (revision: Revision) => Promise<unknown>
 }
 
@@ -84,6 +86,7 @@ export class Sweeper {
   async #sweep(): Promise<void> {
     const { store, view, sessions, ready } = this.#options
     if (!ready()) return
+    await this.#options.raiseMark()
     await this.markGone()
     sessions.tidy(view.sessions.keys())
     for (const { key, modRevision } of [

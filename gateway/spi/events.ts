@@ -22,6 +22,7 @@ export interface GatewayEvent {
     | 'call.unknown'
     | 'view.lost'
     | 'view.current'
+    | 'mark.failed'
   readonly lock?: string
   readonly session?: string
   readonly token?: string

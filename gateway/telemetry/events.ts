@@ -63,6 +63,7 @@ const LEVELS: Readonly<Record<GatewayEvent['type'], Exclude<LogLevel, 'silent'>>
   'call.unknown': 'warn',
   'view.lost': 'error',
   'view.current': 'info',
+  'mark.failed': 'error',
 }
 
 export function createEvents(options: EventsOptions): Events {

@@ -149,6 +149,7 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
         case 'fence.started':
         case 'view.lost':
         case 'view.current':
+        case 'mark.failed':
           return
       }
     },

@@ -15,6 +15,7 @@ const NO_PLAN: FencePlanner = {
   checkFenceInfo: () => ({ kind: 'faulty', faults: ['there is no plan'] }),
 }
 const NEVER = new AbortController().signal
+const mark = { revision: 0, raise: () => Promise.resolve() }
 const VOLUME = 'cinder/volume/1' as LockName
 
 interface Member {
@@ -49,6 +50,7 @@ describe.skipIf(!etcdAvailable())('several gateways on one etcd', () => {
       prefix,
       clock: systemClock,
       events: () => undefined,
+      mark,
       planner: NO_PLAN,
       name,
       newId: () => crypto.randomUUID(),

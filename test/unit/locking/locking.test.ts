@@ -24,6 +24,7 @@ const PLAN: FencePlanner = {
 const NEVER = new AbortController().signal
 
 let folder: string
+let mark: { revision: number; raise(to: number): Promise<void> }
 let clock: ManualClock
 let store: EmbeddedStore
 let locking: Locking
@@ -36,6 +37,7 @@ function options(): LockingOptions {
     prefix: '/fencegate',
     clock,
     events: (event) => events.push(event),
+    mark,
     planner: PLAN,
     name: 'gateway-1',
     newId: () => `incarnation-${++ids}`,
@@ -56,6 +58,13 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'fencegate-locking-'))
   clock = new ManualClock()
   events = []
+  mark = {
+    revision: 0,
+    raise(to) {
+      this.revision = Math.max(this.revision, to)
+      return Promise.resolve()
+    },
+  }
   store = openEmbeddedStore({ path: folder, clock })
   locking = await startLocking(options())
 })
@@ -439,6 +448,29 @@ describe('after a crash', () => {
     await take(a)
     await locking.plane.release(VOLUME, a)
     await take(await openSession(), VOLUME, 0)
+  })
+
+  it('serves no store that has gone back behind what it has seen', async () => {
+    const session = await openSession({ ttlMs: 60_000 })
+    const token = await take(session)
+    await clock.advance(2_000)
+    expect(mark.revision).toBeGreaterThanOrEqual(token)
+    mark.revision += 1_000
+    await crashAndRestart()
+    expect(refused(locking.gate.admit(call(token), null))).toBe('view-not-current')
+    expect(locking.plane.readiness()).toMatchObject({
+      ready: false,
+      reason: expect.stringContaining('older backup'),
+    })
+    const other = 'other' as LockName
+    const taking = locking.plane.acquire(
+      { lock: other, session, mode: 'exclusive', waitMs: 500, note: null },
+      NEVER,
+    )
+    await clock.advance(4_000)
+    expect((await taking).kind).toBe('held')
+    await clock.advance(4_000)
+    expect(mark.revision).toBeGreaterThan(1_000)
   })
 
   it('leaves nothing open behind after a clean exit', async () => {
