@@ -35,7 +35,7 @@ export const fence: Command = {
     dependencies.stdout.write(
       invocation.flag('json')
         ? asJson(answer)
-        : printable(`the holder is being fenced; follow it with: fencegate fences ${id}`) + '\n',
+        : `${printable(`the holder is being fenced; follow it with: fencegate fences ${id}`)}\n`,
     )
     return 0
   },

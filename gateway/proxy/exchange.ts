@@ -259,7 +259,8 @@ export class Exchange implements ForwardingOwner, Flight {
   }
 
   #park(result: Promise<AdmissionResult>, call: Call, body: Buffer | null): void {
-    result.then((settled) => this.#admitted(settled, call, body))
+    // The gate does not reject: where it did, it would be wrong about itself, and the process ends.
+    void result.then((settled) => this.#admitted(settled, call, body))
   }
 
   #admitted(result: AdmissionResult, call: Call, body: Buffer | null): void {
