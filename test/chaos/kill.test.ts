@@ -1,0 +1,118 @@
+// The gateway is killed again and again, at any instant, while holders take the lock, overstay it, and write on; and the
+// backend carries calls out late. What lands must never go back to an older token.
+
+import { randomInt } from 'node:crypto'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startVolumeBackend, type VolumeBackend } from '../../deploy/sample/volume-backend.ts'
+import { type EtcdCluster, etcdAvailable, startEtcd } from '../support/etcd.ts'
+import { freePort } from '../support/free-port.ts'
+import { GatewayFolder, type GatewayProcess } from '../support/gateway-process.ts'
+import { holderLoop, staleWrites, type Tally, VOLUME } from './register.ts'
+
+const KILLS = 6
+const HOLDERS = 3
+/** The backend carries a call out this much later at most; the quiet time has to be longer. */
+const LATE_MS = 400
+
+interface Outcome {
+  readonly violations: readonly string[]
+  readonly tally: Tally
+  readonly kills: number
+}
+
+let etcd: EtcdCluster | null = null
+beforeAll(async () => {
+  if (etcdAvailable()) etcd = await startEtcd({ members: 1 })
+})
+afterAll(() => etcd?.stop())
+
+async function run(store: Record<string, unknown>, direct: boolean): Promise<Outcome> {
+  const backend = await startVolumeBackend({ volumes: [{ id: VOLUME, name: 'v', sizeGb: 1 }] })
+  const folder = new GatewayFolder()
+  const [controlPort, backendPort] = [await freePort(), await freePort()]
+  folder.configure({
+    store,
+    control: { listen: `127.0.0.1:${controlPort}` },
+    backends: {
+      volumes: {
+        listen: `127.0.0.1:${backendPort}`,
+        upstream: backend.url,
+        policy: 'cinder',
+        quiet: 1,
+        wait: 1,
+      },
+    },
+    handover: { drainLimit: 2 },
+  })
+  const over = new AbortController()
+  const tally: Tally = { grants: 0, landed: 0, refused: 0, unanswered: 0 }
+  const lateness = makeLate(backend)
+  let kills = 0
+  try {
+    let gateway: GatewayProcess = await folder.start()
+    const holders = Array.from({ length: HOLDERS }, (_, i) =>
+      holderLoop({
+        name: `holder-${i}`,
+        control: `http://127.0.0.1:${controlPort}`,
+        writes: direct ? backend.url : `http://127.0.0.1:${backendPort}`,
+        over: over.signal,
+        tally,
+      }),
+    )
+    while (kills < KILLS) {
+      await new Promise((resolve) => setTimeout(resolve, randomInt(1_500, 3_000)))
+      await gateway.kill()
+      kills++
+      gateway = await folder.start()
+    }
+    await expect.poll(() => tally.landed, { timeout: 20_000 }).toBeGreaterThan(20)
+    over.abort()
+    lateness.stop()
+    await Promise.all(holders)
+  } finally {
+    over.abort()
+    lateness.stop()
+    await folder.remove()
+    await backend.close()
+  }
+  return { violations: staleWrites(backend.log()), tally, kills }
+}
+
+/** Now and then the backend sits on a call before it carries it out. */
+function makeLate(backend: VolumeBackend): { stop(): void } {
+  const timer = setInterval(() => {
+    backend.hold('execution', 1)
+    setTimeout(() => backend.letGo(), LATE_MS / 2)
+  }, LATE_MS)
+  return {
+    stop() {
+      clearInterval(timer)
+      backend.letGo()
+    },
+  }
+}
+
+describe('a gateway that is killed at any instant', () => {
+  it('lets no older token through after a newer one, on the embedded store', async () => {
+    const outcome = await run({ embedded: { path: './store' } }, false)
+    expect(outcome.violations).toEqual([])
+    expect(outcome.kills).toBe(KILLS)
+    expect(outcome.tally.grants).toBeGreaterThan(3)
+    expect(outcome.tally.refused).toBeGreaterThan(0)
+  }, 120_000)
+
+  it.skipIf(!etcdAvailable())(
+    'lets no older token through after a newer one, on etcd',
+    async () => {
+      const outcome = await run({ etcd: { endpoints: etcd?.endpoints, prefix: '/chaos' } }, false)
+    expect(outcome.violations).toEqual([])
+      expect(outcome.tally.grants).toBeGreaterThan(1)
+    },
+    180_000,
+  )
+
+  it('is what makes the difference: the same holders, writing to the backend itself, are caught', async () => {
+    const outcome = await run({ embedded: { path: './store' } }, true)
+    expect(outcome.violations.length).toBeGreaterThan(0)
+  }, 120_000)
+})
