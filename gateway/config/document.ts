@@ -1,6 +1,7 @@
 // A YAML file as values with positions. The only place of this room that knows the yaml library.
 
 import {
+  type Alias,
   type Document,
   isAlias,
   isMap,
@@ -10,6 +11,7 @@ import {
   LineCounter,
   type Node,
   parseDocument,
+  visit,
   type YAMLMap,
 } from 'yaml'
 import type { ConfigFault } from './fault.ts'
@@ -65,6 +67,17 @@ export function readDocument(file: string, text: string): DocumentResult {
     const message = error instanceof Error ? error.message : String(error)
     return { kind: 'faulty', faults: [at(0, [], { message: `the YAML cannot be resolved: ${message}` })] }
   }
+  const circle = circleIn(yaml)
+  if (circle !== null)
+    return {
+      kind: 'faulty',
+      faults: [
+        at(startOf(circle) ?? 0, [], {
+          message: `*${circle.source} stands inside of what it stands for`,
+          expected: 'an alias outside of its own anchor',
+        }),
+      ],
+    }
   return {
     kind: 'read',
     document: {
@@ -99,6 +112,20 @@ function complaint(error: { readonly code: string; readonly message: string }): 
     default:
       return { message: `not YAML: ${error.message.split('\n')[0] ?? error.code}` }
   }
+}
+
+/** An alias that is part of the node with its anchor: its value would have no end. Anchors come before their aliases. */
+function circleIn(yaml: Document): Alias | null {
+  let circle: Alias | null = null
+  visit(yaml, {
+    Alias(_key, alias, around) {
+      const target = alias.resolve(yaml)
+      if (target === undefined || !around.includes(target)) return undefined
+      circle = alias
+      return visit.BREAK
+    },
+  })
+  return circle
 }
 
 interface Found {

@@ -606,3 +606,14 @@ plans:
   "
 `)
 })
+
+test('names an alias inside of its own anchor', () => {
+  expect(
+    faultsOf(`store: { embedded: { path: x } }
+x-common: &a { b: [1, *a] }
+`),
+  ).toMatchInlineSnapshot(`
+    "f:2:23: *a stands inside of what it stands for — expected an alias outside of its own anchor
+    "
+  `)
+})
