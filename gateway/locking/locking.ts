@@ -132,7 +132,14 @@ class LockingRoom implements Locking {
     })
     const view = this.#view
     const caughtUp = (revision: Revision) => this.#replica.reached(revision, CATCH_UP_MS)
-    this.#replica = new Replica({ store, root: layout.root, view, clock, events })
+    this.#replica = new Replica({
+      store,
+      root: layout.root,
+      view,
+      clock,
+      events,
+      onRegressed: (revision) => this.#regressed(revision, view.applied),
+    })
     this.#barrier = new Barrier({ view, ledger: this.#ledger, clock, self: () => this.#incarnation.id })
     this.#conductor = new Conductor({
       store,
@@ -222,10 +229,7 @@ class LockingRoom implements Locking {
     await this.#incarnation.register()
     await this.#replica.reload()
     const seen = this.#options.mark.revision
-    if (this.#view.applied < seen) {
-      this.#regression = `the store is at revision ${this.#view.applied}, and this gateway has seen ${seen}: it was restored from an older backup, and tokens could come again`
-      this.#options.events({ type: 'view.lost', detail: this.#regression })
-    }
+    if (this.#view.applied < seen) this.#regressed(this.#view.applied, seen)
     await this.#sweeper.markGone()
     this.#serving = true
     this.#conductor.pokeAll()
@@ -269,6 +273,11 @@ class LockingRoom implements Locking {
       if (!(error instanceof StoreUnavailable)) throw error
       // The record stays, so others take us for gone and wait our quiet time: late, but safe.
     }
+  }
+
+  #regressed(revision: number, seen: number): void {
+    this.#regression = `the store is at revision ${revision}, and this gateway has seen ${seen}: it was restored from an older backup, and tokens could come again`
+    this.#options.events({ type: 'view.lost', detail: this.#regression })
   }
 
   /** Null where a call may be admitted in this tick. On the hot path. */

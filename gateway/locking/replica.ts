@@ -16,6 +16,8 @@ export interface ReplicaOptions {
   readonly view: View
   readonly clock: Clock
   readonly events: EventSink
+  /** The store has gone back behind what the view holds: nothing is loaded any more, and nothing may be served. */
+  readonly onRegressed: (revision: Revision) => void
 }
 
 interface Waiting {
@@ -44,11 +46,18 @@ export class Replica {
   }
 
   /** Loads the first snapshot and begins to watch. Rejects with StoreUnavailable. */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    return this.#load(++this.#attempt)
+  }
+
+  async #load(attempt: number): Promise<void> {
     const { store, root, view, events } = this.#options
-    const attempt = ++this.#attempt
     const snapshot = await store.read(root)
     if (this.#stopped || attempt !== this.#attempt) return
+    if (snapshot.revision < view.applied) {
+      this.#options.onRegressed(snapshot.revision)
+      return
+    }
     view.load(snapshot)
     this.#settle()
     this.#watch = store.watch(root, snapshot.revision, {
@@ -112,9 +121,11 @@ export class Replica {
   #restart(delayMs: number): void {
     if (this.#stopped) return
     this.#retry = this.#options.clock.after(delayMs, () => {
-      this.start().catch((error: unknown) => {
+      const attempt = ++this.#attempt
+      this.#load(attempt).catch((error: unknown) => {
         if (!(error instanceof StoreUnavailable)) throw error
-        this.#restart(Math.min(delayMs * 2, RETRY_MS_MAX))
+        // Somebody may have begun anew meanwhile, and have a watch by now.
+        if (attempt === this.#attempt) this.#restart(Math.min(delayMs * 2, RETRY_MS_MAX))
       })
     })
   }
