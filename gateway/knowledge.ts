@@ -1,10 +1,19 @@
 // What the rooms know together: which policies and drivers there are, and what they say of a configuration. Part of the
 // composition root; starts nothing.
 
+import { X509Certificate } from 'node:crypto'
 import { dirname, resolve } from 'node:path'
+import { createSecureContext } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import type { PolicyCatalog } from './cli/index.ts'
-import { type Config, driversNamedIn, type Knowledge, type LoadResult, loadConfig } from './config/index.ts'
+import {
+  type Config,
+  driversNamedIn,
+  type Knowledge,
+  type LoadResult,
+  loadConfig,
+  type TlsMaterial,
+} from './config/index.ts'
 import { invariant } from './core/invariant.ts'
 import { type FencerRegistry, loadFencerRegistry } from './fencing/registry.ts'
 import {
@@ -43,6 +52,7 @@ export async function gatherKnowledge(configFile: string | null): Promise<RoomKn
     policies: (configured) => makeCatalogue(packs, configured),
     drivers: registry.ids,
     driverOptions: (driver, options) => registry.optionFaults(driver, options),
+    tlsFault,
   }
   return {
     registry,
@@ -50,6 +60,31 @@ export async function gatherKnowledge(configFile: string | null): Promise<RoomKn
     policyOf: (config, backend) => backendPolicy(makeCatalogue(packs, config.policies), config, backend),
     policies: (config) => catalog(packs, config === null ? null : makeCatalogue(packs, config.policies)),
   }
+}
+
+/** Asks OpenSSL, whose `reason` says what is wrong and never what it has read. */
+export function tlsFault({ cert, key, ca }: TlsMaterial): string | null {
+  if (key?.includes('ENCRYPTED') === true) return 'the key is encrypted with a passphrase'
+  try {
+    createSecureContext({ cert, key })
+  } catch (error) {
+    const reason = reasonOf(error)
+    return reason === 'key values mismatch'
+      ? 'the key is not that of the certificate'
+      : `the certificate or its key cannot be read (${reason})`
+  }
+  try {
+    // A context takes authorities that it cannot read, and trusts nobody then.
+    if (ca !== undefined) void new X509Certificate(ca)
+    return null
+  } catch (error) {
+    return `the certificate of the authority cannot be read (${reasonOf(error)})`
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) throw error
+  return 'reason' in error ? String(error.reason) : error.message
 }
 
 /** The backend's policy with the backend's own words on waiting and quiet time. */

@@ -1,7 +1,7 @@
 // What a configuration means, once its shape is right: names that lead nowhere, addresses that collide, promises that
 // could not be kept. What other rooms know comes in as `Knowledge`; this room imports none of them.
 
-import type { ConfigDocument, FaultText, Path } from './document.ts'
+import { type ConfigDocument, type FaultText, formatPath, type Path } from './document.ts'
 import type { ConfigFault } from './fault.ts'
 import { collide, formatListen, isLoopback, type ListenAddress } from './listen.ts'
 import { nearest } from './nearest.ts'
@@ -30,6 +30,15 @@ export interface Knowledge {
   readonly drivers: readonly string[]
   /** What the driver's own schema says of the options. Asked only for `drivers`. */
   driverOptions(driver: string, options: Readonly<Record<string, unknown>>): readonly RoomFault[]
+  /** Why no TLS connection could be made with this, in words that hold nothing of the key; null where one could. */
+  tlsFault(material: TlsMaterial): string | null
+}
+
+/** PEM. */
+export interface TlsMaterial {
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
+  readonly ca?: string | undefined
 }
 
 export interface CheckResult {
@@ -62,6 +71,7 @@ export function checkConfig(
   checkBackends(config, warn)
   checkPlans(config, fault, warn)
   checkFencers(config, knowledge, fault, warn)
+  if (knowledge !== null) checkTls(config, knowledge, fault)
   if (knowledge !== null) checkPolicies(config, knowledge.policies(config.policies), fault)
   return { faults, warnings }
 }
@@ -149,6 +159,31 @@ function checkBackends(config: Config, warn: Warn): void {
         `anybody can pose as ${name}: its certificate is not verified`,
       )
   }
+}
+
+function checkTls(config: Config, knowledge: Knowledge, fault: Report): void {
+  const look = (path: Path, tls: ConfiguredTls | null | undefined): void => {
+    if (tls === null || tls === undefined) return
+    const found = knowledge.tlsFault({ cert: tls.cert, key: tls.key?.reveal(), ca: tls.ca })
+    if (found !== null)
+      fault(path, {
+        message: `${formatPath(path)} cannot be used: ${found}`,
+        expected:
+          'certificates in PEM, and a private key without a passphrase that belongs to the first of them',
+      })
+  }
+  if (config.store.kind === 'etcd') look(['store', 'etcd', 'tls'], config.store.tls)
+  look(['control', 'tls'], config.control.tls)
+  for (const [name, { tls, upstreamTls }] of Object.entries(config.backends)) {
+    look(['backends', name, 'tls'], tls)
+    look(['backends', name, 'upstreamTls'], upstreamTls)
+  }
+}
+
+interface ConfiguredTls {
+  readonly cert?: string | undefined
+  readonly key?: { reveal(): string } | undefined
+  readonly ca?: string | undefined
 }
 
 function checkPlans(config: Config, fault: Report, warn: Warn): void {

@@ -1,6 +1,6 @@
 // What other rooms may take from the configuration.
 
-export type { CheckResult, Knowledge, PolicyKnowledge, RoomFault } from './check.ts'
+export type { CheckResult, Knowledge, PolicyKnowledge, RoomFault, TlsMaterial } from './check.ts'
 export { driversNamedIn } from './drivers.ts'
 export { type ConfigFault, formatFault, formatFaults } from './fault.ts'
 export { formatListen, isLoopback, type ListenAddress, parseListen } from './listen.ts'

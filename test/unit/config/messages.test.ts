@@ -617,3 +617,21 @@ x-common: &a { b: [1, *a] }
     "
   `)
 })
+
+test('names each TLS section whose key and certificate do not belong together', () => {
+  const tls = '{ cert: cert.pem, key: other.key }'
+  expect(
+    faultsOf(`store: { etcd: { endpoints: ['https://10.0.0.1:2379'], tls: ${tls} } }
+control: { tls: ${tls} }
+backends:
+  a: { listen: '127.0.0.1:1', upstream: 'http://10.0.0.5', policy: cinder, tls: ${tls} }
+  b: { listen: '127.0.0.1:2', upstream: 'https://10.0.0.5', policy: cinder, upstreamTls: ${tls} }
+`),
+  ).toMatchInlineSnapshot(`
+    "f:1:61: store.etcd.tls cannot be used: the key is another — expected certificates in PEM, and a private key without a passphrase that belongs to the first of them
+    f:2:17: control.tls cannot be used: the key is another — expected certificates in PEM, and a private key without a passphrase that belongs to the first of them
+    f:4:81: backends.a.tls cannot be used: the key is another — expected certificates in PEM, and a private key without a passphrase that belongs to the first of them
+    f:5:90: backends.b.upstreamTls cannot be used: the key is another — expected certificates in PEM, and a private key without a passphrase that belongs to the first of them
+    "
+  `)
+})

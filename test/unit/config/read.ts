@@ -9,6 +9,7 @@ export const MINIMAL =
 const PEMS: Readonly<Record<string, string>> = {
   '/etc/fencegate/cert.pem': '-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n',
   '/etc/fencegate/key.pem': '-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n',
+  '/etc/fencegate/other.key': '-----BEGIN PRIVATE KEY-----\nBB==\n-----END PRIVATE KEY-----\n',
   '/run/secrets/vc': 'swordfish from a file\n',
 }
 
@@ -27,6 +28,7 @@ export const knowledge: Knowledge = {
     'pasword' in options
       ? [{ path: ['pasword'], message: 'unknown option "pasword"', expected: 'password' }]
       : [],
+  tlsFault: ({ key }) => (key?.includes('BB==') === true ? 'the key is another' : null),
 }
 
 export function read(text: string, environment: Readonly<Record<string, string>> = {}): LoadResult {
