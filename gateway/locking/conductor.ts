@@ -62,9 +62,10 @@ export class Conductor {
 
   /** Looks at a lock in this tick; safe to call at any time, however often. */
   poke(lock: LockState): void {
-    if (this.#stopped) return
+    // Known also where nothing is driven any more: the watermarks that are still written go by it.
     if (lock.live.some((grant) => grant.sealed)) this.#handovers.add(lock)
     else this.#handovers.delete(lock)
+    if (this.#stopped) return
     if (this.#busy.has(lock)) {
       this.#busy.set(lock, true)
       return

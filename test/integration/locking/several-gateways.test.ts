@@ -128,6 +128,27 @@ describe.skipIf(!etcdAvailable())('several gateways on one etcd', () => {
     expect(await b.locking.gate.admit(call(old), null)).toMatchObject({ refusal: { code: 'stale-token' } })
   })
 
+  it('wait for the calls of a gateway that is shutting down', async () => {
+    const [a, b] = [await join('a'), await join('b')]
+    const first = await openSession(a)
+    const old = await take(a, first)
+    const entry = entryOf(await b.locking.gate.admit(call(old), null))
+    const closing = b.locking.close(20_000)
+    const taking = take(a, await openSession(a), 20_000)
+    let taken = false
+    void taking.then(() => {
+      taken = true
+    })
+    await a.locking.plane.release(VOLUME, first)
+    await expect
+      .poll(() => a.locking.plane.lock(VOLUME).waitingOn, { timeout: 5_000 })
+      .toEqual(['gateway b has calls open'])
+    expect(taken).toBe(false)
+    entry.ended()
+    expect(await taking).toBeGreaterThan(old)
+    await closing
+  })
+
   it('wait out the quiet time of a gateway that vanished with a call open', async () => {
     const [a, b] = [await join('a'), await join('b', 1_500)]
     const first = await openSession(a)
