@@ -9,6 +9,15 @@ import { gatherKnowledge, type RoomKnowledge } from './knowledge.ts'
 import { createLog, type Log } from './telemetry/index.ts'
 import { systemClock } from './telemetry/system-clock.ts'
 
+process.stdout.on('error', (error: Error & { readonly code?: string }) => {
+  // The reader has seen enough, as `head` has.
+  if (error.code === 'EPIPE') process.exit()
+  throw error
+})
+process.stderr.on('error', () => {
+  // Nobody is left to be told.
+})
+
 const version = versionOfPackage()
 const args = process.argv.slice(2)
 const knowledge = await gatherKnowledge(configFileIn(args)).catch((error: unknown) => {
