@@ -60,6 +60,12 @@ const Fence = z.looseObject({
   state: z.string(),
   outcome: z.string().optional(),
   blocked: z.string().optional(),
+  closedAt: z.string().optional(),
+  closedBy: z.string().optional(),
+  closedReason: z.string().optional(),
+  cause: z.string(),
+  by: z.string().nullable(),
+  reason: z.string().nullable(),
   holder: z.looseObject({ id: z.string().optional() }).nullable(),
   plan: z.string().nullable(),
   createdAt: z.string(),
@@ -71,6 +77,14 @@ const Fence = z.looseObject({
       outcome: z.string(),
       output: z.string(),
       startedAt: z.string(),
+    }),
+  ),
+  proofs: z.array(
+    z.looseObject({
+      fencer: z.string(),
+      proves: z.array(z.string()),
+      observedAt: z.string(),
+      observed: z.string(),
     }),
   ),
 })
@@ -170,7 +184,7 @@ export const fences: Command = {
               fence.plan ?? '',
               String(fence.attempts.length),
               fence.createdAt,
-              fence.blocked ?? '',
+              fence.blocked ?? wordOf(fence.closedBy, fence.closedReason),
             ]),
           ),
     )
@@ -207,17 +221,27 @@ function showFence(fence: z.output<typeof Fence>): string {
     `holder  ${fence.holder?.id ?? 'unknown'}`,
     `plan    ${fence.plan ?? 'none'}`,
     `since   ${fence.createdAt}`,
+    `cause   ${`${fence.cause} ${wordOf(fence.by, fence.reason)}`.trimEnd()}`,
   ]
   for (const attempt of fence.attempts)
     lines.push(
-      `attempt ${attempt.number} of ${attempt.fencer} on level ${attempt.level}: ${attempt.outcome} (${attempt.startedAt}) ${attempt.output}`,
+      `attempt ${attempt.number} of ${attempt.fencer} on level ${attempt.level + 1}: ${attempt.outcome} (${attempt.startedAt}) ${attempt.output}`,
     )
+  for (const { fencer, proves, observedAt, observed } of fence.proofs)
+    lines.push(`proof   ${fencer} (${proves.join(', ')}): ${observed} (${observedAt})`)
+  if (fence.closedAt !== undefined)
+    lines.push(`closed  ${fence.closedAt} ${wordOf(fence.closedBy, fence.closedReason)}`.trimEnd())
   if (fence.blocked !== undefined) {
     lines.push(`blocked ${fence.blocked}`)
     lines.push(`next    fencegate retry ${fence.id}, or, if you know that the holder is dead:`)
     lines.push(`        fencegate confirm ${fence.id} --by YOU --reason WHY`)
   }
   return lines.map((line) => `${printable(line)}\n`).join('')
+}
+
+/** What an operator said, or the gateway itself; empty where there was nothing to say. */
+function wordOf(by: string | null | undefined, reason: string | null | undefined): string {
+  return [by ? `by ${by}` : '', reason ?? ''].filter((part) => part !== '').join(': ')
 }
 
 function nameOf(holder: z.output<typeof Holder>, session: string): string {

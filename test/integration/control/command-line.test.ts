@@ -29,12 +29,15 @@ test('locks, sessions and fences are shown to people and to programs', async () 
   expect(await run(['fence', session, '--reason', 'hangs'])).toMatchObject({ code: 0 })
   expect((await run(['fences'])).out).toMatch(/blocked +h +1 .*kill failed/)
   const shown = (await run(['fences', session])).out
-  expect(shown).toContain('attempt 1 of kill on level 0: failed')
+  expect(shown).toContain('attempt 1 of kill on level 1: failed')
+  expect(shown).toMatch(/^cause {3}operator by ann: hangs$/m)
   expect(shown).toContain(`fencegate confirm ${session} --by YOU --reason WHY`)
   expect((await run(['retry', session])).out).toBe(`fence ${session} is due\n`)
   expect((await run(['confirm', session, '--reason', 'power is off'])).out).toBe(
     `fence ${session} is closed\n`,
   )
+  expect((await run(['fences', session])).out).toMatch(/^closed {2}2026-\S+ by ann: power is off$/m)
+  expect((await run(['fences'])).out).toContain('by ann: power is off')
   expect((await call('GET', `/v1/fences/${session}`)).body).toMatchObject({
     closedBy: 'ann',
     closedReason: 'power is off',
