@@ -29,9 +29,12 @@ export function presentLock(lock: LockInfo): z.output<typeof Lock> {
   return {
     ...lock,
     owners: lock.owners.map(presentOwner),
-    waiters: lock.waiters.map(({ waitedSeconds, ...waiter }) => ({ ...waiter, waited: waitedSeconds })),
+    waiters: lock.waiters.map(({ waitedSeconds, ...waiter }) => ({
+      ...waiter,
+      waited: waitedSeconds === null ? null : rounded(waitedSeconds),
+    })),
     waitingOn: [...lock.waitingOn],
-    inFlight: [...lock.inFlight],
+    inFlight: lock.inFlight.map((call) => ({ ...call, seconds: rounded(call.seconds) })),
     lastFences: [...lock.lastFences],
   }
 }
@@ -77,6 +80,11 @@ function presentProgress(progress: FenceState) {
         ...(progress.reason === null ? {} : { closedReason: progress.reason }),
       }
   }
+}
+
+/** Seconds, to the millisecond: what a subtraction leaves behind it says nothing. */
+function rounded(seconds: number): number {
+  return Math.round(seconds * 1000) / 1000
 }
 
 function timeOf(wallMs: number | null): string | null {

@@ -118,7 +118,7 @@ export class FakePlane implements ControlPlane {
         holder: this.sessionsById.get(session)?.holder ?? null,
         mode: 'exclusive',
         token: '99',
-        waitedSeconds: 1.5,
+        waitedSeconds: 1.5000000000000002,
       })),
       highWater: owner?.token ?? '0',
       waitingOn: [],
