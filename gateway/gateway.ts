@@ -116,9 +116,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     signing: signingOf(config),
     onStopped: options.onStopped,
   }).catch((error: unknown) => {
-    throw error instanceof StoreUnavailable
-      ? new StartFailure(`the store does not answer: ${error.message}`)
-      : error
+    throw error instanceof StoreUnavailable ? new StartFailure(storeSilent(config, error)) : error
   })
   parts.add(() => locking.close(config.handover.drainMsMax))
   metrics.observe({
@@ -245,6 +243,13 @@ function openMark(config: Config): HighWaterMark {
   }
 }
 
+function storeSilent({ store }: Config, error: StoreUnavailable): string {
+  const said = `the store does not answer: ${error.message.replace(/\.?\s*(Resolution note:\s*)?$/, '')}`
+  return store.kind === 'embedded'
+    ? said
+    : `${said}; see that etcd runs at ${store.endpoints.join(', ')}, and that store.etcd says how to reach it (endpoints, tls, username)`
+}
+
 function openStore(config: Config, clock: Clock): Store {
   const { store } = config
   switch (store.kind) {
@@ -253,7 +258,8 @@ function openStore(config: Config, clock: Clock): Store {
         return openEmbeddedStore({ path: store.path, clock })
       } catch (error) {
         throw new StartFailure(
-          `the embedded store cannot be opened: ${error instanceof Error ? error.message : String(error)}`,
+          `the embedded store cannot be opened: ${error instanceof Error ? error.message : String(error)}; ` +
+            'store.embedded.path must be a folder that this process may write to, and that no other gateway has open',
         )
       }
     case 'etcd':

@@ -1,7 +1,7 @@
 // The SQLite file of the embedded store: tables, statements, one commit for a batch. It decides nothing, and never
 // answers before what it wrote is on the disk.
 
-import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import type { LeaseId, Revision } from '../../core/names.ts'
@@ -145,16 +145,16 @@ export class EmbeddedDatabase {
   }
 }
 
+/** Step by step: where a file system takes no folders, as /proc, Node's recursive mkdir tries for ever. */
 function createFolder(folder: string): void {
-  const created = mkdirSync(folder, { recursive: true, mode: 0o700 })
-  if (created === undefined) return
+  if (existsSync(folder)) return
+  const above = dirname(folder)
+  createFolder(above)
+  mkdirSync(folder, { mode: 0o700 })
   // SQLite makes the file's own entry durable, not those of the folders above it.
-  for (let path = folder; ; path = dirname(path)) {
-    const parent = openSync(dirname(path), 'r')
-    fsyncSync(parent)
-    closeSync(parent)
-    if (path === created) return
-  }
+  const parent = openSync(above, 'r')
+  fsyncSync(parent)
+  closeSync(parent)
 }
 
 function openLocked(file: string): DatabaseSync {
