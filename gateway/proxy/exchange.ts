@@ -82,7 +82,7 @@ export class Exchange implements ForwardingOwner, Flight {
     }
     flights.add(this)
     const head = reading.head
-    const callHead = { method: request.method ?? '', target, headers: joinedFields(request) }
+    const callHead = { method: request.method ?? '', target, headers: joinedFields(request, head.dropped) }
     this.#head = head
     this.#callHead = callHead
     const needed = policy.bodyBytesNeeded(callHead)

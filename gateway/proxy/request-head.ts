@@ -11,6 +11,8 @@ export interface RequestHead {
   readonly contentLength: number
   readonly chunked: boolean
   readonly expectsContinue: boolean
+  /** Names in lower case that Connection takes from the message: who decides about it must not go by them. */
+  readonly dropped: readonly string[]
 }
 
 export type HeadReading =
@@ -18,6 +20,7 @@ export type HeadReading =
   | { readonly kind: 'fault'; readonly verdict: 'bad-request' | 'bad-token'; readonly reason: string }
 
 const VIA = '1.1 fencegate'
+const NOTHING: readonly string[] = []
 
 const HOP_BY_HOP = new Set([
   'connection',
@@ -102,25 +105,29 @@ export function readRequestHead(raw: readonly string[], target: string, version:
     }
   }
   if (chunked && contentLength !== -1) return fault('there are both Content-Length and Transfer-Encoding')
-  if (connection !== '') stripNamed(forwarded, connection)
+  const dropped = connection === '' ? NOTHING : stripNamed(forwarded, connection)
   // Only now: what the client lists in Connection must not be able to remove a field of ours.
   forwarded.push('Via', VIA)
-  return { kind: 'head', head: { forwarded, token, contentLength, chunked, expectsContinue } }
+  return { kind: 'head', head: { forwarded, token, contentLength, chunked, expectsContinue, dropped } }
 }
 
 function fault(reason: string): HeadReading {
   return { kind: 'fault', verdict: 'bad-request', reason }
 }
 
-/** Removes from a list of names and values in turn every field that a Connection value names. */
-export function stripNamed(list: string[], connection: string): void {
+/** Removes from a list of names and values in turn every field that a Connection value names, and says which. */
+export function stripNamed(list: string[], connection: string): readonly string[] {
   const lower = connection.toLowerCase()
-  if (lower === 'keep-alive' || lower === 'close') return
+  if (lower === 'keep-alive' || lower === 'close') return NOTHING
+  const names: string[] = []
   for (const part of lower.split(',')) {
     const name = part.trim()
     // Host frames the message as Content-Length does: a client cannot make it a matter between two hops.
-    if (name !== '' && name !== 'host' && name !== 'keep-alive' && name !== 'close') removeField(list, name)
+    if (name === '' || name === 'host' || name === 'keep-alive' || name === 'close') continue
+    removeField(list, name)
+    names.push(name)
   }
+  return names
 }
 
 /** Removes all fields of a name, given in lower case. */
@@ -140,10 +147,21 @@ export function fieldValue(list: readonly string[], name: string): string | null
   return null
 }
 
-/** The server joins repeated fields; only Set-Cookie, which no request has any use for, comes as a list. */
-export function joinedFields(request: IncomingMessage): Readonly<Record<string, string | undefined>> {
+/**
+ * The fields of the call without those in `dropped`. The server joins repeated ones; only Set-Cookie, which no request has
+ * any use for, comes as a list.
+ */
+export function joinedFields(
+  request: IncomingMessage,
+  dropped: readonly string[],
+): Readonly<Record<string, string | undefined>> {
   const headers = request.headers
   const list = headers['set-cookie']
-  if (list === undefined) return headers as Readonly<Record<string, string | undefined>>
-  return { ...headers, 'set-cookie': list.join(', ') } as Readonly<Record<string, string | undefined>>
+  if (list === undefined && dropped.length === 0)
+    return headers as Readonly<Record<string, string | undefined>>
+  return Object.fromEntries(
+    Object.entries(headers)
+      .filter(([name]) => !dropped.includes(name))
+      .map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : value]),
+  )
 }
