@@ -1,12 +1,21 @@
 // One client's connection: lets its calls begin one after the other, also where they were sent all at once, since calls
 // that change something must reach the backend in the order in which they were sent.
 
+import type { Duplex } from 'node:stream'
 import type { ClientConnection, Exchange } from './exchange.ts'
 
+/** Calls sent ahead of their turn, beyond which the client is not read: what waits here counts nowhere else. */
+const WAITING_MAX = 64
+
 export class OrderedConnection implements ClientConnection {
+  readonly #socket: Duplex
   #active: Exchange | null = null
   #waiting: Exchange[] | null = null
   #gone: AbortController | null = null
+
+  constructor(socket: Duplex) {
+    this.#socket = socket
+  }
 
   enter(exchange: Exchange): void {
     if (this.#active === null) {
@@ -16,12 +25,24 @@ export class OrderedConnection implements ClientConnection {
     }
     this.#waiting ??= []
     this.#waiting.push(exchange)
+    // Not in this tick: the server reads on where the message that it is parsing is complete.
+    if (this.#isFull) queueMicrotask(() => this.#pause())
+  }
+
+  #pause(): void {
+    if (this.#isFull) this.#socket.pause()
+  }
+
+  get #isFull(): boolean {
+    return this.#waiting !== null && this.#waiting.length >= WAITING_MAX
   }
 
   /** The exchange's answer is through, or its client is gone. */
   left(exchange: Exchange): void {
     if (this.#active !== exchange) return
+    const wasFull = this.#isFull
     this.#active = this.#waiting?.shift() ?? null
+    if (wasFull && !this.#isFull) this.#socket.resume()
     this.#active?.start()
   }
 

@@ -120,7 +120,7 @@ function serve(server: Server, backend: Backend): void {
   const connectionOf = (socket: Socket): OrderedConnection => {
     const known = connections.get(socket)
     if (known !== undefined) return known
-    const connection = new OrderedConnection()
+    const connection = new OrderedConnection(socket)
     connections.set(socket, connection)
     socket.once('close', () => connection.closed())
     return connection

@@ -171,6 +171,44 @@ describe('framing', () => {
     client.close()
   })
 
+  test('a field that Connection takes from the call is not shown to the policy either', async () => {
+    let shown: readonly string[] = []
+    const inFront = await startTestGateway(backend.url, {
+      classify: (head) => {
+        shown = Object.keys(head.headers)
+        return null
+      },
+    })
+    const client = await RawClient.open(inFront.port)
+    client.send(get('X-Kind: read\r\nX-Other: 1\r\nConnection: keep-alive, X-KIND\r\n'))
+    expect((await client.answer()).status).toBe(200)
+    expect(Object.keys(backend.seen[0]?.headers ?? {})).not.toContain('x-kind')
+    expect(shown).not.toContain('x-kind')
+    expect(shown).toContain('x-other')
+    client.close()
+    await inFront.listener.close()
+  })
+
+  test('a client that sends on and on behind a parked call is not read on and on', async () => {
+    const inFront = await startTestGateway(backend.url, { waitMs: 10_000 })
+    const parked = Promise.withResolvers<'admit'>()
+    inFront.gate.decide = () => parked.promise
+    const flood = await RawClient.open(inFront.port)
+    const count = 3_000
+    flood.send(post('Content-Length: 3\r\n', 'abc') + get(`X-A: ${'a'.repeat(15_000)}\r\n`).repeat(count))
+    await expect.poll(() => inFront.gate.asked.length).toBe(1)
+    const other = await RawClient.open(inFront.port)
+    for (let i = 0; i < 200; i++) {
+      other.send(get(''))
+      expect((await other.answer()).status).toBe(200)
+    }
+    expect(flood.socket.writableLength).toBeGreaterThan(0)
+    parked.resolve('admit')
+    for (let i = 0; i <= count; i++) expect((await flood.answer()).status).toBe(200)
+    for (const client of [flood, other]) client.close()
+    await inFront.listener.close()
+  })
+
   test('trailers of a request end at the gateway', async () => {
     const client = await RawClient.open(gateway.port)
     client.send(
