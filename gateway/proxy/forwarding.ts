@@ -3,6 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Dispatcher } from 'undici'
+import { InvariantViolation } from '../core/invariant.ts'
 import type { Refusal } from '../core/verdict.ts'
 import type { Timer } from '../spi/clock.ts'
 import type { JobRule } from '../spi/policy.ts'
@@ -204,6 +205,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
+    endByInvariant(error)
     if (this.#over) return
     if (!this.#sent) {
       this.#open?.ended()
@@ -319,6 +321,14 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.#stall = null
     this.#owner.forwardingOver()
   }
+}
+
+/** undici takes what a handler throws for a failure of the call; out of its reach this one ends the process. */
+function endByInvariant(error: Error): void {
+  if (error instanceof InvariantViolation)
+    setImmediate(() => {
+      throw error
+    })
 }
 
 function unknownReason(error: Error): string {
