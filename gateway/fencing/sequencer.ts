@@ -7,6 +7,7 @@
 // one thing left, and every fencer strikes the incarnation only, so the strike hits whom it should or nobody.
 
 import type { FenceRecord } from '../core/fence-record.ts'
+import { InvariantViolation } from '../core/invariant.ts'
 import { PowerBrake } from './brakes.ts'
 import { FenceRun, isPower, type SequencerOptions, stepFor } from './fence-run.ts'
 
@@ -78,6 +79,7 @@ export function startSequencer(options: SequencerOptions): Sequencer {
     const ended = run
       .run()
       .catch((error: unknown) => {
+        if (error instanceof InvariantViolation) throw error
         options.onFault?.(`the fence ${record.id} stopped short: ${String(error)}`)
         return false
       })

@@ -1,6 +1,7 @@
 // The sequencer with real attempts, scripted fencers, a journal in memory and a clock that a test moves.
 
 import { afterEach, describe, expect, test } from 'vitest'
+import { InvariantViolation } from '../../../gateway/core/invariant.ts'
 import type { PlanSettings } from '../../../gateway/fencing/plans.ts'
 import { type Sequencer, startSequencer } from '../../../gateway/fencing/sequencer.ts'
 import type { GatewayEvent } from '../../../gateway/spi/events.ts'
@@ -639,5 +640,26 @@ describe('what goes on record', () => {
     await sequencer.stop()
     expect(sequencer.running).toEqual([])
     expect(fences.record().progress.state).toBe('running')
+  })
+})
+
+describe('a sequencer that finds itself to be wrong', () => {
+  test('lets that out of its hands, where it ends the process', async () => {
+    const { fences, faults, due } = setUp({ one: {} }, { levels: [['one']] })
+    due()
+    const journal = fences.journal('gw')
+    journal.replace = () => Promise.reject(new InvariantViolation('a record that nobody could read'))
+    const clock = new ManualClock()
+    const { fencing } = scripted(clock, { one: {} }, { levels: [['one']] })
+    const sequencer = startSequencer({
+      journal,
+      fencing,
+      clock,
+      random: () => 1,
+      events: () => undefined,
+      onFault: (message) => faults.push(message),
+    })
+    await expect(sequencer.stop()).rejects.toBeInstanceOf(InvariantViolation)
+    expect(faults).toEqual([])
   })
 })
