@@ -20,6 +20,7 @@ die() {
 usage() {
   cat >&2 <<'TEXT'
 usage: run.sh start [ARGS]   the sample set-up; with ARGS: fencegate serve ARGS
+       run.sh cli ARGS       fencegate ARGS, such as: check -c FILE
        run.sh test [ARGS]    all tests; ARGS go to vitest
        run.sh check          types, format, lint, house rules
        run.sh demo           the story of a stale write, with the gateway and without
@@ -207,7 +208,7 @@ command=${1:-}
 [ -n "$command" ] || usage
 shift
 case "$command" in
-  start | test | check | demo | bench | build) ;;
+  start | cli | test | check | demo | bench | build) ;;
   *) usage ;;
 esac
 
@@ -221,6 +222,7 @@ case "$command" in
     if [ "$#" -eq 0 ]; then exec node "$root/deploy/sample/start.ts"; fi
     exec node "$root/gateway/main.ts" serve "$@"
     ;;
+  cli) exec node "$root/gateway/main.ts" "$@" ;;
   demo) exec node "$root/deploy/demo/demo.ts" "$@" ;;
   build) exec node "$root/deploy/package/build.mjs" ;;
 esac

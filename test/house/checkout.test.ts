@@ -124,6 +124,13 @@ const withOldNode = (): void => program(join(bin, 'node'), 'echo 20')
 const withNoNode = (): void => rmSync(join(bin, 'node'), { force: true })
 
 describe('run.sh', () => {
+  it('becomes any command of the program', async () => {
+    withNewNode()
+    const { pid, code, out } = await run('cli', 'locks', '--json')
+    expect(code).toBe(0)
+    expect(JSON.parse(out)).toMatchObject({ pid, arguments: ['locks', '--json'] })
+  })
+
   it('installs the packages and becomes the program: same process, same arguments', async () => {
     withNewNode()
     const { pid, code, out } = await run('start', '-c', 'a file.yaml')
