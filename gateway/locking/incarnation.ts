@@ -77,7 +77,13 @@ export class Incarnation {
         lease,
       })
     }
-    await store.transact({ compare: [{ key: layout.gateway(this.id), createRevision: 0 }], writes })
+    try {
+      await store.transact({ compare: [{ key: layout.gateway(this.id), createRevision: 0 }], writes })
+    } catch (error) {
+      // The lease ran out before it was used: we stood still, or the store answered too late.
+      if (error instanceof LeaseGone) throw new StoreUnavailable('the lease ended before the registration')
+      throw error
+    }
     this.#validUntilMs = validUntilMs
     if (store.shared) this.#schedule()
   }

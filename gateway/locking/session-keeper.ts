@@ -6,7 +6,13 @@ import type { Clock } from '../spi/clock.ts'
 import type { HolderIdentity } from '../spi/control-plane.ts'
 import type { EventSink } from '../spi/events.ts'
 import type { FencePlanner } from '../spi/fence-planner.ts'
-import { type Store, StoreUnavailable } from '../spi/store.ts'
+import {
+  LeaseGone,
+  type Store,
+  StoreUnavailable,
+  type Transaction,
+  type TransactionResult,
+} from '../spi/store.ts'
 import type { Layout } from './layout.ts'
 import { type SessionRecord, sessionRecords } from './records.ts'
 import type { View } from './view.ts'
@@ -62,7 +68,7 @@ export class SessionKeeper {
       ttlMs,
       openedAt: new Date(renewedAtMs).toISOString(),
     }
-    const { revision } = await store.transact({
+    const { revision } = await this.#write({
       compare: [{ key: layout.session(lease), createRevision: 0 }],
       writes: [
         { put: layout.session(lease), value: sessionRecords.encode(record) },
@@ -125,6 +131,17 @@ export class SessionKeeper {
           if (!(error instanceof StoreUnavailable)) throw error
           // The next change of the view, or the next gateway, finds it again.
         })
+    }
+  }
+
+  async #write(transaction: Transaction): Promise<TransactionResult> {
+    try {
+      return await this.#options.store.transact(transaction)
+    } catch (error) {
+      // The lease ran out before it was used: we stood still, or the store answered too late. Nobody knows it yet.
+      if (error instanceof LeaseGone)
+        throw new StoreUnavailable('the lease ended before the session was written')
+      throw error
     }
   }
 
