@@ -62,7 +62,7 @@ export class Barrier {
     return Math.max(0, sinceMs + GONE_MARGIN_MS + quietMs - nowMs)
   }
 
-  /** `sealRevision`: mod revision of the record in which the grant stands sealed. */
+  /** `sealRevision`: at which the record shows the grant sealed. */
   drain(grant: LiveGrant, sealRevision: number): DrainFacts {
     let facts = this.#options.ledger.drain(grant)
     const self = this.#options.self()

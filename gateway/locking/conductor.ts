@@ -13,7 +13,7 @@ import { type Comparison, LeaseGone, type Store, StoreUnavailable, type Write } 
 import type { Barrier } from './barrier.ts'
 import { dueFence, EXPIRED } from './due-fence.ts'
 import type { Layout } from './layout.ts'
-import type { LockState, QueuedWaiter } from './lock-state.ts'
+import type { LiveGrant, LockState, QueuedWaiter } from './lock-state.ts'
 import { fenceRecords, lockRecords } from './records.ts'
 import type { View } from './view.ts'
 
@@ -102,9 +102,12 @@ export class Conductor {
       ending: (grant) => view.ending(lock, grant),
       drain: (grant) => {
         const live = lock.grantOf(grant.createRevision)
-        return live === null ? { state: 'ended' } : barrier.drain(live, lock.recordRevision)
+        return live === null ? { state: 'ended' } : barrier.drain(live, sealRevisionOf(live))
       },
-      fence: (grant) => this.#fenceFacts(grant, lock.recordRevision),
+      fence: (grant) => {
+        const live = lock.grantOf(grant.createRevision)
+        return this.#fenceFacts(grant, live === null ? lock.recordRevision : sealRevisionOf(live))
+      },
       unready: (waiter) => this.#unready(waiter),
     })
     switch (step.kind) {
@@ -313,6 +316,11 @@ export class Conductor {
       else if (!(error instanceof LeaseGone)) throw error
     }
   }
+}
+
+function sealRevisionOf(grant: LiveGrant): number {
+  invariant(grant.sealRevision > 0, `grant ${grant.createRevision} was asked for its seal before it had one`)
+  return grant.sealRevision
 }
 
 /** Why a lock goes on only after an operator's word, or null. */

@@ -17,6 +17,11 @@ export class LiveGrant {
   readonly createRevision: Revision
   readonly session: SessionId
   readonly mode: LockMode
+  /**
+   * Revision at which the record shows it sealed: of the seal itself, or, where it stood sealed in a snapshot, a later one.
+   * 0 while the record shows it open. The record's own revision moves on with the other grants in it.
+   */
+  sealRevision = 0
   #sealed = false
   /** Most grants have one call at a time, which then costs no list. */
   #first: LedgerCall | null = null

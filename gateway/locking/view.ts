@@ -306,6 +306,7 @@ export class View {
       const known =
         before.find((other) => other.createRevision === grant.createRevision) ?? new LiveGrant(lock, grant)
       live.push(known)
+      if (grant.state === 'sealed' && known.sealRevision === 0) known.sealRevision = lock.recordRevision
       if (!this.grants.has(grant.createRevision)) this.grants.set(grant.createRevision, known)
       if (grant.state === 'open' && lock.waiterOf(grant.createRevision) === null) {
         // The key is gone. Its canary in the same revision: the lease ended. Canary still there: it was given back.

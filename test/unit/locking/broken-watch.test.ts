@@ -6,78 +6,12 @@ import type { Revision } from '../../../gateway/core/names.ts'
 import { Layout } from '../../../gateway/locking/layout.ts'
 import { Replica } from '../../../gateway/locking/replica.ts'
 import { View } from '../../../gateway/locking/view.ts'
-import {
-  type Snapshot,
-  type Store,
-  StoreUnavailable,
-  type Watch,
-  type WatchListener,
-} from '../../../gateway/spi/store.ts'
+import { type Snapshot, StoreUnavailable } from '../../../gateway/spi/store.ts'
 import { type EmbeddedStore, openEmbeddedStore } from '../../../gateway/store/embedded/embedded-store.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
+import { FarStore } from './far-store.ts'
 
 const ROOT = '/fencegate/'
-
-/** The embedded store behind a network: a test breaks its watches, and answers its reads when it likes. */
-class FarStore {
-  readonly #store: EmbeddedStore
-  readonly #listeners = new Set<WatchListener>()
-  /** Set by a test: what the next read comes to instead of the store's own answer. */
-  nextRead: (() => Promise<Snapshot>) | null = null
-
-  constructor(store: EmbeddedStore) {
-    this.#store = store
-  }
-
-  get watches(): number {
-    return this.#listeners.size
-  }
-
-  breakWatches(): void {
-    const listeners = [...this.#listeners]
-    this.#listeners.clear()
-    for (const listener of listeners) listener.failed({ kind: 'lost', message: 'the connection broke' })
-  }
-
-  store(): Store {
-    const store = this.#store
-    return {
-      kind: store.kind,
-      shared: store.shared,
-      read: (prefix) => {
-        const next = this.nextRead
-        this.nextRead = null
-        return next === null ? store.read(prefix) : next()
-      },
-      transact: (transaction) => store.transact(transaction),
-      watch: (prefix, after, listener) => this.#watch(prefix, after, listener),
-      grantLease: (ttlMs) => store.grantLease(ttlMs),
-      keepAlive: (lease) => store.keepAlive(lease),
-      revokeLease: (lease) => store.revokeLease(lease),
-      currentRevision: () => store.currentRevision(),
-      close: () => store.close(),
-    }
-  }
-
-  #watch(prefix: string, after: Revision, listener: WatchListener): Watch {
-    this.#listeners.add(listener)
-    const own = (act: () => void) => {
-      if (this.#listeners.has(listener)) act()
-    }
-    const watch = this.#store.watch(prefix, after, {
-      revision: (revision, events) => own(() => listener.revision(revision, events)),
-      progress: (revision) => own(() => listener.progress(revision)),
-      failed: (failure) => own(() => listener.failed(failure)),
-    })
-    return {
-      requestProgress: () => watch.requestProgress(),
-      close: () => {
-        this.#listeners.delete(listener)
-        watch.close()
-      },
-    }
-  }
-}
 
 let folder: string
 let clock: ManualClock
@@ -103,7 +37,7 @@ beforeEach(async () => {
     onClosed: () => undefined,
   })
   replica = new Replica({
-    store: far.store(),
+    store: far.store,
     root: ROOT,
     view,
     clock,

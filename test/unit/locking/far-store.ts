@@ -1,0 +1,83 @@
+// The embedded store behind a network that a test takes away, in the middle of a call where it likes.
+
+import type { Revision } from '../../../gateway/core/names.ts'
+import {
+  type Snapshot,
+  type Store,
+  StoreUnavailable,
+  type Transaction,
+  type TransactionResult,
+  type Watch,
+  type WatchListener,
+} from '../../../gateway/spi/store.ts'
+import type { EmbeddedStore } from '../../../gateway/store/embedded/embedded-store.ts'
+
+/** `request`: it never arrives. `answer`: it is carried out, and nobody learns of it. */
+export type Loss = 'request' | 'answer'
+
+export class FarStore {
+  readonly #store: EmbeddedStore
+  readonly #listeners = new Set<WatchListener>()
+  /** What the next read comes to instead of the store's own answer. */
+  nextRead: (() => Promise<Snapshot>) | null = null
+  /** What becomes of a transaction; null: it goes through. */
+  loss: (transaction: Transaction) => Loss | null = () => null
+  readonly store: Store
+
+  constructor(store: EmbeddedStore) {
+    this.#store = store
+    this.store = {
+      kind: store.kind,
+      shared: store.shared,
+      read: (prefix) => {
+        const next = this.nextRead
+        this.nextRead = null
+        return next === null ? store.read(prefix) : next()
+      },
+      transact: (transaction) => this.#transact(transaction),
+      watch: (prefix, after, listener) => this.#watch(prefix, after, listener),
+      grantLease: (ttlMs) => store.grantLease(ttlMs),
+      keepAlive: (lease) => store.keepAlive(lease),
+      revokeLease: (lease) => store.revokeLease(lease),
+      currentRevision: () => store.currentRevision(),
+      close: () => store.close(),
+    }
+  }
+
+  get watches(): number {
+    return this.#listeners.size
+  }
+
+  breakWatches(): void {
+    const listeners = [...this.#listeners]
+    this.#listeners.clear()
+    for (const listener of listeners) listener.failed({ kind: 'lost', message: 'the connection broke' })
+  }
+
+  async #transact(transaction: Transaction): Promise<TransactionResult> {
+    const loss = this.loss(transaction)
+    if (loss === 'request') throw new StoreUnavailable('no answer within 5,000 ms')
+    const result = await this.#store.transact(transaction)
+    if (loss === 'answer') throw new StoreUnavailable('no answer within 5,000 ms')
+    return result
+  }
+
+  #watch(prefix: string, after: Revision, listener: WatchListener): Watch {
+    this.#listeners.add(listener)
+    const own = (act: () => void) => {
+      if (this.#listeners.has(listener)) act()
+    }
+    const watch = this.#store.watch(prefix, after, {
+      revision: (revision, events) => own(() => listener.revision(revision, events)),
+      progress: (revision) => own(() => listener.progress(revision)),
+      failed: (failure) => own(() => listener.failed(failure)),
+    })
+    return {
+      requestProgress: () => watch.requestProgress(),
+      close: () => {
+        this.#listeners.delete(listener)
+        watch.close()
+      },
+    }
+  }
+}

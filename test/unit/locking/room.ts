@@ -1,0 +1,83 @@
+// One gateway's locks over a real embedded store that a test can take away, and a clock that it moves.
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { LockMode, LockName, SessionId } from '../../../gateway/core/names.ts'
+import { type Locking, startLocking } from '../../../gateway/locking/locking.ts'
+import type { AcquireResult } from '../../../gateway/spi/control-plane.ts'
+import type { FencePlanner } from '../../../gateway/spi/fence-planner.ts'
+import { type EmbeddedStore, openEmbeddedStore } from '../../../gateway/store/embedded/embedded-store.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
+import { FarStore } from './far-store.ts'
+
+export const VOLUME = 'cinder/volume/1' as LockName
+
+const KILL: FencePlanner = {
+  defaultPlan: 'kill',
+  levels: () => [['kill']],
+  checkFenceInfo: (_plan, fenceInfo) => ({ kind: 'complete', fenceInfo, targets: [] }),
+}
+const NEVER = new AbortController().signal
+
+export interface TestRoom {
+  readonly clock: ManualClock
+  readonly store: EmbeddedStore
+  readonly far: FarStore
+  readonly locking: Locking
+  openSession(ttlMs?: number): Promise<SessionId>
+  acquire(session: SessionId, waitMs?: number, mode?: LockMode): Promise<AcquireResult>
+  /** The token; throws where it is not granted. */
+  take(session: SessionId, waitMs?: number, mode?: LockMode): Promise<string>
+  close(): Promise<void>
+}
+
+export async function openRoom(): Promise<TestRoom> {
+  const folder = await mkdtemp(join(tmpdir(), 'fencegate-room-'))
+  const clock = new ManualClock()
+  const store = openEmbeddedStore({ path: folder, clock })
+  const far = new FarStore(store)
+  let ids = 0
+  const locking = await startLocking({
+    store: far.store,
+    prefix: '/fencegate',
+    clock,
+    events: () => undefined,
+    mark: { revision: 0, raise: () => Promise.resolve() },
+    planner: KILL,
+    name: 'gateway-1',
+    newId: () => `incarnation-${++ids}`,
+    quietMs: 20_000,
+    leaseMs: 10_000,
+    drainMs: 5_000,
+    parkedMax: 4,
+    ttlMsMin: 100,
+    ttlMsMax: 3_600_000,
+    signing: null,
+    onStopped: (reason) => {
+      throw new Error(reason)
+    },
+  })
+  const acquire = (session: SessionId, waitMs = 0, mode: LockMode = 'exclusive') =>
+    locking.plane.acquire({ lock: VOLUME, session, mode, waitMs, note: null }, NEVER)
+  return {
+    clock,
+    store,
+    far,
+    locking,
+    async openSession(ttlMs = 60_000) {
+      const asked = { ttlMs, holder: { id: 'cinder-volume-1' }, fenceInfo: { pid: 7 }, plan: null }
+      return (await locking.plane.openSession(asked)).session
+    },
+    acquire,
+    async take(session, waitMs, mode) {
+      const result = await acquire(session, waitMs, mode)
+      if (result.kind !== 'granted') throw new Error(`not granted: ${JSON.stringify(result)}`)
+      return result.grant.token
+    },
+    async close() {
+      await store.close()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
