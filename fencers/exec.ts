@@ -18,14 +18,19 @@ const command = z
   })
 
 const ExecOptions = z.strictObject({
-  /** Exit code 0 says that the holder is harmless. */
-  command,
-  /** Exit code 0: seen to be harmless; 1: seen to be alive; everything else: nothing could be seen. */
-  verifyCommand: command.optional(),
-  /** What the command does, in the words of the protocol: nobody but the operator can know. */
-  proves: z.array(z.enum(['no-new-calls', 'swept', 'blocks', 'flushed'])).default(['no-new-calls']),
-  /** Added to an environment of `PATH` and `FENCE_*` only: the gateway's own holds secrets. */
-  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).default({}),
+  command: command.describe('program and arguments; exit code 0 says that the holder is harmless'),
+  verifyCommand: command
+    .optional()
+    .describe('exit code 0: seen to be harmless; 1: seen to be alive; all else: nothing could be seen'),
+  // In the words of the protocol: nobody but the operator can know.
+  proves: z
+    .array(z.enum(['no-new-calls', 'swept', 'blocks', 'flushed']))
+    .default(['no-new-calls'])
+    .describe('what the command brings about: no-new-calls (the default), swept, blocks, flushed'),
+  env: z
+    .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string())
+    .default({})
+    .describe('added to PATH and FENCE_*, which is all that the commands get of an environment'),
 })
 type ExecOptions = z.infer<typeof ExecOptions>
 

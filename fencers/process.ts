@@ -9,18 +9,25 @@ import type { Clock } from '../gateway/spi/clock.ts'
 import { type Attempt, defineFencer, FenceInfoFault, StrikeWithheld } from '../gateway/spi/fencer.ts'
 
 const ProcessOptions = z.strictObject({
-  /** Between SIGTERM and SIGKILL. 0 kills at once. */
-  graceMs: z.int().min(0).max(600_000).default(5_000),
+  graceMs: z
+    .int()
+    .min(0)
+    .max(600_000)
+    .default(5_000)
+    .describe('milliseconds between SIGTERM and SIGKILL (default: 5000); 0 kills at once'),
 })
 
 /** A pid means nothing without the machine, the boot and the pid namespace that it was read in. */
 const ProcessInfo = z.object({
-  pid: z.int().min(2),
-  /** Field 22 of `/proc/<pid>/stat`: clock ticks since boot. A recycled pid has another. */
-  startTime: z.int().min(0).optional(),
-  bootId: z.string().max(64).optional(),
-  pidNamespace: z.string().max(64).optional(),
-  host: z.string().max(320).optional(),
+  pid: z.int().min(2).describe('the process; the rest is filled in while the session is opened'),
+  startTime: z
+    .int()
+    .min(0)
+    .optional()
+    .describe('field 22 of /proc/PID/stat, clock ticks since boot: a recycled pid has another'),
+  bootId: z.string().max(64).optional().describe('of the machine: /proc/sys/kernel/random/boot_id'),
+  pidNamespace: z.string().max(64).optional().describe('in which the pid means this process'),
+  host: z.string().max(320).optional().describe('name of the machine'),
 })
 type ProcessInfo = z.infer<typeof ProcessInfo>
 

@@ -7,34 +7,55 @@ import { createVcenterClient, retrieve, VcenterFault } from './vsphere/client.ts
 import { child, childText, escapeXml, type XmlElement } from './vsphere/xml.ts'
 
 const SessionOptions = z.strictObject({
-  /** Of the SDK: `https://vcenter.example/sdk`. */
-  url: z.url({ protocol: /^https?$/ }).refine((url) => new URL(url).username === '', {
-    error: 'a URL without user name; there are options for that',
-  }),
-  /** An account with the privilege Sessions.TerminateSession, and no holder's. */
-  username: z.string().min(1),
-  password: z.string().min(1),
+  url: z
+    .url({ protocol: /^https?$/ })
+    .refine((url) => new URL(url).username === '', {
+      error: 'a URL without user name; there are options for that',
+    })
+    .describe('of the SDK: https://vcenter.example/sdk'),
+  username: z
+    .string()
+    .min(1)
+    .describe("an account with the privilege Sessions.TerminateSession, and no holder's"),
+  password: z.string().min(1).describe('of that account'),
   tls: z
     .strictObject({
-      /** PEM of the authority that signed vCenter's certificate; else the system's. */
-      ca: z.string().optional(),
+      ca: z.string().optional().describe("PEM of the authority of vCenter's certificate; else the system's"),
       rejectUnauthorized: z.boolean().default(true),
     })
-    .prefault({}),
-  /** Fenced only once no task of the session's user is queued or running. */
-  awaitTasks: z.boolean().default(false),
-  /** Cancels what can be canceled of them, and awaits the rest. Wants one user name for each holder. */
-  cancelTasks: z.boolean().default(false),
+    .prefault({})
+    .describe("ca: PEM of the authority of vCenter's certificate; rejectUnauthorized: false takes any"),
+  awaitTasks: z
+    .boolean()
+    .default(false)
+    .describe("fenced only once no task of the session's user is queued or running"),
+  cancelTasks: z
+    .boolean()
+    .default(false)
+    .describe(
+      'cancels what can be canceled of them, and awaits the rest; wants one user name for each holder',
+    ),
 })
 type SessionOptions = z.infer<typeof SessionOptions>
 
 const SessionInfo = z.object({
-  /** The session's key as vCenter lists it; on a real vCenter that is not the value of the cookie. */
-  sessionKey: z.string().min(1).max(256),
-  /** As vCenter writes it (`EXAMPLE.COM\name`); needed to find the tasks of a session that has ended by itself. */
-  userName: z.string().min(1).max(256).optional(),
-  /** RFC 3339; tasks queued before it are not this session's. */
-  loginTime: z.iso.datetime({ offset: true }).optional(),
+  sessionKey: z
+    .string()
+    .min(1)
+    .max(256)
+    .describe("the session's key as vCenter lists it, which is not the value of the cookie"),
+  userName: z
+    .string()
+    .min(1)
+    .max(256)
+    .optional()
+    .describe(
+      'as vCenter writes it (EXAMPLE.COM\\name), to find the tasks of a session that ended by itself',
+    ),
+  loginTime: z.iso
+    .datetime({ offset: true })
+    .optional()
+    .describe("RFC 3339; tasks queued before it are not this session's"),
 })
 type SessionInfo = z.infer<typeof SessionInfo>
 

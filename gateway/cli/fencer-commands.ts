@@ -187,6 +187,7 @@ function infoOf(driver: FencerDriver, pairs: readonly string[]): unknown {
 const JsonSchema = z.looseObject({
   properties: z.record(z.string(), z.looseObject({})).optional(),
   required: z.array(z.string()).optional(),
+  additionalProperties: z.unknown().optional(),
 })
 
 function schemaOf(schema: z.ZodType): unknown {
@@ -196,7 +197,8 @@ function schemaOf(schema: z.ZodType): unknown {
 function fields(schema: unknown): string {
   const read = JsonSchema.safeParse(schema)
   const properties = Object.entries(read.data?.properties ?? {})
-  if (properties.length === 0) return '  none\n'
+  if (properties.length === 0)
+    return typeof read.data?.additionalProperties === 'object' ? '  any keys\n' : '  none\n'
   return table(
     ['  NAME', 'TYPE', 'NEEDED', 'MEANING'],
     properties.map(([name, terms]) => [

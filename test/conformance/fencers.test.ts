@@ -97,6 +97,14 @@ describe.each(registry.ids)('%s', (id) => {
     for (const world of worlds.splice(0)) await world.close()
   })
 
+  test('says of every option, and of every key that it wants, what it means', () => {
+    for (const schema of [driver.options, driver.fenceInfo]) {
+      const { properties = {} } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })
+      for (const [name, terms] of Object.entries(properties))
+        expect(z.looseObject({ description: z.string().min(5) }).safeParse(terms).success, name).toBe(true)
+    }
+  })
+
   test('shows an example that its own schemas accept', () => {
     expect(example).toBeDefined()
     expect(driver.options.safeParse(example?.options).error).toBeUndefined()
