@@ -42,7 +42,12 @@ export interface RoomKnowledge {
 export async function gatherKnowledge(configFile: string | null): Promise<RoomKnowledge> {
   const registry = await loadFencerRegistry(
     configFile === null ? {} : { named: driversNamedIn(configFile), from: dirname(resolve(configFile)) },
-  )
+  ).catch((error: unknown) => {
+    if (configFile === null || !(error instanceof Error)) throw error
+    throw new Error(`${configFile}: a driver of its fencers cannot be loaded: ${error.message}`, {
+      cause: error,
+    })
+  })
   const { packs, faults } = loadPolicies(POLICIES)
   invariant(
     faults.length === 0,

@@ -5,12 +5,14 @@ import { readdir } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { basename, extname, isAbsolute, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { ZodType } from 'zod'
+import { ZodObject, ZodType } from 'zod'
 import type { FencerDriver } from '../spi/fencer.ts'
 
 export interface OptionFault {
   readonly path: readonly (string | number)[]
   readonly message: string
+  /** What would have been right; absent where the message says it. */
+  readonly expected?: string
 }
 
 export interface FencerRegistry {
@@ -63,10 +65,13 @@ export async function loadFencerRegistry(options: RegistryOptions = {}): Promise
       if (driver === undefined) return [{ path: ['driver'], message: `there is no driver ${id}` }]
       const parsed = driver.options.safeParse(value)
       if (parsed.success) return []
-      return parsed.error.issues.map((issue) => ({
-        path: issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part)),
-        message: issue.message,
-      }))
+      return parsed.error.issues.flatMap((issue): OptionFault[] => {
+        const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))
+        if (issue.code !== 'unrecognized_keys' || path.length > 0 || !(driver.options instanceof ZodObject))
+          return [{ path, message: issue.message }]
+        const expected = `one of ${Object.keys(driver.options.shape).join(', ')}`
+        return issue.keys.map((key) => ({ path: [key], message: 'there is no such option', expected }))
+      })
     },
   }
 }

@@ -66,6 +66,14 @@ describe('a gateway that cannot start', () => {
     expect(await failureOf(folder)).toMatch(/the port is taken; end what uses it, or change control\.listen/)
   }, 30_000)
 
+  test('says which configuration names a driver that is not there', async () => {
+    const folder = makeFolder()
+    folder.configure({ fencers: { mine: { driver: './mine.mjs' } } })
+    expect(await failureOf(folder)).toMatch(
+      /fencegate\.yaml: a driver of its fencers cannot be loaded: .*mine\.mjs/,
+    )
+  }, 30_000)
+
   test('says where a configuration is none', async () => {
     const folder = makeFolder()
     writeFileSync(folder.file, '- a\n')

@@ -41,6 +41,14 @@ describe('the registry', () => {
     expect(registry.optionFaults('./my-fencer.mjs', {})).toEqual([])
   })
 
+  test('names each option that a driver has not, and those that it has', async () => {
+    const registry = await loadFencerRegistry()
+    expect(registry.optionFaults('process', { grace: 3, graceMs: 1, sig: 9 })).toEqual([
+      { path: ['grace'], message: 'there is no such option', expected: 'one of graceMs' },
+      { path: ['sig'], message: 'there is no such option', expected: 'one of graceMs' },
+    ])
+  })
+
   test('takes a driver from a package', async () => {
     const from = folderWith({})
     const { mkdirSync } = await import('node:fs')
