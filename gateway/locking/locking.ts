@@ -172,6 +172,7 @@ class LockingRoom implements Locking {
       conductor: this.#conductor,
       sealHere: (grant) => this.#sealHere(grant),
       caughtUp,
+      newId: options.newId,
     })
     this.#sweeper = new Sweeper({
       store,
@@ -213,6 +214,7 @@ class LockingRoom implements Locking {
       journal: this.#journal,
       sign: options.signing?.sign ?? null,
       stale: () => this.#stale(),
+      catchUp: () => this.#catchUp(CATCH_UP_MS),
     })
   }
 
@@ -257,8 +259,8 @@ class LockingRoom implements Locking {
   async close(waitMs: number): Promise<void> {
     this.#closing = true
     this.#conductor.stop()
-    this.#queue.stop()
     this.#sweeper.stop()
+    await this.#queue.stop()
     const deadlineMs = this.#options.clock.monotonicMs() + waitMs
     while (this.#ledger.open > this.#ledger.unknownCalls && this.#options.clock.monotonicMs() < deadlineMs)
       await new Promise<void>((resolve) => this.#options.clock.after(20, resolve))

@@ -4,7 +4,7 @@ import { GatewayError } from '../core/errors.ts'
 import type { SessionId } from '../core/names.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { ControlPlane } from '../spi/control-plane.ts'
-import type { Store } from '../spi/store.ts'
+import { type Store, StoreUnavailable } from '../spi/store.ts'
 import type { Journal } from './journal.ts'
 import { describeLock, describeSession, grantInfo, ownersOf, page, type Signer } from './listings.ts'
 import type { LockQueue } from './queue.ts'
@@ -22,6 +22,8 @@ export interface PlaneParts {
   readonly sign: Signer | null
   /** Null where mutating calls are admitted; else why not. */
   readonly stale: () => string | null
+  /** True once the view holds all that the store held when it was asked. */
+  readonly catchUp: () => Promise<boolean>
 }
 
 export function makeControlPlane(parts: PlaneParts): ControlPlane {
@@ -37,7 +39,14 @@ export function makeControlPlane(parts: PlaneParts): ControlPlane {
     },
     keepAlive: async (session) => ((await sessions.keepAlive(session)) ? describe(session) : null),
     async closeSession(session) {
-      await queue.releaseAll(session)
+      // A lease that ends under a grant reads as expired: it is ended only after all that it held has been given back,
+      // what another gateway granted a moment ago too.
+      const current = await parts.catchUp()
+      const said = await queue.releaseAll(session)
+      if (!current || !said)
+        throw new StoreUnavailable(
+          `what session ${session} holds could not be given back yet; close it again`,
+        )
       await sessions.end(session)
     },
     session: describe,
@@ -56,7 +65,9 @@ export function makeControlPlane(parts: PlaneParts): ControlPlane {
       const owner = ownersOf(view, outcome.lock)[0] ?? null
       return { kind: 'held', owner, waiters: describeLock(view, request.lock, clock).waiters.length }
     },
-    release: (lock, session) => queue.release(lock, session),
+    async release(lock, session) {
+      await queue.release(lock, session)
+    },
     lock: (name) => describeLock(view, name, clock),
     locks(prefix, request) {
       const names = [...view.locks.keys()].filter((name) => name.startsWith(prefix))

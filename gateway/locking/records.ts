@@ -225,9 +225,9 @@ export function waiterNote(value: string): string | null {
   }
 }
 
-/** The value of a session's own waiter key. */
-export function waiterKeyValue(note: string | null): string {
-  return note === null ? '' : JSON.stringify({ note })
+/** The value of a session's own waiter key; `request` names the acquisition that wrote it. */
+export function waiterKeyValue(note: string | null, request: string): string {
+  return JSON.stringify(note === null ? { request } : { note, request })
 }
 
 export type { SessionId }

@@ -1,0 +1,230 @@
+// Giving back: keys that leave the queue, by release, hang-up or deadline. What the store cannot hear now is said when it is
+// back, and never takes what the session has been granted since.
+
+import { sealGrants } from '../core/handover.ts'
+import type { LockName, Revision, SessionId } from '../core/names.ts'
+import type { Clock, Timer } from '../spi/clock.ts'
+import type { EventSink } from '../spi/events.ts'
+import { type Comparison, type Store, StoreUnavailable, type Write } from '../spi/store.ts'
+import { Interest } from './interest.ts'
+import type { Layout } from './layout.ts'
+import type { LiveGrant, LockState, QueuedWaiter } from './lock-state.ts'
+import { lockRecords } from './records.ts'
+import type { View } from './view.ts'
+
+const RELEASE_RETRY_MS = 500
+/** How long to wait for the change that made a swap fail, before looking all the same. */
+const RELEASE_LOOK_MS = 50
+/** A release that loses this many swaps in a row waits for its next turn instead of spinning. */
+const RELEASE_SWAPS_MAX = 16
+const NOBODY_GONE = new AbortController().signal
+
+export interface ReleasesOptions {
+  readonly store: Store
+  readonly layout: Layout
+  readonly view: View
+  readonly clock: Clock
+  readonly events: EventSink
+  readonly sealHere: (grant: LiveGrant) => void
+  readonly caughtUp: (revision: Revision) => Promise<unknown>
+}
+
+/**
+ * What is to be given back, by create revision: a release that is said again later must not take what the same session was
+ * granted meanwhile. Null until it is known what there was.
+ */
+export interface Release {
+  readonly lock: LockName
+  readonly session: SessionId
+  tokens: ReadonlySet<number> | null
+  /** Read from the store after the release was asked for, not only seen in a view that may lag. */
+  certain: boolean
+  /**
+   * Of a request that gives up, as it wrote its key: another request, here or at another gateway, that has joined the key
+   * since has written it anew, and keeps it. Null where the session gives back whatever it has.
+   */
+  readonly writing: Writing | null
+}
+
+export interface Writing {
+  /** Holds the id of the request: told from all others even where the store's answer was lost. */
+  readonly value: string
+  /** Null where the answer was lost. */
+  modRevision: Revision | null
+  /** Another request may have been told that the lock is his, so an open grant is not taken away. */
+  readonly joined: boolean
+}
+
+const NOTHING: ReadonlySet<number> = new Set()
+
+export class Releases {
+  readonly #options: ReleasesOptions
+  /** What the store has not heard yet. */
+  readonly #unsaid = new Set<Release>()
+  #timer: Timer | null = null
+  #stopped = false
+
+  constructor(options: ReleasesOptions) {
+    this.#options = options
+  }
+
+  /** Says once more what the store has not heard, and then nothing. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#timer?.cancel()
+    await this.#sayAll()
+  }
+
+  /** False where the store has not heard it yet: then it is said again until it has. */
+  async giveBack(release: Release): Promise<boolean> {
+    // A request that gives up does not know yet whether another has joined it: then the grant goes on.
+    if (release.writing === null)
+      for (const grant of this.#options.view.locks.get(release.lock)?.live ?? [])
+        if (grant.session === release.session && concerns(release, grant)) this.#options.sealHere(grant)
+    try {
+      if (await this.#release(release)) {
+        this.#unsaid.delete(release)
+        return true
+      }
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error
+      // It may have happened: what the session takes from now on is not what this release is about.
+      if (release.tokens !== null) release.certain = true
+    }
+    this.sayLater(release)
+    return false
+  }
+
+  /** A release that found nothing yet must not find what this session asks for from now on. */
+  outdate({ lock, session }: { readonly lock: LockName; readonly session: SessionId }): void {
+    for (const release of this.#unsaid)
+      if (release.lock === lock && release.session === session && release.writing === null)
+        release.tokens ??= NOTHING
+  }
+
+  /** False where others were faster again and again. */
+  async #release(release: Release): Promise<boolean> {
+    const lock = this.#options.view.lock(release.lock)
+    const interest = new Interest(lock)
+    try {
+      for (let swaps = 0; swaps < RELEASE_SWAPS_MAX; swaps++) {
+        if ((await this.#releaseOnce(release)) === 'done') return true
+        await interest.changed(this.#options.clock, RELEASE_LOOK_MS, NOBODY_GONE)
+      }
+      return false
+    } finally {
+      interest.end()
+      this.#options.view.tidy(lock)
+    }
+  }
+
+  /** `again`: another was faster, and what it wrote is on its way here. */
+  async #releaseOnce(release: Release): Promise<'done' | 'again'> {
+    const { view } = this.#options
+    const isUnknown = release.writing !== null && release.writing.modRevision === null
+    let own = isUnknown ? [] : ownKeys(view.locks.get(release.lock), release)
+    if (own.length === 0) {
+      // The view may not have it yet: written a moment ago, here or through another gateway.
+      if (!(await this.#lookUp(release))) return 'done'
+      own = ownKeys(view.locks.get(release.lock), release)
+      if (own.length === 0) return 'again'
+    }
+    release.tokens ??= tokensOf(own)
+    if (await this.#deleteKeys(release, own)) return 'done'
+    // The view may lag: what is to be given back can be a key that it does not show.
+    if (!release.certain) release.tokens = null
+    return (await this.#lookUp(release)) ? 'again' : 'done'
+  }
+
+  /** Asks the store what there is to give back, and waits until the view shows it; false where there is nothing. */
+  async #lookUp(release: Release): Promise<boolean> {
+    const { store, layout } = this.#options
+    const { items } = await store.read(layout.queue(release.lock))
+    const { writing } = release
+    const stored = items.filter(
+      (item) =>
+        item.lease === release.session &&
+        concerns(release, item) &&
+        (writing === null || writing.value === item.value),
+    )
+    if (writing !== null) writing.modRevision ??= stored[0]?.modRevision ?? null
+    release.tokens ??= tokensOf(stored)
+    release.certain = true
+    if (stored.length === 0) return false
+    await this.#options.caughtUp(Math.max(...stored.map((item) => item.modRevision)) as Revision)
+    return true
+  }
+
+  /** False where one of them was changed by another meanwhile. */
+  async #deleteKeys(
+    { lock: name, session, writing }: Release,
+    own: readonly QueuedWaiter[],
+  ): Promise<boolean> {
+    const { store, layout, view, clock, events } = this.#options
+    const lock = view.locks.get(name)
+    for (const waiter of own) {
+      const grant = lock?.record?.grants.find((other) => other.createRevision === waiter.createRevision)
+      const compare: Comparison[] = [{ key: waiter.key, createRevision: waiter.createRevision }]
+      const writes: Write[] = [{ delete: waiter.key }]
+      const key = layout.lockRecord(name)
+      if (writing !== null) {
+        if (writing.modRevision === null || (writing.joined && grant !== undefined)) continue
+        compare.push({ key: waiter.key, modRevision: writing.modRevision })
+        if (writing.joined) compare.push({ key, modRevision: lock?.recordRevision ?? 0 })
+      }
+      if (lock?.record && grant?.state === 'open') {
+        const now = new Date(clock.wallMs()).toISOString()
+        const sealed = sealGrants(lock.record, [{ grant, cause: 'released' }], now)
+        const result = await store.transact({
+          compare: [...compare, { key, modRevision: lock.recordRevision }],
+          writes: [...writes, { put: key, value: lockRecords.encode(sealed) }],
+        })
+        if (!result.succeeded) return false
+        events({ type: 'lock.released', lock: name, session, token: String(waiter.createRevision) })
+        events({
+          type: 'grant.sealed',
+          lock: name,
+          session,
+          token: String(waiter.createRevision),
+          detail: 'released',
+        })
+        continue
+      }
+      // A waiter that may be opened in this very moment: then its missing key reads as released, as its lease lives.
+      const result = await store.transact({ compare, writes })
+      if (!result.succeeded) return false
+    }
+    return true
+  }
+
+  sayLater(release: Release): void {
+    const name = nameOf(release)
+    if ([...this.#unsaid].every((other) => nameOf(other) !== name)) this.#unsaid.add(release)
+    if (this.#timer !== null || this.#stopped) return
+    this.#timer = this.#options.clock.after(RELEASE_RETRY_MS, () => {
+      this.#timer = null
+      if (!this.#stopped) void this.#sayAll()
+    })
+  }
+
+  async #sayAll(): Promise<void> {
+    await Promise.all([...this.#unsaid].map((release) => this.giveBack(release)))
+  }
+}
+
+function concerns(release: Release, { createRevision }: { readonly createRevision: number }): boolean {
+  return release.tokens === null || release.tokens.has(createRevision)
+}
+
+function tokensOf(keys: readonly { readonly createRevision: number }[]): ReadonlySet<number> {
+  return new Set(keys.map((key) => key.createRevision))
+}
+
+function ownKeys(lock: LockState | undefined, release: Release): QueuedWaiter[] {
+  return lock?.queue.filter((waiter) => waiter.session === release.session && concerns(release, waiter)) ?? []
+}
+
+/** One for each thing to be said: the same release, asked for again while the store is away, is said once. */
+function nameOf({ session, lock, tokens, writing }: Release): string {
+  return `${session} ${lock} ${writing?.value ?? ''} ${tokens === null ? '' : [...tokens].join(' ')}`
+}
