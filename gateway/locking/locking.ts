@@ -228,11 +228,15 @@ class LockingRoom implements Locking {
 
   /** Register, then load, then serve: whoever seals later than the registration waits for our word. */
   async join(): Promise<void> {
-    await this.#incarnation.register()
+    const incarnation = this.#incarnation
+    await incarnation.register()
     await this.#replica.reload()
+    // Its lease ended while it waited: whoever came after it has to register and load by himself.
+    if (incarnation !== this.#incarnation) return
     const seen = this.#options.mark.revision
     if (this.#view.applied < seen) this.#regressed(this.#view.applied, seen)
     await this.#sweeper.markGone()
+    if (incarnation !== this.#incarnation) return
     this.#serving = true
     this.#conductor.pokeAll()
     this.#sweeper.start()
@@ -382,9 +386,13 @@ class LockingRoom implements Locking {
 
   #rejoin(): void {
     if (this.#closing) return
+    const incarnation = this.#incarnation
     this.join().catch((error: unknown) => {
       if (!(error instanceof StoreUnavailable)) throw error
-      this.#incarnation.abandon()
+      if (incarnation !== this.#incarnation) return
+      incarnation.abandon()
+      // It may have been written down, but never admitted a call.
+      this.#sweeper.succeed(incarnation.id, [])
       this.#incarnation = this.#newIncarnation()
       this.#options.clock.after(REJOIN_MS, () => this.#rejoin())
     })

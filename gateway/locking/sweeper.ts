@@ -122,16 +122,18 @@ export class Sweeper {
     return false
   }
 
+  /** Until the view shows that the record is gone: the store may not have heard, or another may just have marked it. */
   #closedPredecessors(): Deletion[] {
     const { layout, view } = this.#options
-    const closed = this.#predecessors.filter(({ calls }) =>
-      calls.every((call) => call.state.kind === 'ended'),
-    )
-    this.#predecessors = this.#predecessors.filter((predecessor) => !closed.includes(predecessor))
-    return closed.flatMap(({ id }) => {
+    const deletions: Deletion[] = []
+    this.#predecessors = this.#predecessors.filter(({ id, calls }) => {
+      if (calls.some((call) => call.state.kind !== 'ended')) return true
       const known = view.gateways.get(id)
-      return known === undefined ? [] : [{ key: layout.gateway(id), modRevision: known.modRevision }]
+      if (known === undefined) return false
+      deletions.push({ key: layout.gateway(id), modRevision: known.modRevision })
+      return true
     })
+    return deletions
   }
 
   #oldFences(): Deletion[] {

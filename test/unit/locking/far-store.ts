@@ -24,11 +24,12 @@ export class FarStore {
   loss: (transaction: Transaction) => Loss | null = () => null
   readonly store: Store
 
-  constructor(store: EmbeddedStore) {
+  /** `shared`: as if other gateways could be there, so with a lease, a heartbeat and watermarks. */
+  constructor(store: EmbeddedStore, shared: boolean = store.shared) {
     this.#store = store
     this.store = {
       kind: store.kind,
-      shared: store.shared,
+      shared,
       read: (prefix) => {
         const next = this.nextRead
         this.nextRead = null

@@ -32,11 +32,11 @@ export interface TestRoom {
   close(): Promise<void>
 }
 
-export async function openRoom(): Promise<TestRoom> {
+export async function openRoom(options: { readonly shared?: boolean } = {}): Promise<TestRoom> {
   const folder = await mkdtemp(join(tmpdir(), 'fencegate-room-'))
   const clock = new ManualClock()
   const store = openEmbeddedStore({ path: folder, clock })
-  const far = new FarStore(store)
+  const far = new FarStore(store, options.shared)
   let ids = 0
   const locking = await startLocking({
     store: far.store,

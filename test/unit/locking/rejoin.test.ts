@@ -1,0 +1,67 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { StoreUnavailable, type Transaction } from '../../../gateway/spi/store.ts'
+import { openRoom, type TestRoom, VOLUME } from './room.ts'
+
+let room: TestRoom
+
+beforeEach(async () => {
+  room = await openRoom({ shared: true })
+})
+afterEach(async () => {
+  await room.locking.close(0)
+  await room.close()
+})
+
+async function incarnations(): Promise<readonly string[]> {
+  return (await room.store.read('/fencegate/gateways/')).items.map((item) => item.key)
+}
+
+/** As after an outage of the store that was longer than the lease. */
+async function loseLease(): Promise<void> {
+  for (const { lease } of (await room.store.read('/fencegate/watermarks/')).items)
+    if (lease !== null) await room.store.revokeLease(lease)
+}
+
+function forgetsGateway({ writes }: Transaction): boolean {
+  return writes.some((write) => 'delete' in write && write.delete.includes('/gateways/'))
+}
+
+describe('a gateway that survives its lease', () => {
+  it('closes its earlier record once what it had admitted has ended, also where the store is deaf at first', async () => {
+    const token = await room.take(await room.openSession())
+    const [first] = await incarnations()
+    const result = room.locking.gate.admit(
+      {
+        backend: 'cinder',
+        method: 'POST',
+        target: '/',
+        rule: 'r',
+        locks: [{ name: VOLUME, mode: 'exclusive' }],
+        tokens: [{ lock: null, token: Number(token), signature: null }],
+        waitMs: 0,
+        quietMs: null,
+      },
+      null,
+    )
+    if (result instanceof Promise || result.kind !== 'admitted') throw new Error('not admitted')
+    await loseLease()
+    await room.clock.advance(5_000)
+    expect(await incarnations()).toHaveLength(2)
+    let lost = 0
+    room.far.loss = (transaction) => (forgetsGateway(transaction) && lost++ === 0 ? 'request' : null)
+    result.entry.ended()
+    await room.clock.advance(5_000)
+    expect(lost).toBeGreaterThan(1)
+    expect(await incarnations()).toHaveLength(1)
+    expect(await incarnations()).not.toContain(first)
+  })
+
+  it('leaves no record behind of a registration that came to nothing', async () => {
+    await room.take(await room.openSession())
+    await loseLease()
+    room.far.nextRead = () => Promise.reject(new StoreUnavailable('no answer within 5,000 ms'))
+    await room.clock.advance(10_000)
+    expect(room.locking.plane.readiness().ready).toBe(true)
+    expect(await incarnations()).toHaveLength(1)
+  })
+})
