@@ -1,0 +1,169 @@
+import { describe, expect, it } from 'vitest'
+import { check, type Violation } from './checker.ts'
+import type { HistoryEvent } from './history.ts'
+
+type Untimed<Event> = Event extends unknown ? Omit<Event, 'atMs'> : never
+const LOCK = 'volume/1'
+
+/** One event a second. */
+function broken(...events: readonly Untimed<HistoryEvent>[]): readonly Violation['promise'][] {
+  const history = events.map((event, index): HistoryEvent => ({ ...event, atMs: index * 1_000 }))
+  return [...new Set(check(history).map(({ promise }) => promise))]
+}
+
+const registered = { kind: 'registered', gateway: 'a', incarnation: 'a-1' } as const
+const queued = (token: number, session = `s${token}`, mode: 'exclusive' | 'shared' = 'exclusive') =>
+  ({ kind: 'queued', lock: LOCK, token, session, mode }) as const
+const opened = (token: number, session = `s${token}`, mode: 'exclusive' | 'shared' = 'exclusive') =>
+  ({ kind: 'opened', lock: LOCK, token, session, mode, by: 'a' }) as const
+const unqueued = (token: number, leaseEnded = false, session = `s${token}`) =>
+  ({ kind: 'unqueued', lock: LOCK, token, session, leaseEnded, by: 'a' }) as const
+const sealed = (token: number, cause: 'released' | 'expired' | 'revoked', session = `s${token}`) =>
+  ({ kind: 'sealed', lock: LOCK, token, session, cause, by: 'a' }) as const
+const closed = (token: number) => ({ kind: 'closed', lock: LOCK, token, by: 'a' }) as const
+const fence = (session: string, state: 'due' | 'closed' | 'blocked' | 'deleted') =>
+  ({ kind: 'fence', session, cause: 'expired', state, by: 'a' }) as const
+const leaseEnded = (lease: string, by: string | null = null) => ({ kind: 'lease-ended', lease, by }) as const
+const admitted = (call: number, token: number, mode: 'exclusive' | 'shared' = 'exclusive') =>
+  ({ kind: 'admitted', gateway: 'a', call, lock: LOCK, token, mode }) as const
+const executed = (call: number, token: number, mode: 'exclusive' | 'shared' = 'exclusive') =>
+  ({ kind: 'executed', call, lock: LOCK, token, mode }) as const
+const granted = (token: number) =>
+  ({ kind: 'granted', lock: LOCK, token, session: `s${token}`, gateway: 'a' }) as const
+const releaseAsked = (session: string, lock: string | null = LOCK) =>
+  ({ kind: 'release-asked', id: 1, lock, session, gateway: 'a' }) as const
+const releaseDone = { kind: 'release-answered', id: 1, how: 'done' } as const
+const settled = { kind: 'settled' } as const
+/** 5 is released in good order, 9 is open. */
+const handedOver = [
+  registered,
+  queued(5),
+  opened(5),
+  queued(9),
+  releaseAsked('s5'),
+  unqueued(5),
+  sealed(5, 'released'),
+  releaseDone,
+  closed(5),
+  opened(9),
+] as const
+
+describe('the checker', () => {
+  it('finds nothing in a handover in good order', () => {
+    expect(broken(...handedOver, admitted(1, 9), executed(1, 9), settled)).toEqual([])
+  })
+
+  it('finds nothing in an expiry whose fence is closed before the next call', () => {
+    const ended = [unqueued(5, true), leaseEnded('s5'), fence('s5', 'due'), sealed(5, 'expired')] as const
+    const next = [fence('s5', 'closed'), queued(9), closed(5), opened(9), admitted(1, 9), settled] as const
+    expect(broken(registered, queued(5), opened(5), ...ended, ...next)).toEqual([])
+  })
+
+  it('flags an older token that is admitted after a newer one (I1)', () => {
+    expect(broken(...handedOver, admitted(1, 9), admitted(2, 5))).toContain('I1')
+  })
+
+  it('lets readers be admitted in any order', () => {
+    const readers = [queued(5, 'r', 'shared'), opened(5, 'r', 'shared'), queued(6, 'q', 'shared')] as const
+    const calls = [opened(6, 'q', 'shared'), admitted(1, 6, 'shared'), admitted(2, 5, 'shared')] as const
+    expect(broken(registered, ...readers, ...calls)).toEqual([])
+  })
+
+  it('flags an admission under a token that the store never opened (I1)', () => {
+    expect(broken(registered, queued(5), admitted(1, 5))).toEqual(['I1'])
+  })
+
+  it('flags an older call that takes effect after a newer one was admitted (I2)', () => {
+    const both = [registered, queued(5), opened(5), admitted(1, 5), queued(9)] as const
+    const over = [unqueued(5), sealed(5, 'released'), closed(5), opened(9), admitted(2, 9)] as const
+    expect(broken(...both, ...over, executed(1, 5))).toEqual(['I2'])
+  })
+
+  it('flags a call that takes effect and was never admitted (I2)', () => {
+    expect(broken(...handedOver, executed(1, 9))).toEqual(['I2'])
+  })
+
+  it('flags two conflicting grants open at once (I2)', () => {
+    expect(broken(registered, queued(5), opened(5), queued(9), opened(9))).toEqual(['I2'])
+  })
+
+  it('flags a call of the next owner while the old one’s fence is open (I3)', () => {
+    const ended = [unqueued(5, true), leaseEnded('s5'), fence('s5', 'due'), sealed(5, 'expired')] as const
+    const next = [queued(9), closed(5), opened(9), admitted(1, 9)] as const
+    expect(broken(registered, queued(5), opened(5), ...ended, ...next)).toEqual(['I3'])
+  })
+
+  it('flags an expired holder without a fence (I4)', () => {
+    const ended = [unqueued(5, true), leaseEnded('s5'), sealed(5, 'expired'), closed(5), settled] as const
+    expect(broken(registered, queued(5), opened(5), ...ended)).toEqual(['I4'])
+  })
+
+  it('flags an expired holder that is taken for one that released (I4)', () => {
+    const ended = [unqueued(5, true), leaseEnded('s5'), sealed(5, 'released')] as const
+    expect(broken(registered, queued(5), opened(5), ...ended)).toEqual(['I4'])
+  })
+
+  it('flags a fence that is deleted before it was closed (I4)', () => {
+    expect(broken(leaseEnded('s5'), fence('s5', 'due'), fence('s5', 'deleted'))).toEqual(['I4'])
+  })
+
+  it('flags an admission by a gateway whose lease is over (I5)', () => {
+    const lost = { kind: 'lost', gateway: 'store', incarnation: 'a-1' } as const
+    expect(broken(...handedOver, lost, admitted(1, 9))).toEqual(['I5'])
+  })
+
+  it('flags tokens that go back (I6)', () => {
+    expect(broken(queued(9), queued(5))).toEqual(['I6'])
+  })
+
+  it('flags a token that is opened a second time (I6)', () => {
+    const again = [unqueued(5), sealed(5, 'released'), closed(5), opened(5)] as const
+    expect(broken(queued(5), opened(5), ...again)).toEqual(['I6'])
+  })
+
+  it('flags a fence of a session whose lease lives (I7)', () => {
+    expect(broken(queued(5), opened(5), fence('s5', 'due'))).toEqual(['I7'])
+  })
+
+  it('flags a released grant that a gateway with a whole view takes for expired (I7)', () => {
+    const ended = [
+      unqueued(5),
+      leaseEnded('s5', 'foreign'),
+      fence('s5', 'closed'),
+      sealed(5, 'expired'),
+    ] as const
+    expect(broken(queued(5), opened(5), ...ended)).toEqual(['I7'])
+  })
+
+  it('lets a gateway that reads a snapshot later be in doubt', () => {
+    const snapshot = { kind: 'snapshot', gateway: 'a' } as const
+    const ended = [unqueued(5), leaseEnded('s5', 'foreign'), snapshot, fence('s5', 'closed')] as const
+    expect(broken(queued(5), opened(5), ...ended, sealed(5, 'expired'))).toEqual([])
+  })
+
+  it('flags a holder that is fenced after he closed his session (I7)', () => {
+    const closing = [granted(5), releaseAsked('s5', null), unqueued(5, true), leaseEnded('s5', 'a')] as const
+    const fenced = [releaseDone, fence('s5', 'closed'), sealed(5, 'expired')] as const
+    expect(broken(queued(5), opened(5), ...closing, ...fenced)).toEqual(['I7'])
+  })
+
+  it('flags a grant that is taken from who was told that it is his (I7)', () => {
+    expect(broken(queued(5), opened(5), releaseAsked('s5'), releaseDone, granted(5), unqueued(5))).toEqual([
+      'I7',
+    ])
+  })
+
+  it('flags a release that never resolves (I8)', () => {
+    expect(broken(queued(5), opened(5), releaseAsked('s5'))).toEqual(['I8'])
+  })
+
+  it('flags a lock with waiters and no owner, and a handover without end (I9)', () => {
+    expect(broken(queued(5), settled)).toEqual(['I9'])
+    expect(broken(queued(5), opened(5), unqueued(5), sealed(5, 'released'), settled)).toEqual(['I9'])
+    expect(broken({ kind: 'probed', lock: LOCK, granted: false, detail: '' })).toEqual(['I9'])
+  })
+
+  it('flags a process that would have ended with an error', () => {
+    expect(broken({ kind: 'crashed', gateway: 'a', error: 'Error' })).toEqual(['crash'])
+  })
+})

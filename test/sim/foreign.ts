@@ -1,0 +1,100 @@
+// Clients that take locks straight in etcd, as its own `concurrency` package does: a lease, a key on it, and at the end the
+// key is deleted and then the lease revoked.
+
+import type { LeaseId, LockName } from '../../gateway/core/names.ts'
+import type { Layout } from '../../gateway/locking/layout.ts'
+import type { SimulatedBackend } from './backend.ts'
+import type { Gateways } from './gateways.ts'
+import type { Profile } from './profile.ts'
+import type { Random } from './random.ts'
+import type { Scheduler } from './scheduler.ts'
+import type { SharedState } from './store.ts'
+
+export interface ForeignOptions {
+  readonly name: string
+  readonly scheduler: Scheduler
+  readonly random: Random
+  readonly profile: Profile
+  readonly gateways: Gateways
+  readonly backend: SimulatedBackend
+  readonly state: SharedState
+  readonly layout: Layout
+  readonly calm: () => boolean
+}
+
+export class ForeignHolder {
+  readonly #options: ForeignOptions
+  #retired = false
+
+  constructor(options: ForeignOptions) {
+    this.#options = options
+    this.#rest()
+  }
+
+  retire(): void {
+    this.#retired = true
+  }
+
+  #rest(): void {
+    const { scheduler, random } = this.#options
+    scheduler.after(random.between(500, 8_000), () => this.#take())
+  }
+
+  #take(): void {
+    const { random, profile, state, scheduler, calm } = this.#options
+    if (this.#retired || calm()) {
+      this.#rest()
+      return
+    }
+    const lock = (random.pick(profile.locks) ?? 'volume/1') as LockName
+    const { lease } = state.grantLease(random.between(1_500, 5_000))
+    this.#enqueue(lock, lease)
+    const keptMs = random.between(500, 12_000)
+    const untilMs = scheduler.nowMs + keptMs
+    this.#keep(lease, untilMs)
+    scheduler.after(keptMs, () => this.#leave(lock, lease))
+  }
+
+  #enqueue(lock: LockName, lease: LeaseId): void {
+    const { state, layout, name, scheduler } = this.#options
+    const put = layout.waiter(lock, 'exclusive', lease)
+    const result = state.transact(
+      { compare: [{ key: put, createRevision: 0 }], writes: [{ put, value: '', lease }] },
+      name,
+    )
+    if (result instanceof Error) return
+    this.#makeCalls(lock, lease, result.revision, scheduler.nowMs + 15_000)
+  }
+
+  #keep(lease: LeaseId, untilMs: number): void {
+    const { state, scheduler } = this.#options
+    if (this.#retired || scheduler.nowMs > untilMs || state.keepAlive(lease) === null) return
+    scheduler.after(500, () => this.#keep(lease, untilMs))
+  }
+
+  #leave(lock: LockName, lease: LeaseId): void {
+    const { state, layout, random, name, scheduler } = this.#options
+    const key = layout.waiter(lock, 'exclusive', lease)
+    const dice = random.unit()
+    if (dice < 0.6) {
+      state.transact({ compare: [], writes: [{ delete: key }] }, name)
+      // Unlock, and take it again under the same lease; or unlock, then revoke, the normal end.
+      if (dice < 0.15) this.#enqueue(lock, lease)
+      else scheduler.after(random.between(0.1, 60), () => state.endLease(lease, name))
+    } else if (dice < 0.7) state.endLease(lease, name)
+    this.#rest()
+  }
+
+  #makeCalls(lock: LockName, session: LeaseId, token: number, untilMs: number): void {
+    const { scheduler, random, gateways, backend, calm } = this.#options
+    scheduler.after(random.between(50, 800), () => {
+      if (this.#retired || calm() || scheduler.nowMs > untilMs) return
+      const asked = gateways.any()
+      if (asked !== null)
+        asked.gateway.process.deliver(() =>
+          backend.call({ lock, session, token, mode: 'exclusive' }, asked.gateway.process, asked.locking),
+        )
+      this.#makeCalls(lock, session, token, untilMs)
+    })
+  }
+}

@@ -1,0 +1,119 @@
+// What happened in one run, in the order in which it happened. The checker reads this and nothing else.
+
+import type { LockMode } from '../../gateway/core/names.ts'
+
+export type HistoryEvent = { readonly atMs: number } & (
+  | {
+      readonly kind: 'queued'
+      readonly lock: string
+      readonly token: number
+      readonly session: string
+      readonly mode: LockMode
+    }
+  /** The waiter key went; `leaseEnded`: together with its lease. */
+  | {
+      readonly kind: 'unqueued'
+      readonly lock: string
+      readonly token: number
+      readonly session: string
+      readonly leaseEnded: boolean
+      readonly by: string
+    }
+  | {
+      readonly kind: 'opened'
+      readonly lock: string
+      readonly token: number
+      readonly session: string
+      readonly mode: LockMode
+      readonly by: string
+    }
+  | {
+      readonly kind: 'sealed'
+      readonly lock: string
+      readonly token: number
+      readonly session: string
+      readonly cause: 'released' | 'expired' | 'revoked'
+      readonly by: string
+    }
+  | { readonly kind: 'closed'; readonly lock: string; readonly token: number; readonly by: string }
+  /** A lease of the store is over: its TTL passed, or somebody ended it. */
+  | { readonly kind: 'lease-ended'; readonly lease: string; readonly by: string | null }
+  | {
+      readonly kind: 'fence'
+      readonly session: string
+      readonly cause: 'expired' | 'operator'
+      readonly state: 'due' | 'running' | 'blocked' | 'closed' | 'deleted'
+      readonly by: string
+    }
+  /** An operator asks for a session to be fenced. */
+  | { readonly kind: 'ordered'; readonly session: string }
+  | { readonly kind: 'confirmed'; readonly session: string }
+  /** A gateway's registration stands in the store with a live lease; and: its lease is over. */
+  | { readonly kind: 'registered'; readonly gateway: string; readonly incarnation: string }
+  | { readonly kind: 'lost'; readonly gateway: string; readonly incarnation: string }
+  /** A gateway reads the whole prefix: what went between its last event and this it cannot tell apart. */
+  | { readonly kind: 'snapshot'; readonly gateway: string }
+  | {
+      readonly kind: 'granted'
+      readonly lock: string
+      readonly token: number
+      readonly session: string
+      readonly gateway: string
+    }
+  | {
+      readonly kind: 'release-asked'
+      readonly id: number
+      readonly lock: string | null
+      readonly session: string
+      readonly gateway: string
+    }
+  | {
+      readonly kind: 'release-answered'
+      readonly id: number
+      readonly how: 'done' | 'failed' | 'gateway-died'
+    }
+  | {
+      readonly kind: 'admitted'
+      readonly gateway: string
+      readonly call: number
+      readonly lock: string
+      readonly token: number
+      readonly mode: LockMode
+    }
+  | {
+      readonly kind: 'refused'
+      readonly gateway: string
+      readonly lock: string
+      readonly token: number
+      readonly code: string
+    }
+  | { readonly kind: 'forwarded'; readonly call: number }
+  /** The call (or the job that it started) changes something at the backend, now. */
+  | {
+      readonly kind: 'executed'
+      readonly call: number
+      readonly lock: string
+      readonly token: number
+      readonly mode: LockMode
+    }
+  | {
+      readonly kind: 'gateway'
+      readonly gateway: string
+      readonly what:
+        | 'started'
+        | 'serving'
+        | 'died'
+        | 'closed'
+        | 'stopped'
+        | 'resumed'
+        | 'partitioned'
+        | 'healed'
+        | 'start-failed'
+    }
+  /** An error that nobody caught: in production the process ends. */
+  | { readonly kind: 'crashed'; readonly gateway: string | null; readonly error: string }
+  /** Everything has been healed and confirmed for long enough: no lock may be stuck. */
+  | { readonly kind: 'settled' }
+  /** After everything: a new session asks for the lock. */
+  | { readonly kind: 'probed'; readonly lock: string; readonly granted: boolean; readonly detail: string }
+)

@@ -1,0 +1,291 @@
+// Holders: programs that open sessions, take locks, make calls with their tokens, and now and then forget to renew, come
+// back too late, hang up, or die. They know only what they were told.
+
+import { GatewayError } from '../../gateway/core/errors.ts'
+import type { LockMode, LockName, SessionId } from '../../gateway/core/names.ts'
+import type { Locking } from '../../gateway/locking/locking.ts'
+import { StoreUnavailable } from '../../gateway/spi/store.ts'
+import type { SimulatedBackend } from './backend.ts'
+import type { Gateways, RunningGateway } from './gateways.ts'
+import type { HistoryEvent } from './history.ts'
+import type { Profile } from './profile.ts'
+import type { Random } from './random.ts'
+import type { Scheduler } from './scheduler.ts'
+
+export interface HolderOptions {
+  readonly name: string
+  readonly scheduler: Scheduler
+  readonly random: Random
+  readonly profile: Profile
+  readonly gateways: Gateways
+  readonly backend: SimulatedBackend
+  readonly record: (event: HistoryEvent) => void
+  readonly crashed: (gateway: string, error: unknown) => void
+  readonly calm: () => boolean
+  /** Numbers for releases, one series in a run. */
+  readonly nextId: () => number
+}
+
+interface Held {
+  readonly lock: LockName
+  readonly mode: LockMode
+  readonly token: number
+  readonly session: SessionId
+}
+
+const REMEMBERED_MAX = 6
+
+export class Holder {
+  readonly #options: HolderOptions
+  #session: SessionId | null = null
+  #ttlMs = 0
+  #held: Held[] = []
+  /** Tokens of earlier grants too: a holder that came back too late still believes in them. */
+  #remembered: Held[] = []
+  #busy = false
+  #asleepUntilMs = 0
+  #life = 0
+  #retired = false
+
+  constructor(options: HolderOptions) {
+    this.#options = options
+    this.#act()
+    this.#makeCalls()
+    this.#renew()
+  }
+
+  /** Lets everything lapse. */
+  retire(): void {
+    this.#retired = true
+  }
+
+  get #awake(): boolean {
+    return !this.#retired && this.#options.scheduler.nowMs >= this.#asleepUntilMs
+  }
+
+  #act(): void {
+    const { scheduler, random, calm } = this.#options
+    scheduler.after(random.between(50, 1_200), () => this.#act())
+    if (!this.#awake || this.#busy || calm()) return
+    if (this.#session === null) {
+      this.#open()
+      return
+    }
+    const dice = random.unit()
+    if (dice < 0.45) this.#acquire()
+    else if (dice < 0.75) this.#release()
+    else if (dice < 0.8) this.#close()
+    else if (dice < 0.83) this.#forget()
+    else if (dice < 0.88) this.#asleepUntilMs = scheduler.nowMs + this.#ttlMs * random.between(0.5, 3)
+  }
+
+  #renew(): void {
+    const { scheduler, random } = this.#options
+    scheduler.after(this.#ttlMs === 0 ? 300 : this.#ttlMs / 4, () => this.#renew())
+    const session = this.#session
+    if (!this.#awake || session === null) return
+    const life = this.#life
+    this.#ask((locking) => locking.plane.keepAlive(session), {
+      done: (info) => {
+        // He is told that it is over, and mostly believes it.
+        if (info === null && this.#life === life && random.chance(0.8)) this.#leave()
+      },
+      failed: () => undefined,
+    })
+  }
+
+  #makeCalls(): void {
+    const { scheduler, random, gateways, backend, calm } = this.#options
+    scheduler.after(random.between(20, 700), () => this.#makeCalls())
+    if (!this.#awake || calm()) return
+    const held = random.chance(0.8) ? random.pick(this.#held) : random.pick(this.#remembered)
+    const asked = gateways.any()
+    if (held === null || asked === null) return
+    const { gateway, locking } = asked
+    scheduler.after(random.between(0.1, 5), () =>
+      gateway.process.deliver(() => backend.call(held, gateway.process, locking)),
+    )
+  }
+
+  #open(): void {
+    const { random, profile, scheduler } = this.#options
+    this.#busy = true
+    const life = ++this.#life
+    const planned = random.chance(profile.planProbability)
+    const ttlMs = Math.round(random.between(1_500, 6_000))
+    this.#ask(
+      (locking) =>
+        locking.plane.openSession({
+          ttlMs,
+          holder: { id: this.#options.name },
+          fenceInfo: { pid: 1 + random.below(1_000_000) },
+          plan: planned ? 'kill' : null,
+        }),
+      {
+        done: (info) => {
+          if (this.#life !== life) return
+          this.#session = info.session
+          this.#ttlMs = info.ttlMs
+          this.#busy = false
+        },
+        failed: () => this.#idle(life),
+      },
+    )
+    scheduler.after(10_000, () => this.#idle(life))
+  }
+
+  #acquire(): void {
+    const { random, profile, scheduler, record } = this.#options
+    const session = this.#session
+    const lock = random.pick(profile.locks) as LockName | null
+    if (session === null || lock === null) return
+    const mode: LockMode = random.chance(profile.sharedProbability) ? 'shared' : 'exclusive'
+    const waitMs = random.pick([0, 0, 500, 3_000, 15_000]) ?? 0
+    const life = this.#life
+    const hangUp = new AbortController()
+    let answered = false
+    this.#busy = true
+    const asked = this.#ask(
+      (locking) => locking.plane.acquire({ lock, session, mode, waitMs, note: null }, hangUp.signal),
+      {
+        done: (result, gateway) => {
+          answered = true
+          if (hangUp.signal.aborted) return
+          this.#idle(life)
+          if (result.kind !== 'granted') return
+          const held: Held = { lock, mode, token: Number(result.grant.token), session }
+          record({
+            kind: 'granted',
+            atMs: scheduler.nowMs,
+            lock,
+            token: held.token,
+            session,
+            gateway: gateway.process.name,
+          })
+          if (this.#life !== life) return
+          this.#held = [...this.#held.filter((other) => other.token !== held.token), held]
+          this.#remembered = [...this.#remembered, held].slice(-REMEMBERED_MAX)
+        },
+        failed: (error) => {
+          answered = true
+          this.#idle(life)
+          if (error instanceof GatewayError && error.code === 'session-unknown' && random.chance(0.3))
+            this.#leave()
+        },
+      },
+    )
+    if (asked === null) {
+      this.#idle(life)
+      return
+    }
+    // The client hangs up: now and then at once, and always where no answer comes long after it was due.
+    const patienceMs = random.chance(0.2) ? random.between(1, waitMs + 500) : waitMs + 8_000
+    scheduler.after(patienceMs, () => {
+      if (answered) return
+      asked.process.deliver(() => hangUp.abort())
+      this.#idle(life)
+    })
+  }
+
+  #release(): void {
+    const { random, scheduler } = this.#options
+    const held = random.pick(this.#held)
+    if (held === null) return
+    this.#held = this.#held.filter((other) => other !== held)
+    const { lock, session } = held
+    const life = this.#life
+    this.#busy = true
+    const again = random.chance(0.15) ? 2 : 1
+    for (let i = 0; i < again; i++) {
+      const gateway = this.#ask((locking) => locking.plane.release(lock, session), {
+        done: () => {
+          done?.('done')
+          this.#idle(life)
+        },
+        failed: () => {
+          done?.('failed')
+          this.#idle(life)
+        },
+      })
+      const done = gateway === null ? null : this.#noteRelease(lock, session, gateway)
+    }
+    scheduler.after(10_000, () => this.#idle(life))
+  }
+
+  #close(): void {
+    const session = this.#session
+    if (session === null) return
+    const gateway = this.#ask((locking) => locking.plane.closeSession(session), {
+      done: () => done?.('done'),
+      failed: () => done?.('failed'),
+    })
+    const done = gateway === null ? null : this.#noteRelease(null, session, gateway)
+    if (gateway !== null) this.#leave()
+  }
+
+  /** kill -9 of the holder: his session runs out. */
+  #forget(): void {
+    this.#remembered = []
+    this.#leave()
+  }
+
+  #leave(): void {
+    this.#session = null
+    this.#held = []
+    this.#life++
+    this.#busy = false
+  }
+
+  #idle(life: number): void {
+    if (this.#life === life) this.#busy = false
+  }
+
+  #noteRelease(
+    lock: LockName | null,
+    session: SessionId,
+    { process }: RunningGateway,
+  ): (how: 'done' | 'failed' | 'gateway-died') => void {
+    const { scheduler, record } = this.#options
+    const id = this.#options.nextId()
+    record({ kind: 'release-asked', atMs: scheduler.nowMs, id, lock, session, gateway: process.name })
+    let answered = false
+    const answer = (how: 'done' | 'failed' | 'gateway-died') => {
+      if (answered) return
+      answered = true
+      record({ kind: 'release-answered', atMs: scheduler.nowMs, id, how })
+    }
+    if (process.alive) process.onDeath.push(() => answer('gateway-died'))
+    else answer('gateway-died')
+    return answer
+  }
+
+  /** Asks one of the gateways; null where there is none. */
+  #ask<Answer>(
+    request: (locking: Locking) => Promise<Answer>,
+    then: {
+      readonly done: (answer: Answer, gateway: RunningGateway) => void
+      readonly failed: (error: unknown) => void
+    },
+  ): RunningGateway | null {
+    const { gateways, scheduler, random, crashed } = this.#options
+    const asked = gateways.any()
+    if (asked === null) {
+      scheduler.after(100, () => then.failed(null))
+      return null
+    }
+    const { gateway, locking } = asked
+    scheduler.after(random.between(0.1, 5), () =>
+      gateway.process.deliver(() => {
+        request(locking).then(
+          (answer) => then.done(answer, gateway),
+          (error: unknown) => {
+            if (!(error instanceof GatewayError) && !(error instanceof StoreUnavailable))
+              crashed(gateway.process.name, error)
+            then.failed(error)
+          },
+        )
+      }),
+    )
+    return gateway
+  }
+}

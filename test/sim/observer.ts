@@ -1,0 +1,112 @@
+// Reads the store's commits as what they mean for the promises: tokens given, grants opened, sealed and closed, fences
+// begun and ended. It looks at the store's own order, not at what any gateway believes.
+
+import type { FenceRecord } from '../../gateway/core/fence-record.ts'
+import type { Grant } from '../../gateway/core/lock-record.ts'
+import type { Layout } from '../../gateway/locking/layout.ts'
+import { fenceRecords, lockRecords } from '../../gateway/locking/records.ts'
+import type { HistoryEvent } from './history.ts'
+import type { Committed } from './store.ts'
+
+export function observe(
+  committed: Committed,
+  layout: Layout,
+  record: (event: HistoryEvent) => void,
+  atMs: number,
+): void {
+  const by = committed.by ?? 'store'
+  for (const event of committed.events) {
+    const key = event.type === 'put' ? event.kv.key : event.key
+    const meaning = layout.meaning(key)
+    const before = committed.before.get(key)
+    switch (meaning.kind) {
+      case 'waiter': {
+        const { lock, mode } = meaning
+        if (event.type === 'put') {
+          if (before === undefined)
+            record({
+              kind: 'queued',
+              atMs,
+              lock,
+              mode,
+              token: event.kv.createRevision,
+              session: event.kv.lease ?? meaning.lease,
+            })
+        } else if (before !== undefined) {
+          const session = before.lease ?? meaning.lease
+          const leaseEnded = committed.endedLease !== null
+          record({ kind: 'unqueued', atMs, lock, token: before.createRevision, session, leaseEnded, by })
+        }
+        break
+      }
+      case 'lock-record':
+        compareGrants(
+          before === undefined ? [] : (lockRecords.decode(before.value)?.grants ?? []),
+          event.type === 'put' ? (lockRecords.decode(event.kv.value)?.grants ?? []) : [],
+          (change) => record({ ...change, atMs, lock: meaning.lock, by }),
+        )
+        break
+      case 'fence': {
+        const fence: FenceRecord | null =
+          event.type === 'put'
+            ? fenceRecords.decode(event.kv.value)
+            : fenceRecords.decode(before?.value ?? '')
+        if (fence !== null)
+          record({
+            kind: 'fence',
+            atMs,
+            session: meaning.id,
+            cause: fence.cause,
+            state: event.type === 'put' ? fence.progress.state : 'deleted',
+            by,
+          })
+        break
+      }
+      case 'watermark':
+        if (event.type === 'put' && before === undefined)
+          record({ kind: 'registered', atMs, gateway: by, incarnation: meaning.incarnation })
+        if (event.type === 'delete')
+          record({ kind: 'lost', atMs, gateway: by, incarnation: meaning.incarnation })
+        break
+      case 'session':
+      case 'canary':
+      case 'gateway':
+      case 'foreign':
+        break
+    }
+  }
+  if (committed.endedLease !== null)
+    record({ kind: 'lease-ended', atMs, lease: committed.endedLease, by: committed.by })
+}
+
+type GrantChange =
+  | {
+      readonly kind: 'opened'
+      readonly token: number
+      readonly session: string
+      readonly mode: Grant['mode']
+    }
+  | {
+      readonly kind: 'sealed'
+      readonly token: number
+      readonly session: string
+      readonly cause: 'released' | 'expired' | 'revoked'
+    }
+  | { readonly kind: 'closed'; readonly token: number }
+
+function compareGrants(
+  before: readonly Grant[],
+  after: readonly Grant[],
+  change: (change: GrantChange) => void,
+): void {
+  for (const grant of before)
+    if (!after.some((other) => other.createRevision === grant.createRevision))
+      change({ kind: 'closed', token: grant.createRevision })
+  for (const grant of after) {
+    const { createRevision: token, session, mode } = grant
+    const old = before.find((other) => other.createRevision === token)
+    if (old === undefined) change({ kind: 'opened', token, session, mode })
+    if (grant.state === 'sealed' && old?.state !== 'sealed')
+      change({ kind: 'sealed', token, session, cause: grant.cause })
+  }
+}

@@ -1,0 +1,408 @@
+// The store of the simulation: one linearizable state that all gateways share, and for each gateway a connection through a
+// network that delays, loses and reorders. What it may do is what gateway/spi/store.ts allows, and no more.
+
+import type { LeaseId, Revision } from '../../gateway/core/names.ts'
+import {
+  type KeyValue,
+  LeaseGone,
+  type LeaseState,
+  type Snapshot,
+  type Store,
+  type StoreEvent,
+  StoreUnavailable,
+  type Transaction,
+  type TransactionResult,
+  type Watch,
+  type WatchListener,
+} from '../../gateway/spi/store.ts'
+import type { Random } from './random.ts'
+import type { Scheduler, SimulatedProcess } from './scheduler.ts'
+
+export interface NetworkFaults {
+  /** Of requests and of answers. */
+  readonly lossProbability: number
+  readonly delayMsMax: number
+  /** Of a request that arrives long after its sender gave up. */
+  readonly lateProbability: number
+  readonly watchDelayMsMax: number
+}
+
+export interface Committed {
+  readonly revision: Revision
+  readonly events: readonly StoreEvent[]
+  /** Values before, of keys that changed. */
+  readonly before: ReadonlyMap<string, KeyValue>
+  /** Process that wrote; null for the store itself (a lease that ran out). */
+  readonly by: string | null
+  /** The lease whose end this is. */
+  readonly endedLease: LeaseId | null
+}
+
+interface Lease {
+  readonly ttlMs: number
+  deadlineMs: number
+  readonly keys: Set<string>
+}
+
+const ANSWER_MS_MAX = 2_000
+const LATE_MS_MAX = 8_000
+/** etcd looks for leases that are over twice a second. */
+const EXPIRY_LAG_MS_MAX = 500
+/** A watch that hears nothing for so long is taken for broken by the client. */
+const WATCH_STALL_MS = 4_000
+
+export class SharedState {
+  readonly #scheduler: Scheduler
+  readonly #random: Random
+  readonly #onCommit: (committed: Committed) => void
+  readonly #keys = new Map<string, KeyValue>()
+  readonly #leases = new Map<LeaseId, Lease>()
+  readonly history: Committed[] = []
+  readonly watchers = new Set<() => void>()
+  #revision = 1
+  compactedThrough = 0
+  #leaseCount = 0
+
+  constructor(options: {
+    readonly scheduler: Scheduler
+    readonly random: Random
+    readonly onCommit: (committed: Committed) => void
+  }) {
+    this.#scheduler = options.scheduler
+    this.#random = options.random
+    this.#onCommit = options.onCommit
+  }
+
+  get revision(): Revision {
+    return this.#revision as Revision
+  }
+
+  read(prefix: string): Snapshot {
+    const items = [...this.#keys.values()]
+      .filter((kv) => kv.key.startsWith(prefix))
+      .toSorted((a, b) => (a.key < b.key ? -1 : 1))
+    return { revision: this.revision, items }
+  }
+
+  transact(transaction: Transaction, by: string): TransactionResult | LeaseGone {
+    const holds = transaction.compare.every((comparison) => {
+      const kv = this.#keys.get(comparison.key)
+      return 'createRevision' in comparison
+        ? (kv?.createRevision ?? 0) === comparison.createRevision
+        : (kv?.modRevision ?? 0) === comparison.modRevision
+    })
+    if (!holds) return { succeeded: false, revision: this.revision }
+    for (const write of transaction.writes)
+      if ('put' in write && write.lease !== undefined && !this.#leases.has(write.lease))
+        return new LeaseGone(`lease ${write.lease} is gone`)
+    const puts = transaction.writes.flatMap((write) => ('put' in write ? [write] : []))
+    const deletes = transaction.writes.flatMap((write) =>
+      'delete' in write && this.#keys.has(write.delete) ? [write.delete] : [],
+    )
+    if (puts.length + deletes.length === 0) return { succeeded: true, revision: this.revision }
+    const revision = this.#next()
+    const before = new Map<string, KeyValue>()
+    const events: StoreEvent[] = []
+    for (const key of deletes) events.push(this.#delete(key, before))
+    for (const put of puts) {
+      const old = this.#keys.get(put.put)
+      if (old !== undefined) {
+        before.set(put.put, old)
+        if (old.lease !== null) this.#leases.get(old.lease)?.keys.delete(put.put)
+      }
+      const kv: KeyValue = {
+        key: put.put,
+        value: put.value,
+        createRevision: old?.createRevision ?? revision,
+        modRevision: revision,
+        lease: put.lease ?? null,
+      }
+      this.#keys.set(put.put, kv)
+      if (put.lease !== undefined) this.#leases.get(put.lease)?.keys.add(put.put)
+      events.push({ type: 'put', kv })
+    }
+    this.#commit({ revision, events, before, by, endedLease: null })
+    return { succeeded: true, revision }
+  }
+
+  grantLease(ttlMs: number): LeaseState {
+    const lease = `${this.#random.hex(6)}${(++this.#leaseCount).toString(16).padStart(5, '0')}` as LeaseId
+    this.#leases.set(lease, { ttlMs, deadlineMs: this.#scheduler.nowMs + ttlMs, keys: new Set() })
+    this.#watchDeadline(lease)
+    return { lease, ttlMs }
+  }
+
+  keepAlive(lease: LeaseId): LeaseState | null {
+    const known = this.#leases.get(lease)
+    if (known === undefined) return null
+    known.deadlineMs = this.#scheduler.nowMs + known.ttlMs
+    return { lease, ttlMs: known.ttlMs }
+  }
+
+  endLease(lease: LeaseId, by: string | null): void {
+    const known = this.#leases.get(lease)
+    if (known === undefined) return
+    this.#leases.delete(lease)
+    const before = new Map<string, KeyValue>()
+    const keys = [...known.keys]
+    const revision = keys.length === 0 ? this.revision : this.#next()
+    const events = keys.map((key) => this.#delete(key, before))
+    this.#commit({ revision, events, before, by, endedLease: lease })
+  }
+
+  #watchDeadline(lease: LeaseId): void {
+    const known = this.#leases.get(lease)
+    if (known === undefined) return
+    const lagMs = this.#random.between(1, EXPIRY_LAG_MS_MAX)
+    this.#scheduler.at(known.deadlineMs + lagMs, () => {
+      if (known.deadlineMs > this.#scheduler.nowMs) this.#watchDeadline(lease)
+      else this.endLease(lease, null)
+    })
+  }
+
+  #next(): Revision {
+    // Other prefixes of the same etcd write too.
+    this.#revision += this.#random.chance(0.1) ? 2 : 1
+    return this.revision
+  }
+
+  #delete(key: string, before: Map<string, KeyValue>): StoreEvent {
+    const old = this.#keys.get(key)
+    if (old !== undefined) {
+      before.set(key, old)
+      if (old.lease !== null) this.#leases.get(old.lease)?.keys.delete(key)
+    }
+    this.#keys.delete(key)
+    return { type: 'delete', key }
+  }
+
+  #commit(committed: Committed): void {
+    if (committed.events.length > 0) this.history.push(committed)
+    this.#onCommit(committed)
+    for (const wake of [...this.watchers]) wake()
+  }
+}
+
+/** One process's connection. */
+export class SimulatedStore implements Store {
+  readonly kind = 'etcd'
+  readonly shared = true
+  readonly #state: SharedState
+  readonly #process: SimulatedProcess
+  readonly #scheduler: Scheduler
+  readonly #random: Random
+  readonly #faults: () => NetworkFaults
+  readonly #onReadPrefix: (prefix: string) => void
+  readonly #watches = new Set<SimulatedWatch>()
+  #closed = false
+
+  constructor(options: {
+    readonly state: SharedState
+    readonly process: SimulatedProcess
+    readonly scheduler: Scheduler
+    readonly random: Random
+    readonly faults: () => NetworkFaults
+    /** The whole prefix is being read. */
+    readonly onRead: (prefix: string) => void
+  }) {
+    this.#state = options.state
+    this.#process = options.process
+    this.#scheduler = options.scheduler
+    this.#random = options.random
+    this.#faults = options.faults
+    this.#onReadPrefix = options.onRead
+    this.#process.onDeath.push(() => this.#end())
+  }
+
+  read(prefix: string): Promise<Snapshot> {
+    return this.#ask(() => {
+      this.#onReadPrefix(prefix)
+      return this.#state.read(prefix)
+    })
+  }
+
+  async transact(transaction: Transaction): Promise<TransactionResult> {
+    const result = await this.#ask(() => this.#state.transact(transaction, this.#process.name))
+    if (result instanceof LeaseGone) throw result
+    return result
+  }
+
+  watch(prefix: string, after: Revision, listener: WatchListener): Watch {
+    const watch = new SimulatedWatch({
+      state: this.#state,
+      process: this.#process,
+      scheduler: this.#scheduler,
+      random: this.#random,
+      faults: this.#faults,
+      prefix,
+      after,
+      listener,
+    })
+    this.#watches.add(watch)
+    return watch
+  }
+
+  grantLease(ttlMs: number): Promise<LeaseState> {
+    return this.#ask(() => this.#state.grantLease(ttlMs))
+  }
+
+  keepAlive(lease: LeaseId): Promise<LeaseState | null> {
+    return this.#ask(() => this.#state.keepAlive(lease))
+  }
+
+  revokeLease(lease: LeaseId): Promise<void> {
+    return this.#ask(() => this.#state.endLease(lease, this.#process.name))
+  }
+
+  currentRevision(): Promise<Revision> {
+    return this.#ask(() => this.#state.revision)
+  }
+
+  async close(): Promise<void> {
+    this.#end()
+  }
+
+  /** The stream breaks, as when an etcd member goes. */
+  cutWatches(kind: 'lost' | 'compacted' = 'lost'): void {
+    for (const watch of this.#watches) watch.cut(kind)
+  }
+
+  #end(): void {
+    this.#closed = true
+    for (const watch of this.#watches) watch.close()
+    this.#watches.clear()
+  }
+
+  #ask<Answer>(execute: () => Answer): Promise<Answer> {
+    const { lossProbability, delayMsMax, lateProbability } = this.#faults()
+    const random = this.#random
+    if (this.#closed) return Promise.reject(new StoreUnavailable('the connection is closed'))
+    return new Promise((resolve, reject) => {
+      this.#scheduler.after(ANSWER_MS_MAX, () =>
+        this.#process.deliver(() => reject(new StoreUnavailable('no answer came in time'))),
+      )
+      if (random.chance(lossProbability)) return
+      const late = random.chance(lateProbability)
+      const outMs = late ? random.between(ANSWER_MS_MAX, LATE_MS_MAX) : random.between(0.1, delayMsMax)
+      // A connection that is cut keeps what was sent before; what is sent now does not go out.
+      if (this.#process.partitioned) return
+      this.#scheduler.after(outMs, () => {
+        if (this.#process.partitioned) return
+        const answer = execute()
+        if (random.chance(lossProbability)) return
+        this.#scheduler.after(random.between(0.1, delayMsMax), () => {
+          if (!this.#process.partitioned) this.#process.deliver(() => resolve(answer))
+        })
+      })
+    })
+  }
+}
+
+class SimulatedWatch implements Watch {
+  readonly #state: SharedState
+  readonly #process: SimulatedProcess
+  readonly #scheduler: Scheduler
+  readonly #random: Random
+  readonly #faults: () => NetworkFaults
+  readonly #prefix: string
+  readonly #listener: WatchListener
+  #sentThrough: number
+  #place: number
+  #arrivesAtMs = 0
+  #over = false
+  #silentSinceMs: number
+
+  constructor(options: {
+    readonly state: SharedState
+    readonly process: SimulatedProcess
+    readonly scheduler: Scheduler
+    readonly random: Random
+    readonly faults: () => NetworkFaults
+    readonly prefix: string
+    readonly after: Revision
+    readonly listener: WatchListener
+  }) {
+    this.#state = options.state
+    this.#process = options.process
+    this.#scheduler = options.scheduler
+    this.#random = options.random
+    this.#faults = options.faults
+    this.#prefix = options.prefix
+    this.#listener = options.listener
+    this.#sentThrough = options.after
+    this.#place = this.#state.history.findIndex(({ revision }) => revision > options.after)
+    if (this.#place < 0) this.#place = this.#state.history.length
+    this.#silentSinceMs = this.#scheduler.nowMs
+    this.#scheduler.after(this.#random.between(0.1, this.#faults().watchDelayMsMax), () => {
+      if (this.#sentThrough < this.#state.compactedThrough) this.cut('compacted')
+      else this.#begin()
+    })
+  }
+
+  #begin(): void {
+    if (this.#over) return
+    this.#state.watchers.add(this.#pump)
+    this.#pump()
+    this.#listen()
+  }
+
+  /** Gives the watch up where the process has been cut off from the store for too long. */
+  #listen(): void {
+    this.#scheduler.after(1_000, () => {
+      if (this.#over) return
+      if (!this.#process.partitioned) {
+        this.#silentSinceMs = this.#scheduler.nowMs
+        this.#pump()
+      } else if (this.#scheduler.nowMs - this.#silentSinceMs > WATCH_STALL_MS) this.cut('lost')
+      this.#listen()
+    })
+  }
+
+  readonly #pump = (): void => {
+    if (this.#over || this.#process.partitioned) return
+    for (;;) {
+      const committed = this.#state.history[this.#place]
+      if (committed === undefined) return
+      this.#place++
+      this.#sentThrough = committed.revision
+      const events = committed.events.filter((event) =>
+        (event.type === 'put' ? event.kv.key : event.key).startsWith(this.#prefix),
+      )
+      if (events.length > 0) this.#send(() => this.#listener.revision(committed.revision, events))
+    }
+  }
+
+  #send(act: () => void): void {
+    const atMs = this.#scheduler.nowMs + this.#random.between(0.1, this.#faults().watchDelayMsMax)
+    this.#arrivesAtMs = Math.max(this.#arrivesAtMs, atMs)
+    this.#scheduler.at(this.#arrivesAtMs, () =>
+      this.#process.deliver(() => {
+        if (!this.#over) act()
+      }, this),
+    )
+  }
+
+  requestProgress(): void {
+    this.#scheduler.after(this.#random.between(0.1, this.#faults().delayMsMax), () => {
+      if (this.#over || this.#process.partitioned || !this.#state.watchers.has(this.#pump)) return
+      this.#pump()
+      const { revision } = this.#state
+      this.#send(() => this.#listener.progress(revision))
+    })
+  }
+
+  cut(kind: 'lost' | 'compacted'): void {
+    if (this.#over) return
+    this.#state.watchers.delete(this.#pump)
+    this.#process.deliver(() => {
+      if (this.#over) return
+      this.#over = true
+      this.#listener.failed({ kind, message: 'the stream broke' })
+    }, this)
+  }
+
+  close(): void {
+    this.#over = true
+    this.#state.watchers.delete(this.#pump)
+  }
+}

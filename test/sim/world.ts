@@ -1,0 +1,158 @@
+// One run: everything that a seed decides, from the first process to the verdict of the checker. The same seed gives the
+// same history, event by event.
+
+import { createHash } from 'node:crypto'
+import type { LockName } from '../../gateway/core/names.ts'
+import { Layout } from '../../gateway/locking/layout.ts'
+import { SimulatedBackend } from './backend.ts'
+import { check, type Violation } from './checker.ts'
+import { ForeignHolder } from './foreign.ts'
+import { Gateways, PREFIX } from './gateways.ts'
+import type { HistoryEvent } from './history.ts'
+import { Holder } from './holder.ts'
+import { observe } from './observer.ts'
+import { Operator } from './operator.ts'
+import { CALM, drawProfile, type Profile } from './profile.ts'
+import { Random } from './random.ts'
+import { Scheduler } from './scheduler.ts'
+import { SharedState } from './store.ts'
+
+export interface Run {
+  readonly seed: number
+  readonly profile: Profile
+  readonly history: readonly HistoryEvent[]
+  /** Of the history; equal for equal seeds. */
+  readonly hash: string
+  readonly steps: number
+  readonly violations: readonly Violation[]
+}
+
+/** Time for leases, quiet times, fences and operators, one after another, for a queue of holders. */
+const SETTLE_MS = 60_000
+const LAPSE_MS = 60_000
+const PROBE_WAIT_MS = 30_000
+
+export async function simulate(seed: number): Promise<Run> {
+  const history: HistoryEvent[] = []
+  const record = (event: HistoryEvent) => void history.push(event)
+  const crashed = (gateway: string | null, error: unknown) =>
+    record({
+      kind: 'crashed',
+      atMs: scheduler.nowMs,
+      gateway,
+      error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    })
+  const scheduler = new Scheduler((error) => crashed(null, error))
+  const random = new Random(seed)
+  const profile = drawProfile(random)
+  const layout = new Layout(PREFIX)
+  let calm = false
+  const isCalm = () => calm
+  const state = new SharedState({
+    scheduler,
+    random,
+    onCommit: (committed) => observe(committed, layout, record, scheduler.nowMs),
+  })
+  const backend = new SimulatedBackend({ scheduler, random, profile, record })
+  const gateways = new Gateways({
+    scheduler,
+    random,
+    profile,
+    state,
+    faults: () => (calm ? CALM : profile.network),
+    record,
+    flush: (session) => backend.flush(session),
+    calm: isCalm,
+  })
+  let ids = 0
+  const common = { scheduler, random, profile, gateways, backend, calm: isCalm }
+  const holders = Array.from(
+    { length: profile.holders },
+    (_, index) =>
+      new Holder({ ...common, name: `holder-${index + 1}`, record, crashed, nextId: () => ++ids }),
+  )
+  const foreign = Array.from(
+    { length: profile.foreignHolders },
+    (_, index) => new ForeignHolder({ ...common, name: `foreign-${index + 1}`, state, layout }),
+  )
+  const operator = new Operator({ scheduler, random, gateways, record, calm: isCalm })
+
+  const repeat = (meanMs: number | null, act: () => void) => {
+    if (meanMs === null) return
+    const next = () =>
+      scheduler.after(-Math.log(1 - random.unit()) * meanMs, () => {
+        if (calm) return
+        act()
+        next()
+      })
+    next()
+  }
+  const { everyMs } = profile
+  repeat(everyMs.crash, () => gateways.crash())
+  repeat(everyMs.close, () => gateways.close())
+  repeat(everyMs.stop, () => gateways.stop())
+  repeat(everyMs.partition, () => gateways.partition())
+  repeat(everyMs.cut, () => gateways.cut('lost'))
+  repeat(everyMs.compaction, () => {
+    state.compactedThrough = state.revision
+    gateways.cut('compacted')
+  })
+  repeat(everyMs.order, () => operator.order())
+
+  const release = catchUnhandled((error) => crashed(null, error))
+  try {
+    const never = () => false
+    await scheduler.run(profile.chaosMs, never)
+    calm = true
+    gateways.healAll()
+    await scheduler.run(scheduler.nowMs + SETTLE_MS, never)
+    record({ kind: 'settled', atMs: scheduler.nowMs })
+    for (const holder of [...holders, ...foreign]) holder.retire()
+    await scheduler.run(scheduler.nowMs + LAPSE_MS, never)
+    let open = profile.locks.length
+    for (const lock of profile.locks) void probe(lock as LockName).finally(() => open--)
+    await scheduler.run(scheduler.nowMs + 2 * PROBE_WAIT_MS, () => open === 0)
+  } finally {
+    release()
+  }
+
+  async function probe(lock: LockName): Promise<void> {
+    let granted = false
+    let detail = 'no answer'
+    try {
+      const asked = gateways.any()
+      if (asked === null) detail = 'no gateway serves'
+      else {
+        const { plane } = asked.locking
+        const { session } = await plane.openSession({
+          ttlMs: 120_000,
+          holder: { id: 'probe' },
+          fenceInfo: { pid: 1 },
+          plan: null,
+        })
+        const request = { lock, session, mode: 'exclusive', waitMs: PROBE_WAIT_MS, note: null } as const
+        granted = (await plane.acquire(request, new AbortController().signal)).kind === 'granted'
+        detail = granted ? '' : JSON.stringify(plane.lock(lock))
+      }
+    } catch (error) {
+      detail = String(error)
+    }
+    record({ kind: 'probed', atMs: scheduler.nowMs, lock, granted, detail })
+  }
+
+  const hash = createHash('sha256')
+  for (const event of history) hash.update(`${JSON.stringify(event)}\n`)
+  const violations = check(history)
+  return { seed, profile, history, hash: hash.digest('hex'), steps: scheduler.steps, violations }
+}
+
+/** In production the process ends at such an error; here it is a finding. */
+function catchUnhandled(found: (error: unknown) => void): () => void {
+  const others = process.listeners('unhandledRejection')
+  process.removeAllListeners('unhandledRejection')
+  process.on('unhandledRejection', found)
+  return () => {
+    process.removeListener('unhandledRejection', found)
+    for (const listener of others) process.on('unhandledRejection', listener)
+  }
+}
