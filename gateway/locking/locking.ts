@@ -13,6 +13,7 @@ import { type Store, StoreUnavailable } from '../spi/store.ts'
 import { Barrier } from './barrier.ts'
 import { Conductor } from './conductor.ts'
 import { LockGate } from './gate.ts'
+import { guardStore } from './guarded-store.ts'
 import { Incarnation } from './incarnation.ts'
 import { Journal } from './journal.ts'
 import { Layout } from './layout.ts'
@@ -86,6 +87,7 @@ export async function startLocking(options: LockingOptions): Promise<Locking> {
 
 class LockingRoom implements Locking {
   readonly #options: LockingOptions
+  readonly #store: Store
   readonly #layout: Layout
   readonly #view: View
   readonly #ledger: Ledger
@@ -106,7 +108,9 @@ class LockingRoom implements Locking {
 
   constructor(options: LockingOptions) {
     this.#options = options
-    const { store, clock, events, planner } = options
+    const { clock, events, planner } = options
+    const store = guardStore(options.store, () => this.#regression)
+    this.#store = store
     const layout = new Layout(options.prefix)
     this.#layout = layout
     this.#incarnation = this.#newIncarnation()
@@ -229,12 +233,18 @@ class LockingRoom implements Locking {
   /** Register, then load, then serve: whoever seals later than the registration waits for our word. */
   async join(): Promise<void> {
     const incarnation = this.#incarnation
+    const seen = this.#options.mark.revision
+    const revision = await this.#store.currentRevision()
+    if (revision < seen) {
+      // Before a word of ours is written: what would be written moves the store on.
+      this.#regressed(revision, seen)
+      await this.#replica.reload()
+      return
+    }
     await incarnation.register()
     await this.#replica.reload()
     // Its lease ended while it waited: whoever came after it has to register and load by himself.
     if (incarnation !== this.#incarnation) return
-    const seen = this.#options.mark.revision
-    if (this.#view.applied < seen) this.#regressed(this.#view.applied, seen)
     await this.#sweeper.markGone()
     if (incarnation !== this.#incarnation) return
     this.#serving = true
@@ -307,7 +317,7 @@ class LockingRoom implements Locking {
   }
 
   async #catchUp(waitMs: number): Promise<boolean> {
-    const { store } = this.#options
+    const store = this.#store
     try {
       // On a shared store other prefixes move the revision on, and etcd before 3.5.8 lets the answer to a progress
       // request overtake events: only a write of our own that comes back shows that all before it has come.
@@ -357,7 +367,8 @@ class LockingRoom implements Locking {
   }
 
   #newIncarnation(): Incarnation {
-    const { store, clock, newId, name, quietMs, leaseMs, onStopped } = this.#options
+    const { clock, newId, name, quietMs, leaseMs, onStopped } = this.#options
+    const store = this.#store
     return new Incarnation({
       store,
       layout: this.#layout,

@@ -1,0 +1,36 @@
+// The store as this room writes to it: not at all once it is known to have gone back, as each write would bring its revision
+// nearer to where nobody could tell any more.
+
+import { type Store, StoreUnavailable } from '../spi/store.ts'
+
+/** Reads pass. Writes reject with `StoreUnavailable` while `forbidden` gives a reason. */
+export function guardStore(store: Store, forbidden: () => string | null): Store {
+  const check = () => {
+    const reason = forbidden()
+    if (reason !== null) throw new StoreUnavailable(reason)
+  }
+  return {
+    kind: store.kind,
+    shared: store.shared,
+    read: (prefix) => store.read(prefix),
+    watch: (prefix, after, listener) => store.watch(prefix, after, listener),
+    currentRevision: () => store.currentRevision(),
+    close: () => store.close(),
+    async transact(transaction) {
+      check()
+      return await store.transact(transaction)
+    },
+    async grantLease(ttlMs) {
+      check()
+      return await store.grantLease(ttlMs)
+    },
+    async keepAlive(lease) {
+      check()
+      return await store.keepAlive(lease)
+    },
+    async revokeLease(lease) {
+      check()
+      await store.revokeLease(lease)
+    },
+  }
+}
