@@ -61,6 +61,8 @@ export class Releases {
   readonly #options: ReleasesOptions
   /** What the store has not heard yet. */
   readonly #unsaid = new Set<Release>()
+  /** What it is being told. */
+  readonly #saying = new Set<Release>()
   #timer: Timer | null = null
   #stopped = false
 
@@ -81,6 +83,7 @@ export class Releases {
     if (release.writing === null)
       for (const grant of this.#options.view.locks.get(release.lock)?.live ?? [])
         if (grant.session === release.session && concerns(release, grant)) this.#options.sealHere(grant)
+    this.#saying.add(release)
     try {
       if (await this.#release(release)) {
         this.#unsaid.delete(release)
@@ -90,6 +93,8 @@ export class Releases {
       if (!(error instanceof StoreUnavailable)) throw error
       // It may have happened: what the session takes from now on is not what this release is about.
       if (release.tokens !== null) release.certain = true
+    } finally {
+      this.#saying.delete(release)
     }
     this.sayLater(release)
     return false
@@ -97,9 +102,11 @@ export class Releases {
 
   /** A release that found nothing yet must not find what this session asks for from now on. */
   outdate({ lock, session }: { readonly lock: LockName; readonly session: SessionId }): void {
-    for (const release of this.#unsaid)
-      if (release.lock === lock && release.session === session && release.writing === null)
-        release.tokens ??= NOTHING
+    for (const release of [...this.#unsaid, ...this.#saying]) {
+      if (release.lock !== lock || release.session !== session || release.writing !== null) continue
+      release.tokens ??= NOTHING
+      release.certain = true
+    }
   }
 
   /** False where others were faster again and again. */
