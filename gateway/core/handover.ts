@@ -33,13 +33,13 @@ export type DrainFacts =
   | { readonly state: 'draining'; readonly calls: number; readonly detail: string }
   /**
    * Nothing will end by itself any more, but what became of some calls is not known. `quietOver`: the quiet time stands
-   * for all of them; `quietRemainingMs` null: there is none.
+   * for all of them; `quietRemainingMs` null: there is none; another gateway may count it.
    */
   | {
       readonly state: 'unknown'
       readonly calls: number
       readonly quietOver: boolean
-      readonly quietRemainingMs: number | null
+      readonly quietRemainingMs: number | 'counted-elsewhere' | null
       readonly detail: string
     }
 
@@ -69,7 +69,7 @@ export type Obstacle =
   | {
       readonly kind: 'unknown'
       readonly grant: SealedGrant
-      readonly quietRemainingMs: number | null
+      readonly quietRemainingMs: number | 'counted-elsewhere' | null
       readonly detail: string
     }
   | { readonly kind: 'fencing'; readonly grant: SealedGrant; readonly detail: string }

@@ -100,7 +100,7 @@ export class Barrier {
       if (lock !== grant.lock.name || createRevision !== grant.createRevision) continue
       const detail = `gateway ${gateway.record.name} has calls open`
       if (how === 'draining') return { state: 'draining', calls: 1, detail }
-      return { state: 'unknown', calls: 1, quietOver: false, quietRemainingMs: null, detail }
+      return { state: 'unknown', calls: 1, quietOver: false, quietRemainingMs: 'counted-elsewhere', detail }
     }
     return { state: 'ended' }
   }
@@ -116,10 +116,14 @@ function combine(a: DrainFacts, b: DrainFacts): DrainFacts {
     state: 'unknown',
     calls: a.calls + b.calls,
     quietOver: a.quietOver && b.quietOver,
-    quietRemainingMs:
-      a.quietRemainingMs === null || b.quietRemainingMs === null
-        ? null
-        : Math.max(a.quietRemainingMs, b.quietRemainingMs),
+    quietRemainingMs: longer(a.quietRemainingMs, b.quietRemainingMs),
     detail: a.detail,
   }
+}
+
+type Quiet = Extract<DrainFacts, { state: 'unknown' }>['quietRemainingMs']
+
+function longer(a: Quiet, b: Quiet): Quiet {
+  if (a === null || b === null) return null
+  return typeof a === 'number' && typeof b === 'number' ? Math.max(a, b) : 'counted-elsewhere'
 }

@@ -2,6 +2,7 @@
 // compare-and-swap, and looks again. Level-triggered, so that a crash at any point loses nothing and two gateways that
 // drive the same lock do no harm.
 
+import type { FenceRecord } from '../core/fence-record.ts'
 import { type FenceFacts, type HandoverStep, moveGrants, nextStep, sealGrants } from '../core/handover.ts'
 import { invariant } from '../core/invariant.ts'
 import type { SealedGrant } from '../core/lock-record.ts'
@@ -161,6 +162,7 @@ export class Conductor {
     const compare: Comparison[] = [{ key: layout.lockRecord(lock.name), modRevision: lock.recordRevision }]
     const writes: Write[] = []
     const newFences: SessionId[] = []
+    const fences: FenceRecord[] = []
     for (const { grant, cause } of step.grants) {
       if (cause === 'revoked' && lock.waiterOf(grant.createRevision) !== null) {
         compare.push({ key: grant.key, createRevision: grant.createRevision })
@@ -171,6 +173,7 @@ export class Conductor {
       newFences.push(grant.session)
       const known = view.sessions.get(grant.session)
       const fence = dueFence(grant.session, known?.record ?? null, EXPIRED, planner, now)
+      fences.push(fence)
       compare.push({ key: layout.fence(fence.id), createRevision: 0 })
       writes.push({ put: layout.fence(fence.id), value: fenceRecords.encode(fence) })
     }
@@ -182,7 +185,7 @@ export class Conductor {
     try {
       const result = await store.transact({ compare, writes })
       if (!result.succeeded) return null
-      this.#told(lock, step, newFences)
+      this.#told(lock, step, fences)
       // The session's other locks need the fence record in the view, or each would try to create it.
       if (newFences.length > 0) await this.#options.caughtUp(result.revision)
       return result.revision
@@ -197,16 +200,21 @@ export class Conductor {
   #told(
     lock: LockState,
     step: Extract<HandoverStep, { kind: 'seal' }>,
-    newFences: readonly SessionId[],
+    fences: readonly FenceRecord[],
   ): void {
     const { events } = this.#options
     for (const { grant, cause } of step.grants) {
       const token = String(grant.createRevision)
       events({ type: 'grant.sealed', lock: lock.name, session: grant.session, token, detail: cause })
     }
-    for (const session of newFences) {
+    for (const { id: session, progress } of fences) {
       events({ type: 'session.expired', session, lock: lock.name })
-      events({ type: 'fence.due', fence: session, session, lock: lock.name })
+      const unfenced = progress.state === 'closed'
+      events(
+        unfenced
+          ? { type: 'fence.closed', fence: session, session, lock: lock.name, verdict: 'unfenced' }
+          : { type: 'fence.due', fence: session, session, lock: lock.name },
+      )
     }
   }
 
@@ -249,7 +257,7 @@ export class Conductor {
       this.#options.events({ type: 'lock.blocked', lock: lock.name, detail: blocked })
     for (const obstacle of step.obstacles) {
       if (obstacle.kind === 'unready') void this.#plantCanary(lock, obstacle.waiter as QueuedWaiter)
-      if (obstacle.kind === 'unknown' && obstacle.quietRemainingMs !== null)
+      if (obstacle.kind === 'unknown' && typeof obstacle.quietRemainingMs === 'number')
         this.#later(lock, Math.max(1, obstacle.quietRemainingMs))
     }
     for (const listener of [...lock.listeners]) listener()

@@ -144,21 +144,29 @@ export class Journal implements FenceJournal {
     })
   }
 
-  confirm(id: string, word: { readonly by: string; readonly reason: string }): Promise<FenceRecord> {
-    return this.#change(id, (record) => {
+  async confirm(id: string, word: { readonly by: string; readonly reason: string }): Promise<FenceRecord> {
+    let before: FenceRecord | null = null
+    const after = await this.#change(id, (record) => {
+      before = record
       if (record.progress.state === 'closed') return record
       const closedAt = new Date(this.#options.clock.wallMs()).toISOString()
-      this.#options.events({
-        type: 'fence.closed',
-        fence: id,
-        session: id,
-        detail: `confirmed by ${word.by}: ${word.reason}`,
-      })
       return {
         ...record,
         progress: { state: 'closed', outcome: 'confirmed', closedAt, by: word.by, reason: word.reason },
       }
     })
+    if (after !== before) {
+      const { clock, events } = this.#options
+      events({
+        type: 'fence.closed',
+        fence: id,
+        session: id,
+        verdict: 'confirmed',
+        detail: `confirmed by ${word.by}: ${word.reason}`,
+        durationMs: Math.max(0, clock.wallMs() - Date.parse(after.createdAt)),
+      })
+    }
+    return after
   }
 
   async #change(id: string, change: (record: FenceRecord) => FenceRecord): Promise<FenceRecord> {

@@ -149,6 +149,19 @@ describe.skipIf(!etcdAvailable())('several gateways on one etcd', () => {
     await closing
   })
 
+  it('wait, and are not blocked, while another gateway counts the quiet time of a lost call', async () => {
+    const [a, b] = [await join('a'), await join('b')]
+    const first = await openSession(a)
+    const old = await take(a, first)
+    const entry = entryOf(await b.locking.gate.admit(call(old), null))
+    entry.unknown('connection broken')
+    const taking = take(a, await openSession(a), 20_000)
+    await a.locking.plane.release(VOLUME, first)
+    await expect.poll(() => a.locking.plane.lock(VOLUME).waitingOn).toEqual(['gateway b has calls open'])
+    expect(phase(a)).toBe('handover')
+    expect(await taking).toBeGreaterThan(old)
+  })
+
   it('wait out the quiet time of a gateway that vanished with a call open', async () => {
     const [a, b] = [await join('a'), await join('b', 1_500)]
     const first = await openSession(a)
