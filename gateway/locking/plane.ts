@@ -41,12 +41,15 @@ export function makeControlPlane(parts: PlaneParts): ControlPlane {
     async closeSession(session) {
       // A lease that ends under a grant reads as expired: it is ended only after all that it held has been given back,
       // what another gateway granted a moment ago too.
-      const current = await parts.catchUp()
-      const said = await queue.releaseAll(session)
-      if (!current || !said)
+      const releaseAll = async (isCurrent: boolean) => {
+        if ((await queue.releaseAll(session)) && isCurrent) return
         throw new StoreUnavailable(
           `what session ${session} holds could not be given back yet; close it again`,
         )
+      }
+      await releaseAll(await parts.catchUp())
+      // And what it is given in between.
+      await releaseAll(await sessions.forget(session))
       await sessions.end(session)
     },
     session: describe,

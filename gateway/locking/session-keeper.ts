@@ -95,11 +95,21 @@ export class SessionKeeper {
     return true
   }
 
+  /**
+   * Takes the record away: whoever queues compares it, so from now on the session gets nothing new. Whether the view shows
+   * all that it had got until then. Only for a session that has given back what it was seen to hold, as without its record
+   * it could not be fenced.
+   */
+  async forget(session: SessionId): Promise<boolean> {
+    const { store, layout } = this.#options
+    const { revision } = await store.transact({ compare: [], writes: [{ delete: layout.session(session) }] })
+    return (await this.#options.caughtUp(revision)) === true
+  }
+
   /** To be called after all that the session held was released. */
   async end(session: SessionId): Promise<void> {
-    const { store, layout, events } = this.#options
+    const { store, events } = this.#options
     await store.revokeLease(session)
-    await store.transact({ compare: [], writes: [{ delete: layout.session(session) }] })
     this.#expiresAtMs.delete(session)
     events({ type: 'session.closed', session })
   }

@@ -22,6 +22,8 @@ export class FarStore {
   nextRead: (() => Promise<Snapshot>) | null = null
   /** What becomes of a transaction; null: it goes through. */
   loss: (transaction: Transaction) => Loss | null = () => null
+  /** What happens elsewhere right before a lease is revoked. */
+  beforeRevoke: () => Promise<void> = () => Promise.resolve()
   readonly store: Store
 
   /** `shared`: as if other gateways could be there, so with a lease, a heartbeat and watermarks. */
@@ -39,7 +41,10 @@ export class FarStore {
       watch: (prefix, after, listener) => this.#watch(prefix, after, listener),
       grantLease: (ttlMs) => store.grantLease(ttlMs),
       keepAlive: (lease) => store.keepAlive(lease),
-      revokeLease: (lease) => store.revokeLease(lease),
+      revokeLease: async (lease) => {
+        await this.beforeRevoke()
+        await store.revokeLease(lease)
+      },
       currentRevision: () => store.currentRevision(),
       close: () => store.close(),
     }
