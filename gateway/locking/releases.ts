@@ -138,8 +138,6 @@ export class Releases {
     }
     release.tokens ??= tokensOf(own)
     if (await this.#deleteKeys(release, own)) return 'done'
-    // The view may lag: what is to be given back can be a key that it does not show.
-    if (!release.certain) release.tokens = null
     return (await this.#lookUp(release)) ? 'again' : 'done'
   }
 
@@ -148,14 +146,16 @@ export class Releases {
     const { store, layout } = this.#options
     const { items } = await store.read(layout.queue(release.lock))
     const { writing } = release
+    // The view may lag: what is to be given back can be a key that it did not show.
+    const anything = release.tokens === null || !release.certain
     const stored = items.filter(
       (item) =>
         item.lease === release.session &&
-        concerns(release, item) &&
+        (anything || concerns(release, item)) &&
         (writing === null || writing.value === item.value),
     )
     if (writing !== null) writing.modRevision ??= stored[0]?.modRevision ?? null
-    release.tokens ??= tokensOf(stored)
+    if (anything) release.tokens = tokensOf(stored)
     release.certain = true
     if (stored.length === 0) return false
     await this.#options.caughtUp(Math.max(...stored.map((item) => item.modRevision)) as Revision)
