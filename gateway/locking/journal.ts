@@ -11,7 +11,7 @@ import type { Store } from '../spi/store.ts'
 import { dueFence } from './due-fence.ts'
 import type { Layout } from './layout.ts'
 import { fenceRecords } from './records.ts'
-import type { View } from './view.ts'
+import type { View, ViewChange } from './view.ts'
 
 const SWAPS_MAX = 16
 
@@ -31,6 +31,8 @@ export interface JournalOptions {
 export class Journal implements FenceJournal {
   readonly #options: JournalOptions
   readonly #listeners = new Set<() => void>()
+  /** Of those who wait for seals, which every change of a lock may bring. */
+  readonly #sealListeners = new Set<() => void>()
 
   constructor(options: JournalOptions) {
     this.#options = options
@@ -73,8 +75,10 @@ export class Journal implements FenceJournal {
     return () => this.#listeners.delete(listener)
   }
 
-  /** To be called after each change of fences, seals, gateways or watermarks. */
-  changed(): void {
+  /** To be called after each change of the view. Whoever looks after the fences is not woken for locks alone. */
+  changed({ fences, gateways, watermarks }: Pick<ViewChange, 'fences' | 'gateways' | 'watermarks'>): void {
+    for (const listener of [...this.#sealListeners]) listener()
+    if (fences.size === 0 && !gateways && !watermarks) return
     for (const listener of [...this.#listeners]) listener()
   }
 
@@ -212,15 +216,16 @@ export class Journal implements FenceJournal {
 
   #nextChange(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      const off = this.onChange(() => {
-        off()
+      const changed = () => {
+        this.#sealListeners.delete(changed)
         signal.removeEventListener('abort', abort)
         resolve()
-      })
+      }
       const abort = () => {
-        off()
+        this.#sealListeners.delete(changed)
         reject(signal.reason)
       }
+      this.#sealListeners.add(changed)
       signal.addEventListener('abort', abort, { once: true })
     })
   }

@@ -349,7 +349,7 @@ class LockingRoom implements Locking {
     // Others may wait for our word about a seal that this revision brought.
     if (change.locks.size > 0 && this.#conductor.handovers.size > 0 && this.#view.gateways.size > 1)
       this.#incarnation.report()
-    this.#journal.changed()
+    this.#journal.changed(change)
   }
 
   /** What our next watermark says; one tick, so revision and exceptions are one snapshot. */
