@@ -5,7 +5,8 @@ import type { DrainFacts } from '../core/handover.ts'
 import type { IncarnationId } from '../core/names.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { Ledger } from './ledger.ts'
-import type { LiveGrant } from './lock-state.ts'
+import type { LiveGrant, LockState } from './lock-state.ts'
+import type { Watermark } from './records.ts'
 import type { KnownGateway, View } from './view.ts'
 
 /** What a gateway may still have sent after its lease was gone, on top of the quiet time. */
@@ -72,6 +73,21 @@ export class Barrier {
       facts = combine(facts, this.#report(gateway, grant, sealRevision))
     }
     return facts
+  }
+
+  /** What our next watermark says of these locks; one tick, so revision and exceptions are one snapshot. */
+  ownReport(handovers: Iterable<LockState>): Pick<Watermark, 'sealed' | 'open'> {
+    const { view, ledger } = this.#options
+    const open: [string, number, 'draining' | 'unknown'][] = []
+    for (const lock of handovers)
+      for (const grant of lock.live) {
+        if (!grant.sealed) continue
+        const drain = ledger.drain(grant)
+        if (drain.state === 'draining') open.push([lock.name, grant.createRevision, 'draining'])
+        else if (drain.state === 'unknown' && !drain.quietOver)
+          open.push([lock.name, grant.createRevision, 'unknown'])
+      }
+    return { sealed: view.applied, open }
   }
 
   #report(gateway: KnownGateway, grant: LiveGrant, sealRevision: number): DrainFacts {

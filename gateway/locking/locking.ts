@@ -22,7 +22,6 @@ import { phaseOf, type Signer } from './listings.ts'
 import type { LiveGrant } from './lock-state.ts'
 import { makeControlPlane } from './plane.ts'
 import { LockQueue } from './queue.ts'
-import type { Watermark } from './records.ts'
 import { Replica } from './replica.ts'
 import { SessionKeeper } from './session-keeper.ts'
 import { Sweeper } from './sweeper.ts'
@@ -352,20 +351,6 @@ class LockingRoom implements Locking {
     this.#journal.changed(change)
   }
 
-  /** What our next watermark says; one tick, so revision and exceptions are one snapshot. */
-  #report(): Pick<Watermark, 'sealed' | 'open'> {
-    const open: [string, number, 'draining' | 'unknown'][] = []
-    for (const lock of this.#conductor.handovers)
-      for (const grant of lock.live) {
-        if (!grant.sealed) continue
-        const drain = this.#ledger.drain(grant)
-        if (drain.state === 'draining') open.push([lock.name, grant.createRevision, 'draining'])
-        else if (drain.state === 'unknown' && !drain.quietOver)
-          open.push([lock.name, grant.createRevision, 'unknown'])
-      }
-    return { sealed: this.#view.applied, open }
-  }
-
   #newIncarnation(): Incarnation {
     const { clock, newId, name, quietMs, leaseMs, onStopped } = this.#options
     const store = this.#store
@@ -377,7 +362,7 @@ class LockingRoom implements Locking {
       name,
       quietMs,
       leaseMs,
-      report: () => this.#report(),
+      report: () => this.#barrier.ownReport(this.#conductor.handovers),
       onLost: (reason) => this.#lost(reason),
       onStopped,
     })
