@@ -114,7 +114,7 @@ export class SimulatedBackend {
       flight.broken = true
     })
     const slow = this.#random.chance(this.#profile.slowBodyProbability)
-    process.clock.after(slow ? this.#random.between(0, 9_000) : this.#random.between(0, 20), () =>
+    process.clock.after(slow ? this.#random.between(0, 25_000) : this.#random.between(0, 20), () =>
       this.#send(flight),
     )
   }

@@ -19,7 +19,7 @@ const opened = (token: number, session = `s${token}`, mode: 'exclusive' | 'share
 const unqueued = (token: number, leaseEnded = false, session = `s${token}`) =>
   ({ kind: 'unqueued', lock: LOCK, token, session, leaseEnded, by: 'a' }) as const
 const sealed = (token: number, cause: 'released' | 'expired' | 'revoked', session = `s${token}`) =>
-  ({ kind: 'sealed', lock: LOCK, token, session, cause, by: 'a' }) as const
+  ({ kind: 'sealed', lock: LOCK, token, session, cause, by: 'a', revision: token + 100 }) as const
 const closed = (token: number) => ({ kind: 'closed', lock: LOCK, token, by: 'a' }) as const
 const fence = (session: string, state: 'due' | 'closed' | 'blocked' | 'deleted') =>
   ({ kind: 'fence', session, cause: 'expired', state, by: 'a' }) as const
@@ -71,6 +71,13 @@ describe('the checker', () => {
 
   it('flags an admission under a token that the store never opened (I1)', () => {
     expect(broken(registered, queued(5), admitted(1, 5))).toEqual(['I1'])
+  })
+
+  it('flags an admission by a gateway that has reported the seal (I1)', () => {
+    const ended = [registered, queued(5), opened(5), unqueued(5), sealed(5, 'released')] as const
+    const reported = (revision: number) => ({ kind: 'reported', gateway: 'a', sealed: revision }) as const
+    expect(broken(...ended, reported(104), admitted(1, 5))).toEqual([])
+    expect(broken(...ended, reported(105), admitted(1, 5))).toEqual(['I1'])
   })
 
   it('flags an older call that takes effect after a newer one was admitted (I2)', () => {

@@ -19,6 +19,7 @@ interface KnownGrant {
   leaseEnded: boolean
   opened: boolean
   sealed: 'released' | 'expired' | 'revoked' | null
+  sealRevision: number
   closed: boolean
   grantedAtMs: number | null
   unqueuedAtMs: number | null
@@ -53,6 +54,7 @@ class Checker {
   readonly #releases = new Map<number, Release>()
   readonly #live = new Map<string, Set<string>>()
   readonly #ownerOf = new Map<string, string>()
+  readonly #reported = new Map<string, number>()
   readonly #lastSnapshot = new Map<string, number>()
   readonly #admissions = new Map<number, { readonly lock: string; readonly token: number }>()
   #settled = false
@@ -107,6 +109,9 @@ class Checker {
       }
       case 'lost':
         this.#live.get(this.#ownerOf.get(event.incarnation) ?? '')?.delete(event.incarnation)
+        return
+      case 'reported':
+        this.#reported.set(event.gateway, Math.max(event.sealed, this.#reported.get(event.gateway) ?? 0))
         return
       case 'snapshot':
         this.#lastSnapshot.set(event.gateway, event.atMs)
@@ -173,6 +178,7 @@ class Checker {
       leaseEnded: false,
       opened: false,
       sealed: null,
+      sealRevision: 0,
       closed: false,
       grantedAtMs: null,
       unqueuedAtMs: null,
@@ -230,6 +236,7 @@ class Checker {
     const grant = this.#lock(event.lock).grants.get(event.token)
     if (grant === undefined) return
     grant.sealed = event.cause
+    grant.sealRevision = event.revision
     if (event.cause === 'released' && grant.leaseEnded)
       this.#violate(
         'I4',
@@ -303,6 +310,8 @@ class Checker {
     const grant = lock.grants.get(event.token)
     if (grant === undefined || !grant.opened)
       this.#violate('I1', event.atMs, `${about}, which was never opened`)
+    if (grant?.sealed && (this.#reported.get(event.gateway) ?? 0) >= grant.sealRevision)
+      this.#violate('I1', event.atMs, `${about}, after it had reported its seal`)
     for (const older of lock.grants.values()) {
       if (older.token >= event.token || !older.opened || !conflicts(older.mode, event.mode)) continue
       const fence = this.#fences.get(older.session)

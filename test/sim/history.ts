@@ -34,6 +34,7 @@ export type HistoryEvent = { readonly atMs: number } & (
       readonly session: string
       readonly cause: 'released' | 'expired' | 'revoked'
       readonly by: string
+      readonly revision: number
     }
   | { readonly kind: 'closed'; readonly lock: string; readonly token: number; readonly by: string }
   /** A lease of the store is over: its TTL passed, or somebody ended it. */
@@ -51,6 +52,8 @@ export type HistoryEvent = { readonly atMs: number } & (
   /** A gateway's registration stands in the store with a live lease; and: its lease is over. */
   | { readonly kind: 'registered'; readonly gateway: string; readonly incarnation: string }
   | { readonly kind: 'lost'; readonly gateway: string; readonly incarnation: string }
+  /** A gateway's word in the store: it has applied everything up to `sealed`, and admits nothing under what ended there. */
+  | { readonly kind: 'reported'; readonly gateway: string; readonly sealed: number }
   /** A gateway reads the whole prefix: what went between its last event and this it cannot tell apart. */
   | { readonly kind: 'snapshot'; readonly gateway: string }
   | {

@@ -4,7 +4,7 @@
 import type { FenceRecord } from '../../gateway/core/fence-record.ts'
 import type { Grant } from '../../gateway/core/lock-record.ts'
 import type { Layout } from '../../gateway/locking/layout.ts'
-import { fenceRecords, lockRecords } from '../../gateway/locking/records.ts'
+import { fenceRecords, lockRecords, watermarks } from '../../gateway/locking/records.ts'
 import type { HistoryEvent } from './history.ts'
 import type { Committed } from './store.ts'
 
@@ -43,7 +43,12 @@ export function observe(
         compareGrants(
           before === undefined ? [] : (lockRecords.decode(before.value)?.grants ?? []),
           event.type === 'put' ? (lockRecords.decode(event.kv.value)?.grants ?? []) : [],
-          (change) => record({ ...change, atMs, lock: meaning.lock, by }),
+          (change) =>
+            record(
+              change.kind === 'sealed'
+                ? { ...change, atMs, lock: meaning.lock, by, revision: committed.revision }
+                : { ...change, atMs, lock: meaning.lock, by },
+            ),
         )
         break
       case 'fence': {
@@ -62,12 +67,15 @@ export function observe(
           })
         break
       }
-      case 'watermark':
+      case 'watermark': {
+        const sealed = event.type === 'put' ? watermarks.decode(event.kv.value)?.sealed : undefined
+        if (sealed !== undefined) record({ kind: 'reported', atMs, gateway: by, sealed })
         if (event.type === 'put' && before === undefined)
           record({ kind: 'registered', atMs, gateway: by, incarnation: meaning.incarnation })
         if (event.type === 'delete')
           record({ kind: 'lost', atMs, gateway: by, incarnation: meaning.incarnation })
         break
+      }
       case 'session':
       case 'canary':
       case 'gateway':
