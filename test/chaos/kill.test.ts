@@ -64,13 +64,18 @@ async function run(store: Record<string, unknown>, direct: boolean): Promise<Out
       await expect.poll(() => tally.landed, { timeout: 60_000 }).toBeGreaterThan(landed + randomInt(5, 40))
       backend.hold('execution', 1)
       const held = () => backend.log().some((call) => call.executedAt === null)
-      await expect.poll(held, { timeout: 20_000 }).toBe(true)
+      await expect.poll(held, { timeout: 60_000 }).toBe(true)
       setTimeout(() => backend.letGo(), LATE_MS)
       await gateway.kill()
       kills++
       gateway = await folder.start()
     }
-    await expect.poll(() => tally.landed, { timeout: 20_000 }).toBeGreaterThan(20)
+    // How far the holders come between the kills is chance; nothing is judged before enough has happened.
+    const enough = () =>
+      direct
+        ? staleWrites(backend.log()).length > 0
+        : tally.landed > 20 && tally.grants > 3 && tally.refused > 0
+    await expect.poll(enough, { timeout: 90_000 }).toBe(true)
     over.abort()
     backend.letGo()
     await Promise.all(holders)
@@ -88,22 +93,20 @@ describe('a gateway that is killed at any instant', () => {
     const outcome = await run({ embedded: { path: './store' } }, false)
     expect(outcome.violations).toEqual([])
     expect(outcome.kills).toBe(KILLS)
-    expect(outcome.tally.grants).toBeGreaterThan(3)
-    expect(outcome.tally.refused).toBeGreaterThan(0)
-  }, 120_000)
+  }, 240_000)
 
   it.skipIf(!etcdAvailable())(
     'lets no older token through after a newer one, on etcd',
     async () => {
       const outcome = await run({ etcd: { endpoints: etcd?.endpoints, prefix: '/chaos' } }, false)
       expect(outcome.violations).toEqual([])
-      expect(outcome.tally.grants).toBeGreaterThan(1)
+      expect(outcome.kills).toBe(KILLS)
     },
-    180_000,
+    240_000,
   )
 
   it('is what makes the difference: the same holders, writing to the backend itself, are caught', async () => {
     const outcome = await run({ embedded: { path: './store' } }, true)
     expect(outcome.violations.length).toBeGreaterThan(0)
-  }, 120_000)
+  }, 240_000)
 })
