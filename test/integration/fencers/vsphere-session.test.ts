@@ -266,6 +266,9 @@ describe.skipIf(vcenterSimulatorUnavailable() !== null)('the vSphere session fen
     const earlier = connect()
     await earlier.login('nova', USERS.nova)
     await startTask(earlier, { cancelable: false })
+    // A task of the login's own millisecond could be the session's, and is awaited.
+    const queuedMs = Date.now()
+    await expect.poll(() => Date.now(), { interval: 1 }).toBeGreaterThan(queuedMs + 1)
     const late = connect()
     const lateSession = await late.login('nova', USERS.nova)
     await startTask(other, { cancelable: false })
