@@ -1,13 +1,12 @@
 // Runs an operator's command to fence the holder: no shell, a bounded output, and nothing of it outlives the attempt.
 // Without `verifyCommand` the command's word is all there is, and the evidence says so.
 
-import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
-import { kill } from 'node:process'
 import { z } from 'zod'
 import { type Attempt, defineFencer, StrikeWithheld } from '../gateway/spi/fencer.ts'
+import { describeEnding, type Ending, runProgram } from './program/run.ts'
 
 const command = z
   .array(z.string().max(4_096))
@@ -40,17 +39,7 @@ const ExecInfo = z.record(z.string(), z.unknown()).refine((info) => Object.keys(
 })
 type ExecInfo = z.infer<typeof ExecInfo>
 
-interface Ending {
-  readonly code: number | null
-  readonly signal: string | null
-  readonly output: string
-}
-
-const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-const OUTPUT_MAX = 4_096
 const REMEMBERED_MAX = 1_000
-/** What was written before the program ended is read; a grandchild that holds the pipe is not waited for. */
-const DRAIN_MS = 200
 const HARMLESS = /^(?:\/usr)?\/bin\/(?:true|echo|:)$/
 
 export default defineFencer<ExecOptions, ExecInfo>({
@@ -76,7 +65,7 @@ export default defineFencer<ExecOptions, ExecInfo>({
         if (!attempt.mayStrike()) throw new StrikeWithheld('the command was not run: this attempt is over')
         const ending = await run(options, options.command, 'fence', info, attempt)
         if (ending.output !== '') attempt.note(ending.output)
-        if (ending.code !== 0) throw new Error(`${options.command[0]} ended with ${describe(ending)}`)
+        if (ending.code !== 0) throw new Error(`${options.command[0]} ended with ${describeEnding(ending)}`)
         if (done.size >= REMEMBERED_MAX) done.delete([...done][0] ?? '')
         done.add(attemptKey(attempt))
       },
@@ -91,7 +80,7 @@ export default defineFencer<ExecOptions, ExecInfo>({
         }
         const ending = await run(options, options.verifyCommand, 'verify', info, attempt)
         const program = options.verifyCommand[0] ?? ''
-        const said = `${describe(ending)}${ending.output === '' ? '' : `: ${ending.output.slice(0, 500)}`}`
+        const said = `${describeEnding(ending)}${ending.output === '' ? '' : `: ${ending.output.slice(0, 500)}`}`
         if (ending.code === 0) return { state: 'fenced', evidence: { observed: said, request: program } }
         return {
           state: ending.code === 1 ? 'not-fenced' : 'unknown',
@@ -127,78 +116,20 @@ function run(
     holder: attempt.holder ?? null,
     fenceInfo: info,
   }
-  return new Promise((resolve, reject) => {
-    const child = spawn(argv[0] ?? '', argv.slice(1), {
-      // A process group of its own, so that what the command starts can be ended with it.
-      detached: true,
-      stdio: ['pipe', 'pipe', 'pipe'],
-      env: {
-        ...infoVariables(info),
-        FENCE_ACTION: action,
-        FENCE_ID: attempt.fenceId,
-        FENCE_ATTEMPT: String(attempt.number),
-        FENCE_REMAINING_MS: String(remainingMs),
-        PATH,
-        ...options.env,
-      },
-    })
-    let output = ''
-    const collect = (piece: Buffer): void => {
-      if (output.length < OUTPUT_MAX) output += piece.toString('utf8').slice(0, OUTPUT_MAX - output.length)
-    }
-    child.stdout.on('data', collect)
-    child.stderr.on('data', collect)
-    // A command that does not read its input breaks the pipe; that says nothing about the fence.
-    child.stdin.on('error', () => undefined)
-    child.stdin.end(JSON.stringify(input))
-
-    let settled = false
-    let ended = false
-    /** Once: the number of a group that is gone may be given to another. */
-    const endGroup = (): void => {
-      if (ended) return
-      ended = true
-      const problem = killGroup(child.pid)
-      if (problem !== null) attempt.note(problem)
-    }
-    const settle = (conclude: () => void): void => {
-      if (settled) return
-      settled = true
-      drain.cancel()
-      attempt.signal.removeEventListener('abort', onAbort)
-      endGroup()
-      for (const stream of [child.stdin, child.stdout, child.stderr]) stream.destroy()
-      conclude()
-    }
-    let drain = { cancel: (): void => undefined }
-    const onAbort = (): void => {
-      settle(() =>
-        reject(new Error(`${argv[0]} was killed with all that it had started: the attempt is over`)),
-      )
-    }
-    child.once('error', (error) => settle(() => reject(error)))
-    child.once('exit', (code, signal) => {
-      // Nothing that the command started may strike after the command has reported.
-      endGroup()
-      const conclude = (): void => settle(() => resolve({ code, signal, output: output.trim() }))
-      child.once('close', conclude)
-      drain = attempt.clock.after(DRAIN_MS, conclude)
-    })
-    if (attempt.signal.aborted) onAbort()
-    else attempt.signal.addEventListener('abort', onAbort, { once: true })
+  return runProgram({
+    argv,
+    env: {
+      ...infoVariables(info),
+      FENCE_ACTION: action,
+      FENCE_ID: attempt.fenceId,
+      FENCE_ATTEMPT: String(attempt.number),
+      FENCE_REMAINING_MS: String(remainingMs),
+      ...options.env,
+    },
+    input: JSON.stringify(input),
+    context: attempt,
+    signal: attempt.signal,
   })
-}
-
-/** Null where nothing of the group is left. */
-function killGroup(group: number | undefined): string | null {
-  if (group === undefined) return null
-  try {
-    kill(-group, 'SIGKILL')
-    return null
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
-    return code === 'ESRCH' ? null : `what the command had started could not be killed: ${code}`
-  }
 }
 
 /** `pid: 12` becomes `FENCE_INFO_PID=12`; what is no plain value is on standard input alone. */
@@ -220,8 +151,4 @@ function canonical(info: ExecInfo): string {
 
 function attemptKey(attempt: Attempt): string {
   return `${attempt.fenceId}#${attempt.number}`
-}
-
-function describe(ending: Ending): string {
-  return ending.signal === null ? `exit code ${ending.code}` : `signal ${ending.signal}`
 }

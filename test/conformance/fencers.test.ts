@@ -1,5 +1,5 @@
 // One suite for every driver in fencers/: what gateway/spi/fencer.ts asks of it. A driver is found by its file; its
-// `example` is what the general part runs on, and a world, where there is one below, is something alive to fence.
+// `example` is what the general part runs on, and its world (fencer-worlds/) is something alive to fence.
 
 import { createHook } from 'node:async_hooks'
 import { readdirSync } from 'node:fs'
@@ -7,78 +7,22 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { loadFencerRegistry } from '../../gateway/fencing/registry.ts'
 import type { Fencer, FencerDriver } from '../../gateway/spi/fencer.ts'
-import { anAttemptNow, realClock, startVictim } from '../integration/fencers/support.ts'
-import { createSoapClient } from '../support/soap-client.ts'
-import {
-  startVcenterSimulator,
-  type VcenterSimulator,
-  vcenterSimulatorUnavailable,
-} from '../support/vcenter-simulator.ts'
-
-/** A target that is alive, and the options with which the driver can fence it. */
-interface World {
-  readonly options: Readonly<Record<string, unknown>>
-  readonly fenceInfo: Readonly<Record<string, unknown>>
-  isAlive(): Promise<boolean>
-  /** Ends the target without the driver. */
-  destroy(): Promise<void>
-  close(): Promise<void>
-}
-
-let vcenter: VcenterSimulator | null = null
-const vcenterAvailable = vcenterSimulatorUnavailable() === null
-beforeAll(async () => {
-  if (vcenterAvailable)
-    vcenter = await startVcenterSimulator({ users: { fencer: 'very-secret-word', nova: 'n' } })
-}, 240_000)
-afterAll(() => vcenter?.stop())
-
-const WORLDS: Readonly<Record<string, () => Promise<World>>> = {
-  process: async () => {
-    const victim = await startVictim()
-    return {
-      options: { graceMs: 100 },
-      fenceInfo: { pid: victim.pid },
-      isAlive: () => Promise.resolve(victim.isAlive()),
-      destroy: () => victim.end(),
-      close: () => victim.end(),
-    }
-  },
-  exec: async () => {
-    const victim = await startVictim()
-    const look = 'kill -0 "$FENCE_INFO_PID" 2>/dev/null && exit 1; exit 0'
-    return {
-      options: {
-        command: ['/bin/sh', '-c', 'kill -9 "$FENCE_INFO_PID" 2>/dev/null; exit 0'],
-        verifyCommand: ['/bin/sh', '-c', look],
-        env: { HOOK_PASSWORD: 'very-secret-word' },
-      },
-      fenceInfo: { pid: victim.pid },
-      isAlive: () => Promise.resolve(victim.isAlive()),
-      destroy: () => victim.end(),
-      close: () => victim.end(),
-    }
-  },
-  'vsphere-session': async () => {
-    if (vcenter === null) throw new Error('no vCenter')
-    const simulator = vcenter
-    const client = createSoapClient({ url: simulator.url })
-    const { key } = await client.login('nova', 'n')
-    return {
-      options: { url: simulator.url, username: 'fencer', password: 'very-secret-word' },
-      fenceInfo: { sessionKey: key },
-      isAlive: async () => (await simulator.sessions()).some((session) => session.key === key),
-      destroy: async () => {
-        await client.call('Logout', { type: 'SessionManager', value: 'SessionManager' })
-      },
-      close: () => client.close(),
-    }
-  },
-}
+import { anAttemptNow, realClock } from '../integration/fencers/support.ts'
+import { SECRET, type World, type WorldMaker } from './fencer-worlds/world.ts'
 
 const registry = await loadFencerRegistry()
 const PROOFS = ['no-new-calls', 'swept', 'blocks', 'flushed']
 const context = { clock: realClock, note: () => undefined }
+
+const maker = z.custom<WorldMaker>(
+  (value) => z.looseObject({ unavailable: z.function(), enter: z.function() }).safeParse(value).success,
+)
+const makers = new Map<string, WorldMaker>()
+for (const file of readdirSync(new URL('fencer-worlds', import.meta.url))) {
+  if (file === 'world.ts') continue
+  const module: unknown = await import(new URL(`fencer-worlds/${file}`, import.meta.url).href)
+  makers.set(file.replace(/\.ts$/, ''), z.object({ default: maker }).parse(module).default)
+}
 
 test('the suite has found the files of fencers/', () => {
   const files = readdirSync(new URL('../../fencers', import.meta.url)).filter((name) => name.endsWith('.ts'))
@@ -160,13 +104,16 @@ describe.each(registry.ids)('%s', (id) => {
     expect(seen).toEqual([])
   })
 
-  const makeWorld = WORLDS[id]
-  const worldAvailable = () => id !== 'vsphere-session' || vcenterAvailable
+  const worldMaker = makers.get(id)
+  const worldAvailable = () => worldMaker === undefined || worldMaker.unavailable() === null
   // A driver without a world of its own here fails below: nobody would have seen it fence.
   describe.skipIf(!worldAvailable())('with something alive to fence', () => {
+    beforeAll(() => worldMaker?.prepare(), 240_000)
+    afterAll(() => worldMaker?.leave())
+
     async function enter(): Promise<{ world: World; fencer: Fencer<unknown>; info: unknown }> {
-      if (makeWorld === undefined) throw new Error(`there is no world for ${id}`)
-      const world = await makeWorld()
+      if (worldMaker === undefined) throw new Error(`there is no world for ${id} in fencer-worlds/`)
+      const world = await worldMaker.enter()
       worlds.push(world)
       const fencer = driver === null ? null : driver.create(driver.options.parse(world.options), context)
       if (fencer === null) throw new Error(`no driver ${id}`)
@@ -231,7 +178,7 @@ describe.each(registry.ids)('%s', (id) => {
       const said: unknown[] = [await fencer.verify(info, attempt)]
       await fencer.fence(info, attempt)
       said.push(await fencer.verify(info, attempt), attempt.notes)
-      expect(JSON.stringify(said)).not.toContain('very-secret-word')
+      expect(JSON.stringify(said)).not.toContain(SECRET)
     })
   })
 })
