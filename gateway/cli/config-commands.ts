@@ -2,7 +2,7 @@
 
 import { type Config, formatFault, formatFaults, nearest } from '../config/index.ts'
 import { REFUSALS } from '../core/verdict.ts'
-import type { CallHead, Classification } from '../spi/policy.ts'
+import { type Classification, callHead } from '../spi/policy.ts'
 import type { Command, Invocation, OptionTerms } from './arguments.ts'
 import type { CommandDependencies } from './dependencies.ts'
 import { CommandFailure, JSON_OPTION } from './remote.ts'
@@ -67,11 +67,7 @@ export const explain: Command = {
     const [method = '', url = ''] = invocation.positionals
     const { backend, target } = findBackend(url, config)
     const policy = dependencies.policyOf(config, backend)
-    const head: CallHead = {
-      method: method.toUpperCase(),
-      target,
-      headers: headersOf(invocation.texts('header')),
-    }
+    const head = callHead(method.toUpperCase(), target, headersOf(invocation.texts('header')))
     const needed = policy.bodyBytesNeeded(head)
     const body = needed === 0 ? null : Buffer.from(invocation.text('data') ?? '')
     if (body !== null && body.length > needed)

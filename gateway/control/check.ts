@@ -4,7 +4,7 @@ import type { z } from 'zod'
 import { GatewayError } from '../core/errors.ts'
 import { REFUSALS, type Refusal } from '../core/verdict.ts'
 import type { Gate, PresentedToken } from '../spi/gate.ts'
-import type { CallHead, Classification, Policy } from '../spi/policy.ts'
+import { type CallHead, type Classification, callHead, type Policy } from '../spi/policy.ts'
 import { type ControlApp, problems } from './room.ts'
 import { CheckCall, Checked } from './schemas.ts'
 
@@ -85,7 +85,7 @@ function preview(
 ): Answer {
   const { effect, rule, locks, target } = classification
   const { sources, enforced, quietMs, trace } = context
-  const read = sources.readTokens(head.headers['fencing-token'])
+  const read = sources.readTokens(head.header('fencing-token'))
   if (read.kind === 'refused') return refused(read.refusal, enforced, trace, { effect, rule })
   const { verdict, locks: found } = sources.gate.preview({
     backend: call.backend,
@@ -119,7 +119,7 @@ function headOf(call: Call): CallHead {
     const lower = name.toLowerCase()
     headers[lower] = headers[lower] === undefined ? value : `${headers[lower]}, ${value}`
   }
-  return { method: call.method.toUpperCase(), target: call.path, headers }
+  return callHead(call.method.toUpperCase(), call.path, headers)
 }
 
 function bodyOf(body: unknown): Buffer {

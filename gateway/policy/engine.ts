@@ -84,7 +84,7 @@ class PackPolicy implements Policy {
       return refused('bad-request', 'the method is not written in upper-case letters')
     if (this.#checksOverrides)
       for (const name of OVERRIDING_HEADERS)
-        if (head.headers[name] !== undefined)
+        if (head.header(name) !== undefined)
           return refused('bad-request', `the header ${name} would make another call of this one`)
     const target = canonicalTarget(head.target, this.#targetRules)
     if (!target.ok) return refused('bad-request', target.reason)

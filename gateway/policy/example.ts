@@ -1,6 +1,6 @@
 // The example calls of a pack, held against what the pack does with them: a pack carries its own tests.
 
-import type { CallHead, Classification, JobRule, Policy } from '../spi/policy.ts'
+import { type CallHead, type Classification, callHead, type JobRule, type Policy } from '../spi/policy.ts'
 import type { ExampleSource } from './schema.ts'
 import { SOAP_ENVELOPE } from './soap-reader.ts'
 
@@ -17,7 +17,7 @@ export function exampleCall(example: ExampleSource): {
 } {
   const [method = '', target = ''] = example.call.split(' ')
   const headers = Object.entries(example.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value])
-  return { head: { method, target, headers: Object.fromEntries(headers) }, body: bodyOf(example) }
+  return { head: callHead(method, target, Object.fromEntries(headers)), body: bodyOf(example) }
 }
 
 /** What the policy does otherwise than its examples say, one line each. */

@@ -9,10 +9,10 @@ const SOAP_TYPES = new Set(['text/xml', 'application/xml'])
 
 /** Why a body of this head cannot be read as `format`, or null. `further` are media types a pack also takes. */
 export function mediaFault(head: CallHead, format: BodyFormat, further: ReadonlySet<string>): string | null {
-  const coding = head.headers['content-encoding']
+  const coding = head.header('content-encoding')
   if (coding !== undefined && coding.trim() !== '' && coding.trim().toLowerCase() !== 'identity')
     return 'the body is compressed, and this policy has to read it: send it without Content-Encoding'
-  const written = head.headers['content-type']
+  const written = head.header('content-type')
   if (written === undefined) return null
   if (written !== lastWritten || format !== lastFormat || further !== lastFurther) {
     lastFault = contentTypeFault(written, format, further)

@@ -38,7 +38,7 @@ export class CallReading {
   }
 
   header(name: string): Values {
-    const value = this.head.headers[name]
+    const value = this.head.header(name)
     return value === undefined ? NONE : [value.trim()]
   }
 

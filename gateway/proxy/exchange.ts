@@ -82,7 +82,8 @@ export class Exchange implements ForwardingOwner, Flight {
     }
     flights.add(this)
     const head = reading.head
-    const callHead = { method: request.method ?? '', target, headers: joinedFields(request, head.dropped) }
+    const fields = joinedFields(request, head.dropped)
+    const callHead = { method: request.method ?? '', target, header: (name: string) => fields[name] }
     this.#head = head
     this.#callHead = callHead
     const needed = policy.bodyBytesNeeded(callHead)

@@ -13,8 +13,20 @@ export interface CallHead {
   readonly method: string
   /** Path and query as received, beginning with `/`. */
   readonly target: string
-  /** Names in lower case. A repeated field has its values joined by `, ` as RFC 9110 allows. */
-  readonly headers: Readonly<Record<string, string | undefined>>
+  /**
+   * The value of a field, by its name in lower case; undefined where there is none. A repeated field has its values
+   * joined by `, ` as RFC 9110 allows. A method, so that whoever reads requests need not build a table of all fields.
+   */
+  header(name: string): string | undefined
+}
+
+/** A head out of a table of fields with their names in lower case. */
+export function callHead(
+  method: string,
+  target: string,
+  headers: Readonly<Record<string, string | undefined>> = {},
+): CallHead {
+  return { method, target, header: (name) => (Object.hasOwn(headers, name) ? headers[name] : undefined) }
 }
 
 export interface RequiredLock {

@@ -154,7 +154,7 @@ describe('a request on its way to the backend', () => {
     const seen: (string | undefined)[] = []
     const gateway = await gatewayTo(backend.url, {
       classify: (head) => {
-        seen.push(head.headers['x-a'], head.headers['content-type'], head.headers['set-cookie'])
+        seen.push(head.header('x-a'), head.header('content-type'), head.header('set-cookie'))
         return null
       },
     })

@@ -172,10 +172,10 @@ describe('framing', () => {
   })
 
   test('a field that Connection takes from the call is not shown to the policy either', async () => {
-    let shown: readonly string[] = []
+    let shown: readonly (string | undefined)[] = []
     const inFront = await startTestGateway(backend.url, {
       classify: (head) => {
-        shown = Object.keys(head.headers)
+        shown = [head.header('x-kind'), head.header('x-other')]
         return null
       },
     })
@@ -183,8 +183,7 @@ describe('framing', () => {
     client.send(get('X-Kind: read\r\nX-Other: 1\r\nConnection: keep-alive, X-KIND\r\n'))
     expect((await client.answer()).status).toBe(200)
     expect(Object.keys(backend.seen[0]?.headers ?? {})).not.toContain('x-kind')
-    expect(shown).not.toContain('x-kind')
-    expect(shown).toContain('x-other')
+    expect(shown).toEqual([undefined, '1'])
     client.close()
     await inFront.listener.close()
   })

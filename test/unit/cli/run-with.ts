@@ -42,7 +42,7 @@ const policy: Policy = {
       rule: 'delete-volume',
       locks: [
         {
-          name: `v/${head.headers['x-id'] ?? 'none'}/${body?.toString() ?? ''}` as LockName,
+          name: `v/${head.header('x-id') ?? 'none'}/${body?.toString() ?? ''}` as LockName,
           mode: 'exclusive',
         },
       ],

@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { CallHead, Policy } from '../../../gateway/spi/policy.ts'
+import { type CallHead, callHead, type Policy } from '../../../gateway/spi/policy.ts'
 import { policyOf } from './small-pack.ts'
 
-function head(method: string, target: string, headers: CallHead['headers'] = {}): CallHead {
-  return { method, target, headers }
+function head(method: string, target: string, headers: Readonly<Record<string, string>> = {}): CallHead {
+  return callHead(method, target, headers)
 }
 
 function decide(policy: Policy, call: CallHead, body: unknown = null): unknown {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { callHead } from '../../../gateway/spi/policy.ts'
 import { policyOf } from './small-pack.ts'
 
 const policy = policyOf(`
@@ -24,7 +25,7 @@ const policy = policyOf(`
     job: { kind: vsphere-task }`)
 
 function answer(method: string, target: string, status: number, body: string): unknown {
-  const found = policy.classify({ method, target, headers: {} }, null)
+  const found = policy.classify(callHead(method, target), null)
   if (found.kind !== 'call' || found.job === null) return null
   const named = found.job.read(status, Buffer.from(body))
   return named.kind === 'job' && named.probe.kind === 'http' ? `${named.id} at ${named.probe.target}` : named
@@ -38,7 +39,7 @@ describe('a job rule', () => {
   })
 
   it('says how the probe is read', () => {
-    const found = policy.classify({ method: 'POST', target: '/p/x/v', headers: {} }, null)
+    const found = policy.classify(callHead('POST', '/p/x/v'), null)
     expect(found.kind === 'call' && found.job?.read(202, Buffer.from('{"v":{"id":"7"}}'))).toMatchObject({
       probe: { kind: 'http', pointer: '/v/status', runningValues: ['busy'], terminalStatuses: [404] },
     })

@@ -6,6 +6,7 @@ import {
   loadPack,
   makeCatalogue,
 } from '../../../gateway/policy/index.ts'
+import { callHead } from '../../../gateway/spi/policy.ts'
 import { packOf, policyOf, SMALL } from './small-pack.ts'
 
 function faultsOf(text: string): readonly string[] {
@@ -141,7 +142,7 @@ describe('the catalogue', () => {
     const policy = catalogue.policy('mine', 'backend-1')
     expect(policy?.name).toBe('mine')
     const rule = (method: string, target: string, headers = {}) =>
-      policy?.classify({ method, target, headers }, null)
+      policy?.classify(callHead(method, target, headers), null)
     expect(rule('DELETE', '/things/A')).toMatchObject({ locks: [{ name: 'mine/a' }], waitMs: 5000 })
     expect(rule('GET', '/late')).toMatchObject({ rule: 'late', effect: 'read' })
     expect(rule('GET', '/taken', { 'x-stop': 'yes' })).toMatchObject({ rule: 'no', effect: 'deny' })
@@ -177,9 +178,7 @@ describe('the catalogue', () => {
       },
     })
     expect(catalogue.faults).toEqual([])
-    const found = catalogue
-      .policy('own', 'array-7')
-      ?.classify({ method: 'PUT', target: '/x', headers: {} }, null)
+    const found = catalogue.policy('own', 'array-7')?.classify(callHead('PUT', '/x'), null)
     expect(found).toMatchObject({ locks: [{ name: 'array-7/all' }] })
   })
 })
