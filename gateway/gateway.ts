@@ -24,6 +24,8 @@ import { createEvents, createMetrics, type Log } from './telemetry/index.ts'
 const STORE_PREFIX_EMBEDDED = '/fencegate'
 const GATEWAY_LEASE_MS = 10_000
 const PARKED_MAX = 1_024
+/** The listeners have broken off what was in flight: what is not settled by now will not be. */
+const SETTLE_MS = 1_000
 
 /** Something outside keeps the gateway from running; the message says what to do. */
 export class StartFailure extends Error {
@@ -43,7 +45,7 @@ export interface GatewayOptions {
 export interface RunningGateway {
   readonly control: ListenAddress
   readonly backends: ReadonlyMap<string, ListenAddress>
-  /** Takes no new calls, lets those in flight end, and goes. Idempotent. */
+  /** Sends callers elsewhere, then takes no new calls, lets those in flight end, and goes. Idempotent. */
   close(): Promise<void>
 }
 
@@ -118,7 +120,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
   }).catch((error: unknown) => {
     throw error instanceof StoreUnavailable ? new StartFailure(storeSilent(config, error)) : error
   })
-  parts.add(() => locking.close(config.handover.drainMsMax))
+  parts.add(() => locking.close(SETTLE_MS))
   metrics.observe({
     sessions: () => locking.counts().sessions,
     locks: () => locking.counts().locks,
@@ -172,6 +174,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
   const listeners: BackendListener[] = []
   // Together: each waits for its calls in flight, and none for another's.
   parts.add(async () => {
+    control.dismiss()
     await Promise.all(listeners.map((listener) => listener.close()))
   })
   for (const [name, backend] of Object.entries(config.backends)) {
@@ -210,7 +213,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
           answerHeadMs: limits.answerTimeoutMs,
           answerIdleMs: limits.answerTimeoutMs,
           connectMs: limits.connectTimeoutMs,
-          closeMs: config.handover.drainMsMax,
+          closeMs: config.shutdown.limitMs,
         },
         ...(backend.observer === null
           ? {}
@@ -223,7 +226,23 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     metrics.observeCalls(name, listener.calls)
     backends.set(name, listener.address)
   }
-  return { control: control.address, backends, close: () => parts.end() }
+  let closed: Promise<void> | null = null
+  const close = async (): Promise<void> => {
+    control.leave()
+    for (const listener of listeners) listener.leave()
+    // Another gateway takes its fences over while the calls here are still ending.
+    if (store.shared) await sequencer.stop()
+    await new Promise<void>((resolve) => clock.after(config.shutdown.delayMs, resolve))
+    await parts.end()
+  }
+  return {
+    control: control.address,
+    backends,
+    close() {
+      closed ??= close()
+      return closed
+    },
+  }
 }
 
 /** One file for each store: what one has seen says nothing of another. */

@@ -77,7 +77,7 @@ async function serve(
   // Told by its starter, where there is one, on which ports it listens.
   process.send?.({ control: gateway.control, backends: Object.fromEntries(gateway.backends) })
   const signal = await endSignal()
-  log.info({ signal }, 'ending: no new calls; those in flight may end')
+  log.info({ signal }, 'ending: callers are sent elsewhere, calls in flight may end')
   // Asked twice: whoever asks again does not want to wait for them.
   void endSignal().then(() => process.exit(1))
   await gateway.close()

@@ -5,6 +5,9 @@ import { z } from 'zod'
 import { parseListen } from './listen.ts'
 import { Secret } from './secret.ts'
 
+/** Two looks of a load balancer that looks once a second, and one to spare. */
+const DELAY_MS = 3_000
+
 export const NAME_EXPECTED = 'a name of 1 to 64 letters, digits, dots, dashes or underscores'
 
 /**
@@ -289,6 +292,16 @@ const handover = strict(
   'a section with drainLimit',
 ).transform((value) => ({ drainMsMax: value.drainLimit }))
 
+const shutdown = strict(
+  {
+    /** After `/readyz` has turned red and before calls are refused, for load balancers to move away. */
+    delay: seconds(0, 3600).optional(),
+    /** What has not ended this long after that is broken off, and unknown. */
+    limit: seconds(0, 86_400).prefault(30),
+  },
+  'a section with delay and limit',
+)
+
 const signingKeyExpected = `a secret of at least 32 characters: file:PATH, \${NAME}, or the text itself`
 const signing = strict(
   {
@@ -316,6 +329,7 @@ export const ConfigSchema = strict(
     defaultPlan: text('the name of a plan').optional(),
     sessions: sessions.prefault({}),
     handover: handover.prefault({}),
+    shutdown: shutdown.prefault({}),
     tokens: strict({ signing: signing.optional() }, 'a section with signing').default({}),
     log: strict(
       {
@@ -331,8 +345,10 @@ export const ConfigSchema = strict(
     state: text('the path of a directory').default('./state'),
   },
   'a section with store, backends, …',
-).transform(({ defaultPlan, tokens, ...rest }) => ({
+).transform(({ defaultPlan, tokens, shutdown: { delay, limit }, ...rest }) => ({
   ...rest,
+  // Where this is the only gateway, nobody has anywhere to move to.
+  shutdown: { delayMs: delay ?? (rest.store.kind === 'etcd' ? DELAY_MS : 0), limitMs: limit },
   defaultPlan: defaultPlan ?? null,
   tokens: { signing: tokens.signing ?? null },
 }))

@@ -23,7 +23,7 @@ export function healthRoutes(app: ControlApp, room: ControlRoom, metrics: Exposi
       response: { 200: Ready, 503: Ready, ...problems },
     },
     handler: async (_request, reply) => {
-      const readiness = room.closing.aborted
+      const readiness = room.leaving.aborted
         ? { ready: false, reason: 'this gateway is going away' }
         : room.plane.readiness()
       return reply.code(readiness.ready ? 200 : 503).send(readiness)

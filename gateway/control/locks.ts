@@ -36,6 +36,7 @@ export function lockRoutes(app: ControlApp, room: ControlRoom): void {
           AbortSignal.any([caller.signal, room.closing]),
         )
         if (result.kind === 'granted') return reply.code(result.already ? 200 : 201).send(result.grant)
+        if (room.closing.aborted) throw goingAway()
         throw new GatewayError(
           'lock-held',
           wait === 0 ? `${lock} is not free` : `${lock} was not to be had in ${wait} seconds`,
@@ -47,8 +48,7 @@ export function lockRoutes(app: ControlApp, room: ControlRoom): void {
         )
       } catch (error) {
         if (caller.signal.aborted) return reply.hijack()
-        if (room.closing.aborted && !(error instanceof GatewayError))
-          throw new GatewayError('store-unavailable', 'this gateway is going away: ask another one')
+        if (room.closing.aborted && !(error instanceof GatewayError)) throw goingAway()
         throw error
       } finally {
         caller.release()
@@ -100,4 +100,9 @@ export function lockRoutes(app: ControlApp, room: ControlRoom): void {
     },
     handler: (request) => Promise.resolve(presentLock(plane.lock(lockNamed(request.params.name)))),
   })
+}
+
+/** Whoever waited has left the queue: elsewhere he waits at its end, and is not told that he could not have it. */
+function goingAway(): GatewayError {
+  return new GatewayError('store-unavailable', 'this gateway is going away: ask another one')
 }

@@ -42,7 +42,9 @@ export interface ControlRoom {
   readonly log: ControlLog
   readonly ttlMsMin: number
   readonly ttlMsMax: number
-  /** Aborted when the gateway stops listening: whoever waits is answered and sent away. */
+  /** Aborted when the gateway is told to end: it still does everything, and sends callers to others. */
+  readonly leaving: AbortSignal
+  /** Aborted when the gateway drains: whoever waits is answered and sent away. */
   readonly closing: AbortSignal
 }
 

@@ -23,7 +23,7 @@ import { failureOf, isProgrammerFault, PROBLEM_TYPE, type Problem, problemOf } f
 import type { ControlApp, ControlRoom } from './room.ts'
 import { sessionRoutes } from './sessions.ts'
 
-export interface ControlOptions extends Omit<ControlRoom, 'closing'> {
+export interface ControlOptions extends Omit<ControlRoom, 'leaving' | 'closing'> {
   readonly listen: { readonly host: string; readonly port: number }
   /** PEM; null: in the clear. */
   readonly tls: { readonly cert: string; readonly key: string } | null
@@ -37,6 +37,10 @@ export interface ControlOptions extends Omit<ControlRoom, 'closing'> {
 
 export interface RunningControl {
   readonly address: { readonly host: string; readonly port: number }
+  /** Says on `/readyz` that callers should go elsewhere, and does all else as before. Idempotent. */
+  leave(): void
+  /** Answers who waits, and ends event streams; what needs no waiting is still done. Idempotent. */
+  dismiss(): void
   /** Answers who waits, ends event streams, and resolves when the last connection is closed. Idempotent. */
   close(): Promise<void>
 }
@@ -51,6 +55,7 @@ const CLOSING_MS_MAX = 5_000
 
 /** Resolves when it listens; rejects where it cannot. */
 export async function startControl(options: ControlOptions): Promise<RunningControl> {
+  const leaving = new AbortController()
   const closing = new AbortController()
   const room: ControlRoom = {
     plane: options.plane,
@@ -58,6 +63,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     log: options.log,
     ttlMsMin: options.ttlMsMin,
     ttlMsMax: options.ttlMsMax,
+    leaving: leaving.signal,
     closing: closing.signal,
   }
   const app = await createApp(options, room)
@@ -70,11 +76,17 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   options.log.info(address, 'the control API listens')
 
   let closed: Promise<void> | null = null
+  const dismiss = (): void => {
+    leaving.abort()
+    closing.abort(new Error('this gateway is going away'))
+  }
   return {
     address,
+    leave: () => leaving.abort(),
+    dismiss,
     close() {
       closed ??= (async () => {
-        closing.abort(new Error('this gateway is going away'))
+        dismiss()
         const impatience = options.clock.after(CLOSING_MS_MAX, () => app.server.closeAllConnections())
         try {
           await app.close()
@@ -165,7 +177,7 @@ function authenticate(app: ControlApp, options: ControlOptions, room: ControlRoo
   })
   app.decorateRequest('caller')
   app.addHook('onRequest', (request, reply, done) => {
-    if (room.closing.aborted) reply.header('connection', 'close')
+    if (room.leaving.aborted) reply.header('connection', 'close')
     const { authorization, host, origin } = request.headers
     request.caller = authentication.admit(
       { authorization, host, origin },

@@ -120,6 +120,11 @@ export function claimed(
   return { ...record, progress: { state: 'running', level, claim } }
 }
 
+/** Given back by a gateway that stops: whoever sees it may claim it at once, and begins the level anew. */
+export function unclaimed(record: FenceRecord, level: number): FenceRecord {
+  return { ...record, progress: { state: 'due', level } }
+}
+
 /** Idempotent: a write whose answer was lost is written again, and an attempt stands in the record once. */
 export function attempted(
   record: FenceRecord,

@@ -2,7 +2,7 @@
 // It must never strike without a provable claim, and never close a fence that was not verified.
 
 import { isDeepStrictEqual } from 'node:util'
-import type { FenceRecord } from '../core/fence-record.ts'
+import type { FenceAttempt, FenceProof, FenceRecord } from '../core/fence-record.ts'
 import {
   attempted,
   blockedFor,
@@ -12,7 +12,9 @@ import {
   type LevelProgress,
   nextAttemptNumber,
   nextFenceStep,
+  unclaimed,
 } from '../core/fence-sequence.ts'
+import { InvariantViolation } from '../core/invariant.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { EventSink, GatewayEvent } from '../spi/events.ts'
 import type { FenceJournal, JournaledFence } from '../spi/fence-journal.ts'
@@ -41,6 +43,8 @@ export interface FenceRunOptions extends SequencerOptions {
 const WRITE_RETRY_MS = 200
 /** What a power driver may take to return after its attempt, before an operator has to look. */
 const STRAGGLER_MS = 10_000
+/** The same where the gateway stops. Past it the claim stays, and ends with the gateway's lease. */
+const GIVE_BACK_MS = 2_000
 
 export class FenceRun {
   readonly #options: FenceRunOptions
@@ -51,6 +55,10 @@ export class FenceRun {
   #progress: LevelProgress | null = null
   /** Actions of power fencers, which may outlast their attempts. */
   readonly #stragglers: Promise<void>[] = []
+  /** A power fencer is at work, and nobody knows yet when its action is over. */
+  #isCutting = false
+  /** Of the latest attempts; a run that is broken off has not written them yet. */
+  #seen: { readonly attempts: readonly FenceAttempt[]; readonly proofs: readonly FenceProof[] } | null = null
 
   constructor(options: FenceRunOptions) {
     this.#options = options
@@ -65,11 +73,36 @@ export class FenceRun {
 
   /** False where the fence was not had at all. Rejects with `StoreUnavailable`. */
   async run(): Promise<boolean> {
-    while (!this.#options.signal.aborted) {
-      const current = this.#current()
-      if (current === null || !(await this.#take(current))) break
+    const { signal } = this.#options
+    try {
+      while (!signal.aborted) {
+        const current = this.#current()
+        if (current === null || !(await this.#take(current))) break
+      }
+    } catch (error) {
+      // Broken off while it waited for the seals.
+      if (!signal.aborted || error instanceof InvariantViolation) throw error
     }
+    if (signal.aborted) await this.#giveBack()
     return this.#newest !== null
+  }
+
+  /** The claim of a run that was broken off: another gateway need not wait until the claim's lease is over. */
+  async #giveBack(): Promise<void> {
+    const { clock, journal } = this.#options
+    const current = this.#current()
+    if (current === null || !this.#holds(current.record) || this.#isCutting) return
+    // Power strikes whoever has the host by then: nobody else may go on while it can still come.
+    const patience = new AbortController()
+    const quiet = await Promise.race([
+      Promise.all(this.#stragglers).then(() => true),
+      pause(clock, GIVE_BACK_MS, patience.signal).then(() => false),
+    ])
+    patience.abort()
+    const { record, modRevision } = this.#current() ?? current
+    if (!quiet || record.progress.state !== 'running' || !this.#holds(record)) return
+    const told = this.#seen === null ? record : attempted(record, this.#seen.attempts, this.#seen.proofs)
+    await journal.replace(unclaimed(told, record.progress.level), modRevision)
   }
 
   /** One step; false where nothing more is to be done by this run. */
@@ -117,9 +150,14 @@ export class FenceRun {
     const { clock, fencing, journal, random, signal } = this.#options
     const settings = fencing.settings(record.plan)
     const firstNumber = nextAttemptNumber(record)
+    this.#isCutting = names.some((name) => {
+      const configured = fencing.fencer(name)
+      return configured !== null && isPower(configured)
+    })
     const results = await Promise.all(
       names.map((name, index) => this.#attemptOf(name, record, level, firstNumber + index)),
     )
+    this.#isCutting = false
     for (const { attempt, durationMs } of results) {
       const lastLine = attempt.output.split('\n').at(-1) ?? ''
       const detail = `${attempt.fencer}: ${lastLine}`.slice(0, 500)
@@ -127,6 +165,7 @@ export class FenceRun {
     }
     const proofs = results.flatMap(({ proof }) => (proof === null ? [] : [proof]))
     const attempts = results.map(({ attempt }) => attempt)
+    this.#seen = { attempts, proofs }
     if ((await this.#write((newest) => attempted(newest, attempts, proofs))) === null) return false
     const failed = proofs.length < names.length
     // A round in which the claim could not be proven is no fencer's failure, and leads to no stronger one.

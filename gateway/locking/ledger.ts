@@ -252,8 +252,9 @@ export class Ledger {
     return { state: 'ended' }
   }
 
-  /** Ends timers. The calls stay what they are. */
+  /** Ends timers. The calls stay what they are, but for those for which the quiet time stands by now. */
   stop(): void {
+    this.#forgetQuietCalls()
     for (const timer of this.#drains.values()) timer.cancel()
     this.#drains.clear()
   }

@@ -25,5 +25,8 @@ export interface Backend {
   readonly flights: Flights
   readonly tally: CallTally
   readonly garbage: BufferGarbage
+  /** Every answer from now on ends its connection. */
   closing: boolean
+  /** Calls that come now are told to go elsewhere. */
+  refusing: boolean
 }

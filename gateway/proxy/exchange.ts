@@ -12,7 +12,7 @@ import type { Flight } from './flights.ts'
 import { ForwardedBody } from './forwarded-body.ts'
 import { Forwarding, type ForwardingOwner } from './forwarding.ts'
 import { OpenCall } from './open-call.ts'
-import { renderRefusal } from './refusals.ts'
+import { GOING_AWAY, renderRefusal, TOO_MANY } from './refusals.ts'
 import { joinedFields, type RequestHead, readRequestHead, removeField } from './request-head.ts'
 
 type Call = Extract<Classification, { kind: 'call' }>
@@ -64,7 +64,7 @@ export class Exchange implements ForwardingOwner, Flight {
 
   start(): void {
     if (this.#clientGone) return
-    const { limits, flights, policy } = this.#backend
+    const { limits, flights, policy, enforce, refusing } = this.#backend
     const request = this.#request
     const target = request.url ?? ''
     const reading = readRequestHead(request.rawHeaders, target, request.httpVersion)
@@ -72,12 +72,9 @@ export class Exchange implements ForwardingOwner, Flight {
       this.refuse({ code: reading.verdict, detail: reading.reason })
       return
     }
-    if (flights.size >= limits.inFlightMax) {
-      this.refuse({
-        code: 'backend-down',
-        status: 503,
-        detail: 'nothing of the call was sent: too many calls are in flight to this backend',
-      })
+    const isFull = flights.size >= limits.inFlightMax
+    if ((refusing && enforce) || isFull) {
+      this.refuse(isFull ? TOO_MANY : GOING_AWAY)
       return
     }
     flights.add(this)
@@ -121,12 +118,7 @@ export class Exchange implements ForwardingOwner, Flight {
 
   breakOff(reason: string): void {
     if (this.#forwarding !== null) this.#forwarding.breakOff(reason)
-    else
-      this.refuse({
-        code: 'backend-down',
-        status: 503,
-        detail: `nothing of the call was sent (${reason})`,
-      })
+    else this.refuse(GOING_AWAY)
   }
 
   endIdleBody(sinceMs: number): void {

@@ -28,6 +28,8 @@ export interface ProxyLimits {
   readonly lingerMs: number
   /** Once a call's lock is sealed, how long a client that does not read may hold up the answer. */
   readonly sealedStallMs: number
+  /** How long `close` at least leaves idle connections open, to answer calls that are on their way. */
+  readonly idleGraceMs: number
   /** How long `close` waits for calls and jobs. */
   readonly closeMs: number
   readonly jobsMax: number
@@ -52,6 +54,7 @@ export const DEFAULT_LIMITS: ProxyLimits = {
   lingerBytesMax: 1024 * 1024,
   lingerMs: 2_000,
   sealedStallMs: 1_000,
+  idleGraceMs: 500,
   closeMs: 10_000,
   jobsMax: 10_000,
   probesMax: 8,

@@ -9,7 +9,7 @@ import {
   type ServerResponse,
 } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
-import type { Socket } from 'node:net'
+import { Server as NetServer, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Refusal } from '../core/verdict.ts'
 import type { Clock, Timer } from '../spi/clock.ts'
@@ -56,9 +56,11 @@ export interface BackendListener {
   readonly calls: Iterable<CallCount>
   /** Calls whose answer named a job that is not known to be over. */
   readonly jobs: number
+  /** Tells each client, with the next answer that it gets, to come back on another connection. Idempotent. */
+  leave(): void
   /**
-   * Stops accepting, lets what is in flight (jobs too) end within `limits.closeMs`, then breaks it off: what had been
-   * sent is reported unknown. Idempotent; never rejects.
+   * Stops accepting, refuses what still comes on connections that are open, lets what is in flight (jobs too) end within
+   * `limits.closeMs`, then breaks it off: what had been sent is reported unknown. Idempotent; never rejects.
    */
   close(): Promise<void>
 }
@@ -81,6 +83,7 @@ export async function startBackendListener(options: BackendListenerOptions): Pro
     tally: new CallTally(),
     garbage: new BufferGarbage(),
     closing: false,
+    refusing: false,
   }
   const server = makeServer(options, limits)
   serve(server, backend)
@@ -233,6 +236,10 @@ class RunningListener implements BackendListener {
     return this.#backend.jobs.size
   }
 
+  leave(): void {
+    this.#backend.closing = true
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#close()
     return this.#closed
@@ -241,13 +248,24 @@ class RunningListener implements BackendListener {
   async #close(): Promise<void> {
     const { clock, flights, jobs, limits, upstream } = this.#backend
     this.#backend.closing = true
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    this.#backend.refusing = true
+    let connected = true
+    const closed = new Promise<void>((resolve) => {
+      // Not the HTTP server's own `close`, which drops idle connections: a call may be on its way on one of them.
+      NetServer.prototype.close.call(this.#server, () => {
+        connected = false
+        resolve()
+      })
+    })
     jobs.hurry()
-    const deadlineMs = clock.monotonicMs() + limits.closeMs
-    while ((flights.size > 0 || jobs.size > 0) && clock.monotonicMs() < deadlineMs) {
-      this.#server.closeIdleConnections()
+    const startedMs = clock.monotonicMs()
+    const sinceMs = () => clock.monotonicMs() - startedMs
+    const isOpen = () => flights.size > 0 || jobs.size > 0
+    while (
+      (isOpen() && sinceMs() < limits.closeMs) ||
+      (connected && sinceMs() < Math.min(limits.idleGraceMs, limits.closeMs))
+    )
       await new Promise<void>((resolve) => clock.after(10, resolve))
-    }
     for (const flight of flights.list()) flight.breakOff('the gateway is shutting down')
     jobs.close('the gateway shut down while the job ran')
     this.#server.closeIdleConnections()

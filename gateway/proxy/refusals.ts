@@ -11,6 +11,17 @@ export interface RefusalAnswer {
   readonly body: Buffer
 }
 
+export const GOING_AWAY: Refusal = {
+  code: 'view-not-current',
+  detail: 'nothing of the call was sent: this gateway is shutting down',
+}
+
+export const TOO_MANY: Refusal = {
+  code: 'backend-down',
+  status: 503,
+  detail: 'nothing of the call was sent: too many calls are in flight to this backend',
+}
+
 export function renderRefusal(refusal: Refusal, dialect: Dialect): RefusalAnswer {
   const terms = REFUSALS[refusal.code]
   const tableStatus = refusal.status ?? terms.status

@@ -25,6 +25,8 @@ export interface GatewayProcess {
   output(): string
   /** As kill -9 does; resolves once it is gone. */
   kill(): Promise<void>
+  /** Its exit code, once it has ended by itself or by a signal. */
+  readonly ended: Promise<number | null>
   /** Asks it to end, and waits; its exit code. */
   stop(): Promise<number | null>
 }
@@ -61,6 +63,7 @@ export class GatewayFolder {
 
 async function startProcess(file: string): Promise<GatewayProcess> {
   const child = fork(MAIN, ['serve', '-c', file], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], execArgv: [] })
+  const ended = new Promise<number | null>((resolve) => void child.once('exit', resolve))
   let output = ''
   for (const stream of [child.stdout, child.stderr])
     stream?.on('data', (chunk: Buffer) => {
@@ -80,6 +83,7 @@ async function startProcess(file: string): Promise<GatewayProcess> {
       return urlOf(address)
     },
     output: () => output,
+    ended,
     async kill() {
       if (child.exitCode !== null || child.signalCode !== null) return
       const gone = once(child, 'exit')

@@ -59,6 +59,26 @@ test('closing answers who waits, and takes no new connection', async () => {
   await expect(fetch(`${url}/livez`)).rejects.toThrow()
 })
 
+test('leaving turns readiness red, and sends callers away with what they asked for', async () => {
+  const { control, open, call, url } = await start()
+  const session = await open('a')
+  control.leave()
+  expect((await fetch(`${url}/readyz`)).status).toBe(503)
+  expect(await call('POST', '/v1/locks/x', { session, wait: 1 })).toMatchObject({ status: 201 })
+  expect((await fetch(`${url}/livez`)).headers.get('connection')).toBe('close')
+})
+
+test('who waits is told to ask another gateway, and not that the lock was not to be had', async () => {
+  const { plane, control, open, call } = await start()
+  const [first, second] = [await open('a'), await open('b')]
+  await call('POST', '/v1/locks/x', { session: first })
+  const waiting = call('POST', '/v1/locks/x', { session: second, wait: 60 })
+  await until(() => plane.queues.get('x')?.length === 1)
+  control.dismiss()
+  expect(await waiting).toMatchObject({ status: 503 })
+  expect(await call('POST', `/v1/sessions/${first}/keepalive`)).toMatchObject({ status: 200 })
+})
+
 test('an address that is taken rejects', async () => {
   const { port } = await start()
   await expect(start({ listen: { host: '127.0.0.1', port } })).rejects.toThrow('EADDRINUSE')

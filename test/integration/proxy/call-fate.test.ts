@@ -273,6 +273,51 @@ describe('a call that was admitted', () => {
     ])
     await expect(RawClient.open(gateway.port)).rejects.toThrow('ECONNREFUSED')
   })
+
+  test('first serves on, and sends each client away with its answer', async () => {
+    const backend = kept(await startHttpBackend((_request, response) => response.end('fine')))
+    const gateway = await gatewayTo(backend.url)
+    const early = await clientOf(gateway)
+    gateway.listener.leave()
+    for (const client of [early, await clientOf(gateway)]) {
+      client.send(CHANGE)
+      const answer = await client.answer()
+      expect([answer.status, answer.body, answer.headers['connection']]).toEqual([200, 'fine', 'close'])
+    }
+  })
+
+  test('then answers what still comes on an open connection, also an idle one, and forwards none of it', async () => {
+    const backend = kept(await startHttpBackend((_request, response) => response.end('fine')))
+    const gateway = await gatewayTo(backend.url)
+    const idle = await clientOf(gateway)
+    idle.send(CHANGE)
+    expect((await idle.answer()).headers['connection']).not.toBe('close')
+    const asked = gateway.gate.asked.length
+    const closing = gateway.listener.close()
+    idle.send(CHANGE)
+    const answer = await idle.answer()
+    expect(answer.status).toBe(503)
+    expect(answer.headers).toMatchObject({
+      'fencing-verdict': 'view-not-current',
+      'retry-after': '1',
+      connection: 'close',
+    })
+    expect(gateway.gate.asked.length).toBe(asked)
+    await closing
+  })
+
+  test('refuses nothing in shadow mode, while a connection is still open', async () => {
+    const backend = kept(await startHttpBackend((_request, response) => response.end('fine')))
+    const gateway = await gatewayTo(backend.url, {}, { enforce: false })
+    const idle = await clientOf(gateway)
+    idle.send(CHANGE)
+    await idle.answer()
+    const closing = gateway.listener.close()
+    idle.send(CHANGE)
+    const answer = await idle.answer()
+    expect([answer.status, answer.headers['connection']]).toEqual([200, 'close'])
+    await closing
+  })
 })
 
 describe('the last check', () => {

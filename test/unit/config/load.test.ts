@@ -63,6 +63,10 @@ describe('a configuration without faults', () => {
           "ttlMsMax": 3600000,
           "ttlMsMin": 100,
         },
+        "shutdown": {
+          "delayMs": 0,
+          "limitMs": 30000,
+        },
         "state": "/etc/fencegate/state",
         "store": {
           "kind": "embedded",
@@ -108,6 +112,14 @@ describe('a configuration without faults', () => {
     const config = loaded(`${MINIMAL}sessions: { ttlMin: 0.25, ttlMax: 90 }\nhandover: { drainLimit: 1.5 }\n`)
     expect(config.sessions).toEqual({ ttlMsMin: 250, ttlMsMax: 90_000 })
     expect(config.handover.drainMsMax).toBe(1500)
+  })
+
+  test('only where there may be other gateways does an ending one wait for callers to find them', () => {
+    const shutdown = (text: string) => loaded(text).shutdown
+    expect(shutdown('store: { embedded: { path: data } }\n')).toEqual({ delayMs: 0, limitMs: 30_000 })
+    const etcd = 'store: { etcd: { endpoints: ["http://e:2379"] } }\n'
+    expect(shutdown(etcd)).toEqual({ delayMs: 3_000, limitMs: 30_000 })
+    expect(shutdown(`${etcd}shutdown: { delay: 0, limit: 2 }\n`)).toEqual({ delayMs: 0, limitMs: 2_000 })
   })
 
   test('paths are taken from the directory of the file', () => {

@@ -639,7 +639,59 @@ describe('what goes on record', () => {
     expect(sequencer.running).toEqual(['a1'])
     await sequencer.stop()
     expect(sequencer.running).toEqual([])
+    expect(fences.record().progress).toEqual({ state: 'due', level: 0 })
+  })
+
+  test('what was stopped is taken over at once, while the gateway that stopped still lives', async () => {
+    let hangs = true
+    const { clock, fences, due, start, log } = setUp(
+      { one: { fence: () => (hangs ? never() : Promise.resolve()) } },
+      { levels: [['one']] },
+    )
+    const { sequencer } = start('gw-1')
+    due()
+    await clock.advance(1_000)
+    start('gw-2')
+    hangs = false
+    await sequencer.stop()
+    await clock.advance(100)
+    expect(fences.record().progress).toMatchObject({ state: 'closed', outcome: 'fenced' })
+    // The attempt that was broken off stands on record, and its number is not given to another.
+    expect(fences.record().attempts.map(({ number, outcome }) => [number, outcome])).toEqual([
+      [1, 'refused'],
+      [2, 'verified'],
+    ])
+    expect(log.filter((line) => line.includes('fence'))).toEqual(['one fence 1', 'one fence 2'])
+  })
+
+  test('stopping keeps the claim while a power fencer may still strike', async () => {
+    const { clock, fences, due, start } = setUp({ one: { power: true, fence: never } }, { levels: [['one']] })
+    const { sequencer } = start('gw-1')
+    due()
+    await clock.advance(1_000)
+    start('gw-2')
+    const stopping = sequencer.stop()
+    await clock.advance(3_000)
+    await stopping
+    expect(fences.record().progress).toMatchObject({ state: 'running', claim: { incarnation: 'gw-1' } })
+  })
+
+  test('stopping gives the claim back once the power fencer has returned', async () => {
+    const action = Promise.withResolvers<void>()
+    const { clock, fences, due, start } = setUp(
+      { one: { power: true, fence: () => action.promise } },
+      { levels: [['one']] },
+    )
+    const { sequencer } = start('gw-1')
+    due()
+    await clock.advance(1_000)
+    const stopping = sequencer.stop()
+    await clock.advance(500)
     expect(fences.record().progress.state).toBe('running')
+    action.resolve()
+    await clock.advance(100)
+    await stopping
+    expect(fences.record().progress.state).toBe('due')
   })
 })
 
