@@ -18,6 +18,11 @@ export type CallState =
 const FORWARDED: CallState = { kind: 'forwarded' }
 const ENDED: CallState = { kind: 'ended' }
 
+/** This gateway's registration at the time of the call. A later one does not speak for it. */
+export interface AdmittingLease {
+  valid(nowMs: number): boolean
+}
+
 export interface LedgerOptions {
   readonly clock: Clock
   readonly events: EventSink
@@ -25,6 +30,8 @@ export interface LedgerOptions {
   readonly drainMs: number
   /** Null where a call that was admitted may still go out now. */
   readonly recheck: () => Refusal | null
+  /** Under which calls are admitted now. */
+  readonly lease: () => AdmittingLease
   /** A sealed grant of this lock has one call less, or one whose fate has changed. */
   readonly onProgress: (lock: LockState) => void
 }
@@ -34,6 +41,7 @@ export class LedgerCall implements LedgerEntry {
   readonly grants: readonly LiveGrant[]
   readonly admittedAtMs: number
   readonly #ledger: Ledger
+  readonly #lease: AdmittingLease
   #state: CallState = FORWARDED
   #sealedListener: (() => void) | null = null
   #abandonedListener: (() => void) | null = null
@@ -42,8 +50,15 @@ export class LedgerCall implements LedgerEntry {
   #slot = -1
   #otherSlots: Map<LiveGrant, number> | null = null
 
-  constructor(ledger: Ledger, request: AdmissionRequest, grants: readonly LiveGrant[], admittedAtMs: number) {
+  constructor(
+    ledger: Ledger,
+    lease: AdmittingLease,
+    request: AdmissionRequest,
+    grants: readonly LiveGrant[],
+    admittedAtMs: number,
+  ) {
     this.#ledger = ledger
+    this.#lease = lease
     this.request = request
     this.grants = grants
     this.admittedAtMs = admittedAtMs
@@ -69,6 +84,10 @@ export class LedgerCall implements LedgerEntry {
   get sealed(): boolean {
     for (const grant of this.grants) if (grant.sealed) return true
     return false
+  }
+
+  get leaseStands(): boolean {
+    return this.#lease.valid(this.#ledger.nowMs())
   }
 
   recheck(): Refusal | null {
@@ -165,7 +184,7 @@ export class Ledger {
 
   /** Enters a call in the same tick in which it passed the check. */
   enter(request: AdmissionRequest, grants: readonly LiveGrant[], nowMs: number): LedgerCall {
-    const call = new LedgerCall(this, request, grants, nowMs)
+    const call = new LedgerCall(this, this.#options.lease(), request, grants, nowMs)
     for (const grant of grants) grant.enter(call)
     this.#open++
     return call

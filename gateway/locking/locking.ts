@@ -121,6 +121,7 @@ class LockingRoom implements Locking {
         const reason = this.#stale()
         return reason === null ? null : { code: 'view-not-current', detail: reason }
       },
+      lease: () => this.#incarnation,
       onProgress: (lock) => {
         this.#conductor.poke(lock)
         this.#incarnation.report()

@@ -8,6 +8,7 @@ import type { AdmissionRequest, AdmissionResult, PresentedToken } from '../spi/g
 import type { CallHead, Classification, Effect } from '../spi/policy.ts'
 import { endAnswer } from './answering.ts'
 import type { Backend } from './backend.ts'
+import { BodyIntake } from './body-intake.ts'
 import type { Flight } from './flights.ts'
 import { ForwardedBody } from './forwarded-body.ts'
 import { Forwarding, type ForwardingOwner } from './forwarding.ts'
@@ -35,10 +36,7 @@ export class Exchange implements ForwardingOwner, Flight {
   #callHead: CallHead | null = null
   #forwarding: Forwarding | null = null
   #body: ForwardedBody | null = null
-  /** Takes the body into memory; null where nobody does. */
-  #chunks: Buffer[] | null = null
-  #collected = 0
-  #collectMax = 0
+  readonly #intake: BodyIntake
   #awaitsContinue: boolean
   #answered = false
   #clientGone = false
@@ -46,8 +44,6 @@ export class Exchange implements ForwardingOwner, Flight {
   #verdict: VerdictCode = 'admitted'
   #tallied = false
   slot = -1
-  /** When the body last moved; 0 while none is being received. */
-  #lastByteMs = 0
 
   constructor(
     backend: Backend,
@@ -60,6 +56,7 @@ export class Exchange implements ForwardingOwner, Flight {
     this.#request = message.request
     this.#response = message.response
     this.#awaitsContinue = awaitsContinue
+    this.#intake = new BodyIntake(message.request, backend.clock)
   }
 
   start(): void {
@@ -91,7 +88,11 @@ export class Exchange implements ForwardingOwner, Flight {
       head.contentLength <= limits.smallBodyBytesMax &&
       !this.#awaitsContinue
     )
-      this.#collect(head.contentLength, (body) => this.#decide(body, false))
+      this.#intake.take(
+        head.contentLength,
+        (body) => this.#decide(body, false),
+        (prefix) => this.#tooLarge(head.contentLength, prefix),
+      )
     else this.#decide(null, false)
   }
 
@@ -99,7 +100,7 @@ export class Exchange implements ForwardingOwner, Flight {
   clientGone(): void {
     if (this.#clientGone) return
     this.#clientGone = true
-    this.#lastByteMs = 0
+    this.#intake.end()
     if (this.#forwarding === null) this.#leave()
     else this.#forwarding.clientGone()
   }
@@ -122,8 +123,8 @@ export class Exchange implements ForwardingOwner, Flight {
   }
 
   endIdleBody(sinceMs: number): void {
-    if (this.#lastByteMs === 0 || this.#lastByteMs > sinceMs) return
-    this.#lastByteMs = 0
+    if (!this.#intake.isIdle(sinceMs)) return
+    this.#intake.end()
     if (this.#body !== null) this.#body.cutOff()
     else this.refuse({ code: 'bad-request', detail: 'the body of the request did not come in time' })
   }
@@ -134,7 +135,11 @@ export class Exchange implements ForwardingOwner, Flight {
       return
     }
     this.#continue()
-    this.#collect(needed, (body) => this.#decide(body, true))
+    this.#intake.take(
+      needed,
+      (body) => this.#decide(body, true),
+      (prefix) => this.#tooLarge(needed, prefix),
+    )
   }
 
   #tooLarge(needed: number, prefix: readonly Buffer[]): void {
@@ -148,39 +153,6 @@ export class Exchange implements ForwardingOwner, Flight {
     }
     this.shadowed(refusal)
     this.#forwardUnchecked(null, prefix)
-  }
-
-  /** Takes the whole body, at most `max` bytes. */
-  #collect(max: number, done: (body: Buffer) => void): void {
-    const request = this.#request
-    this.#chunks = []
-    this.#collectMax = max
-    this.#receiving()
-    request.on('data', (chunk: Buffer) => this.#take(chunk))
-    request.on('end', () => {
-      const chunks = this.#chunks
-      if (chunks === null) return
-      this.#chunks = null
-      this.#lastByteMs = 0
-      done(chunks.length === 1 ? (chunks[0] ?? EMPTY) : Buffer.concat(chunks))
-    })
-  }
-
-  #take(chunk: Buffer): void {
-    const chunks = this.#chunks
-    if (chunks === null) return
-    this.#lastByteMs = this.#backend.clock.monotonicMs()
-    this.#collected += chunk.length
-    chunks.push(chunk)
-    if (this.#collected <= this.#collectMax) return
-    this.#chunks = null
-    this.#lastByteMs = 0
-    this.#request.pause()
-    this.#tooLarge(this.#collectMax, chunks)
-  }
-
-  #receiving(): void {
-    this.#lastByteMs = this.#backend.clock.monotonicMs()
   }
 
   #continue(): void {
@@ -307,7 +279,7 @@ export class Exchange implements ForwardingOwner, Flight {
         method: this.#request.method ?? '',
         target: call.target,
         headers,
-        body: body === null ? this.#stream(head, prefix) : body.length === 0 ? null : body,
+        body: body === null ? this.#stream(head, prefix, open) : body.length === 0 ? null : body,
         job,
         abortable: call.effect === 'read',
       },
@@ -316,18 +288,19 @@ export class Exchange implements ForwardingOwner, Flight {
     this.#forwarding.start()
   }
 
-  #stream(head: RequestHead, prefix: readonly Buffer[]): ForwardedBody {
+  #stream(head: RequestHead, prefix: readonly Buffer[], open: OpenCall | null): ForwardedBody {
     if (head.contentLength >= 0) head.forwarded.push('Content-Length', String(head.contentLength))
     this.#continue()
-    this.#receiving()
-    const { clock, garbage } = this.#backend
-    const body = new ForwardedBody(this.#request, prefix, (bytes) => {
-      this.#lastByteMs = clock.monotonicMs()
-      garbage.moved(bytes)
+    this.#intake.moved()
+    const { enforce, garbage } = this.#backend
+    const body = new ForwardedBody(this.#request, prefix, {
+      onProgress: (bytes) => {
+        this.#intake.moved()
+        garbage.moved(bytes)
+      },
+      mayGoOn: () => open === null || open.leaseStands || !enforce,
     })
-    this.#request.once('end', () => {
-      this.#lastByteMs = 0
-    })
+    this.#request.once('end', () => this.#intake.end())
     this.#body = body
     return body
   }
@@ -374,8 +347,7 @@ export class Exchange implements ForwardingOwner, Flight {
   }
 
   #leave(): void {
-    this.#chunks = null
-    this.#lastByteMs = 0
+    this.#intake.end()
     this.#backend.flights.delete(this)
     if (this.#tallied) return
     this.#tallied = true

@@ -10,16 +10,35 @@ export class RequestCutOff extends Error {
   readonly code = 'FENCEGATE_REQUEST_CUT_OFF'
 }
 
+/** Others may take this gateway for gone: what of the request has not been sent must not be sent any more. */
+export class LeaseOver extends Error {
+  override readonly name = 'LeaseOver'
+  readonly code = 'FENCEGATE_LEASE_OVER'
+}
+
+export interface ForwardedBodyTerms {
+  readonly onProgress: (bytes: number) => void
+  /** Asked before each piece, when it comes in and when it goes out. */
+  readonly mayGoOn: () => boolean
+}
+
 export class ForwardedBody extends Readable {
   readonly #request: IncomingMessage
+  readonly #mayGoOn: () => boolean
   #complete = false
 
-  constructor(request: IncomingMessage, prefix: readonly Buffer[], onProgress: (bytes: number) => void) {
+  constructor(
+    request: IncomingMessage,
+    prefix: readonly Buffer[],
+    { onProgress, mayGoOn }: ForwardedBodyTerms,
+  ) {
     super({ highWaterMark: 64 * 1024 })
     this.#request = request
+    this.#mayGoOn = mayGoOn
     for (const chunk of prefix) this.push(chunk)
     request.on('data', (chunk: Buffer) => {
       onProgress(chunk.length)
+      if (this.#endedWithLease()) return
       if (!this.destroyed && !this.push(chunk)) request.pause()
     })
     request.on('end', () => {
@@ -39,8 +58,20 @@ export class ForwardedBody extends Readable {
     if (!this.#complete && !this.destroyed) this.destroy(new RequestCutOff('request cut off by the client'))
   }
 
+  /** What lies here already must not go out either, after a standstill of the process for instance. */
+  override read(size?: number): Buffer | null {
+    return this.#endedWithLease() ? null : super.read(size)
+  }
+
   override _read(): void {
     this.#request.resume()
+  }
+
+  #endedWithLease(): boolean {
+    if (this.#mayGoOn()) return false
+    if (!this.destroyed)
+      this.destroy(new LeaseOver('the gateway could not renew its lease while the request was on its way'))
+    return true
   }
 }
 

@@ -9,7 +9,7 @@ import type { Timer } from '../spi/clock.ts'
 import type { JobRule } from '../spi/policy.ts'
 import { type AnswerHead, readAnswerHead, readTrailers } from './answer-head.ts'
 import type { Backend } from './backend.ts'
-import { ForwardedBody, RequestCutOff } from './forwarded-body.ts'
+import { ForwardedBody, LeaseOver, RequestCutOff } from './forwarded-body.ts'
 import type { OpenCall } from './open-call.ts'
 import { backendDown, type ForwardOptions } from './upstream.ts'
 
@@ -332,7 +332,8 @@ function endByInvariant(error: Error): void {
 }
 
 function unknownReason(error: Error): string {
-  if (error instanceof RequestCutOff || error instanceof BrokenOff) return error.message
+  if (error instanceof RequestCutOff || error instanceof LeaseOver || error instanceof BrokenOff)
+    return error.message
   const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name
   return `the answer was lost (${code}: ${error.message.slice(0, 200)})`
 }

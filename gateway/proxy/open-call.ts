@@ -29,6 +29,10 @@ export class OpenCall {
     return this.#entry.sealed
   }
 
+  get leaseStands(): boolean {
+    return this.#entry.leaseStands
+  }
+
   recheck(): Refusal | null {
     return this.#entry.recheck()
   }

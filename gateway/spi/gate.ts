@@ -43,6 +43,12 @@ export interface LedgerEntry {
    * go out, else why not; the caller then calls `ended` and refuses.
    */
   recheck(): Refusal | null
+  /**
+   * Whether the lease under which the call was admitted still stands. Once it does not, others may take this gateway for
+   * gone and count the quiet time: to be asked before each further piece of a request that is on its way, of which no
+   * more may then be sent.
+   */
+  readonly leaseStands: boolean
   /** The whole answer has come back and names no job; or not one byte of the call went to the backend. */
   ended(): void
   /** The answer named a job; the entry stays open until the job is over. */

@@ -48,6 +48,7 @@ function openGate(): { readonly gate: Gate; readonly ledger: Ledger } {
     events: () => undefined,
     drainMs: 60_000,
     recheck: () => null,
+    lease: () => ({ valid: () => true }),
     onProgress: () => undefined,
   })
   const view = new View({

@@ -37,6 +37,7 @@ export class FakeEntry implements LedgerEntry {
   rechecks = 0
   probe: JobProbe | null = null
   sealed = false
+  leaseStands = true
   #sealedListener: (() => void) | null = null
   #abandonedListener: (() => void) | null = null
 

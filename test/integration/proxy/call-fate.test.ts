@@ -129,6 +129,51 @@ describe('a call that was admitted', () => {
     expect(log(gateway)).toEqual(['unknown: request cut off by the client'])
   })
 
+  test('sends no more of its body once the gateway may be taken for gone, and is unknown', async () => {
+    let received = 0
+    let broken = false
+    const backend = kept(
+      await startHttpBackend((request) => {
+        request.on('data', (chunk: Buffer) => {
+          received += chunk.length
+        })
+        request.on('error', () => {
+          broken = true
+        })
+      }),
+    )
+    const gateway = await gatewayTo(backend.url)
+    const client = await clientOf(gateway)
+    client.send(
+      `POST /x HTTP/1.1\r\nHost: a\r\nFencing-Token: 7\r\nContent-Length: 100004\r\n\r\n${'a'.repeat(100_000)}`,
+    )
+    await eventually(() => received === 100_000)
+    for (const entry of gateway.gate.entries) entry.leaseStands = false
+    client.send('last')
+    const answer = await client.answer()
+    await eventually(() => broken)
+    expect(received).toBe(100_000)
+    expect([answer.status, answer.headers['fencing-verdict']]).toEqual([502, 'backend-down'])
+    expect(answer.body).toContain('may or may not have happened')
+    expect(log(gateway)).toEqual([
+      'unknown: the gateway could not renew its lease while the request was on its way',
+    ])
+  })
+
+  test('that is only looked at, in shadow mode, goes on whatever became of the lease', async () => {
+    const backend = kept(await startEchoBackend())
+    const gateway = await gatewayTo(backend.url, {}, { enforce: false })
+    gateway.gate.onEntry = (entry) => {
+      entry.leaseStands = false
+    }
+    const client = await clientOf(gateway)
+    client.send(
+      `POST /x HTTP/1.1\r\nHost: a\r\nFencing-Token: 7\r\nContent-Length: 100000\r\n\r\n${'a'.repeat(100_000)}`,
+    )
+    expect((await client.answer()).status).toBe(200)
+    expect(log(gateway)).toEqual(['ended'])
+  })
+
   test('never reaches the backend when a small request is cut off', async () => {
     const backend = kept(await startEchoBackend())
     const gateway = await gatewayTo(backend.url)

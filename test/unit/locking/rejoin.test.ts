@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { AdmissionRequest } from '../../../gateway/spi/gate.ts'
 import { StoreUnavailable, type Transaction } from '../../../gateway/spi/store.ts'
 import { openRoom, type TestRoom, VOLUME } from './room.ts'
 
@@ -22,6 +23,19 @@ async function loseLease(): Promise<void> {
     if (lease !== null) await room.store.revokeLease(lease)
 }
 
+function call(token: string): AdmissionRequest {
+  return {
+    backend: 'cinder',
+    method: 'POST',
+    target: '/',
+    rule: 'r',
+    locks: [{ name: VOLUME, mode: 'exclusive' }],
+    tokens: [{ lock: null, token: Number(token), signature: null }],
+    waitMs: 0,
+    quietMs: null,
+  }
+}
+
 function forgetsGateway({ writes }: Transaction): boolean {
   return writes.some((write) => 'delete' in write && write.delete.includes('/gateways/'))
 }
@@ -30,23 +44,14 @@ describe('a gateway that survives its lease', () => {
   it('closes its earlier record once what it had admitted has ended, also where the store is deaf at first', async () => {
     const token = await room.take(await room.openSession())
     const [first] = await incarnations()
-    const result = room.locking.gate.admit(
-      {
-        backend: 'cinder',
-        method: 'POST',
-        target: '/',
-        rule: 'r',
-        locks: [{ name: VOLUME, mode: 'exclusive' }],
-        tokens: [{ lock: null, token: Number(token), signature: null }],
-        waitMs: 0,
-        quietMs: null,
-      },
-      null,
-    )
+    const result = room.locking.gate.admit(call(token), null)
     if (result instanceof Promise || result.kind !== 'admitted') throw new Error('not admitted')
+    expect(result.entry.leaseStands).toBe(true)
     await loseLease()
     await room.clock.advance(5_000)
     expect(await incarnations()).toHaveLength(2)
+    // The new registration does not speak for what went out under the old one.
+    expect(result.entry.leaseStands).toBe(false)
     let lost = 0
     room.far.loss = (transaction) => (forgetsGateway(transaction) && lost++ === 0 ? 'request' : null)
     result.entry.ended()
@@ -54,6 +59,19 @@ describe('a gateway that survives its lease', () => {
     expect(lost).toBeGreaterThan(1)
     expect(await incarnations()).toHaveLength(1)
     expect(await incarnations()).not.toContain(first)
+  })
+
+  it('lets no more of a call go out from the moment at which its lease may be over, before it knows that it is', async () => {
+    const token = await room.take(await room.openSession())
+    const result = room.locking.gate.admit(call(token), null)
+    if (result instanceof Promise || result.kind !== 'admitted') throw new Error('not admitted')
+    room.far.loss = () => 'request'
+    await room.clock.advance(8_000)
+    expect(result.entry.leaseStands).toBe(true)
+    await room.clock.advance(1_500)
+    expect(result.entry.leaseStands).toBe(false)
+    expect((await room.store.read('/fencegate/watermarks/')).items).toHaveLength(1)
+    result.entry.ended()
   })
 
   it('leaves no record behind of a registration that came to nothing', async () => {
