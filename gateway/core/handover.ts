@@ -210,5 +210,6 @@ export function moveGrants(
     highWater = Math.max(highWater, waiter.createRevision)
   }
   // A lock without grants needs no record: create revisions of one store only grow, so the next token is larger.
-  return grants.length === 0 ? null : { lock, grants, highWater }
+  // What a newer gateway added to the record stays in it.
+  return grants.length === 0 ? null : { ...record, lock, grants, highWater }
 }

@@ -81,7 +81,8 @@ export class Barrier {
     const open: [string, number, 'draining' | 'unknown'][] = []
     for (const lock of handovers)
       for (const grant of lock.live) {
-        if (!grant.sealed) continue
+        // What cannot be read may be a seal: others, who can, wait for our word about it.
+        if (!grant.sealed && lock.damage === null) continue
         const drain = ledger.drain(grant)
         if (drain.state === 'draining') open.push([lock.name, grant.createRevision, 'draining'])
         else if (drain.state === 'unknown' && !drain.quietOver)
@@ -104,6 +105,14 @@ export class Barrier {
       }
     }
     const watermark = view.watermarks.get(gateway.incarnation)
+    if (watermark === undefined && !gateway.readable)
+      return {
+        state: 'unknown',
+        calls: 1,
+        quietOver: false,
+        quietRemainingMs: null,
+        detail: `gateway ${gateway.incarnation} is gone, and its record cannot be read by this version of the gateway`,
+      }
     if (watermark === undefined)
       return { state: 'draining', calls: 1, detail: `gateway ${gateway.record.name} has lost its lease` }
     if (watermark.sealed < sealRevision)

@@ -43,6 +43,8 @@ export class Conductor {
   /** Locks whose last step failed against something that the view does not show yet. */
   readonly #overtaken = new Set<LockState>()
   readonly #handovers = new Set<LockState>()
+  /** Locks with records that cannot be read, of which that was said. */
+  readonly #damaged = new WeakSet<LockState>()
   /** Sessions whose fence record is being written by one lock's seal; their other locks wait for it. */
   readonly #fencing = new Set<SessionId>()
   #stopped = false
@@ -64,7 +66,7 @@ export class Conductor {
   /** Looks at a lock in this tick; safe to call at any time, however often. */
   poke(lock: LockState): void {
     // Known also where nothing is driven any more: the watermarks that are still written go by it.
-    if (lock.live.some((grant) => grant.sealed)) this.#handovers.add(lock)
+    if (lock.live.some((grant) => grant.sealed || lock.damage !== null)) this.#handovers.add(lock)
     else this.#handovers.delete(lock)
     if (this.#stopped) return
     if (this.#busy.has(lock)) {
@@ -94,7 +96,13 @@ export class Conductor {
   }
 
   #look(lock: LockState): void {
-    if (lock.damage !== null) return
+    if (lock.damage !== null) {
+      if (!this.#damaged.has(lock))
+        this.#options.events({ type: 'lock.blocked', lock: lock.name, detail: lock.damage })
+      this.#damaged.add(lock)
+      return
+    }
+    this.#damaged.delete(lock)
     const { view, barrier } = this.#options
     const step = nextStep({
       record: lock.record,
@@ -168,8 +176,7 @@ export class Conductor {
         compare.push({ key: grant.key, createRevision: grant.createRevision })
         writes.push({ delete: grant.key })
       }
-      if (cause === 'released' || view.fences.has(grant.session) || newFences.includes(grant.session))
-        continue
+      if (cause === 'released' || view.condemned(grant.session) || newFences.includes(grant.session)) continue
       newFences.push(grant.session)
       const known = view.sessions.get(grant.session)
       const fence = dueFence(grant.session, known?.record ?? null, EXPIRED, planner, now)

@@ -6,7 +6,7 @@ import type { IncarnationId, LeaseId, Revision } from '../core/names.ts'
 import type { Clock, Timer } from '../spi/clock.ts'
 import { LeaseGone, type Store, StoreUnavailable, type Write } from '../spi/store.ts'
 import type { Layout } from './layout.ts'
-import { type GatewayRecord, gatewayRecords, type Watermark, watermarks } from './records.ts'
+import { FORMATS, type GatewayRecord, gatewayRecords, type Watermark, watermarks } from './records.ts'
 
 export interface IncarnationOptions {
   readonly store: Store
@@ -62,6 +62,7 @@ export class Incarnation {
       quietMs: this.#options.quietMs,
       name: this.#options.name,
       startedAt: new Date(clock.wallMs()).toISOString(),
+      formats: FORMATS,
     }
     const writes: Write[] = [{ put: layout.gateway(this.id), value: gatewayRecords.encode(record) }]
     let validUntilMs = Number.POSITIVE_INFINITY

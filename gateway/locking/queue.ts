@@ -167,7 +167,7 @@ export class LockQueue {
   ): Promise<Revision> {
     const { store, layout, view, newId } = this.#options
     const known = view.sessions.get(request.session)
-    if (known === undefined || view.fences.has(request.session)) throw sessionUnknown(request.session)
+    if (known === undefined || view.condemned(request.session)) throw sessionUnknown(request.session)
     const session = { key: layout.session(request.session), modRevision: known.modRevision }
     const value = waiterKeyValue(request.note, newId())
     const writes: Write[] = [{ put: key, value, lease: request.session }]

@@ -1,5 +1,10 @@
 // The records as they stand in the store: JSON, versioned, checked by schema on the way in. What cannot be read is never
 // guessed at: the caller gets null and must treat the lock or fence as damaged, which admits nothing.
+//
+// Two adjacent versions of the gateway run side by side. `version` is the format that the writer wrote. A format that only
+// adds fields which an older gateway may leave alone says so with `readableFrom`, the oldest format whose readers may take
+// it; fields that a reader does not know stay in the record when it is rewritten, at every depth. All else that is newer
+// than the reader is unreadable.
 
 import { z } from 'zod'
 import type { FenceRecord } from '../core/fence-record.ts'
@@ -16,9 +21,15 @@ import {
 } from '../core/names.ts'
 import type { HolderIdentity } from '../spi/control-plane.ts'
 
-const RECORD_VERSION = 1
+/** Of this version of the gateway: the newest format that it reads, and the one that it writes. */
+export const FORMATS: Formats = { reads: 1, writes: 1 }
 
-const version = z.literal(RECORD_VERSION)
+export interface Formats {
+  readonly reads: number
+  readonly writes: number
+}
+
+const version = z.int().min(1)
 const revision = z
   .int()
   .min(1)
@@ -50,14 +61,14 @@ const grantFields = {
   openedAt: z.string(),
 }
 
-const lockRecord = z.strictObject({
+const lockRecord = z.looseObject({
   version,
   lock: lockName,
   highWater: z.int().min(0),
   grants: z.array(
     z.discriminatedUnion('state', [
-      z.strictObject({ ...grantFields, state: z.literal('open') }),
-      z.strictObject({
+      z.looseObject({ ...grantFields, state: z.literal('open') }),
+      z.looseObject({
         ...grantFields,
         state: z.literal('sealed'),
         cause: z.enum(['released', 'expired', 'revoked']),
@@ -70,7 +81,7 @@ const lockRecord = z.strictObject({
 
 const proofKind = z.enum(['no-new-calls', 'swept', 'blocks', 'flushed'])
 
-const fenceRecord = z.strictObject({
+const fenceRecord = z.looseObject({
   version,
   id: lease,
   cause: z.enum(['expired', 'operator']),
@@ -83,14 +94,14 @@ const fenceRecord = z.strictObject({
   targets: z.array(z.string()),
   createdAt: z.string(),
   progress: z.discriminatedUnion('state', [
-    z.strictObject({ state: z.literal('due'), level: z.int() }),
-    z.strictObject({
+    z.looseObject({ state: z.literal('due'), level: z.int() }),
+    z.looseObject({
       state: z.literal('running'),
       level: z.int(),
-      claim: z.strictObject({ incarnation, lease: lease.nullable() }),
+      claim: z.looseObject({ incarnation, lease: lease.nullable() }),
     }),
-    z.strictObject({ state: z.literal('blocked'), reason: z.string() }),
-    z.strictObject({
+    z.looseObject({ state: z.literal('blocked'), reason: z.string() }),
+    z.looseObject({
       state: z.literal('closed'),
       outcome: z.enum(['fenced', 'confirmed', 'unfenced']),
       closedAt: z.string(),
@@ -99,7 +110,7 @@ const fenceRecord = z.strictObject({
     }),
   ]),
   attempts: z.array(
-    z.strictObject({
+    z.looseObject({
       level: z.int(),
       fencer: z.string(),
       number: z.int(),
@@ -110,7 +121,7 @@ const fenceRecord = z.strictObject({
     }),
   ),
   proofs: z.array(
-    z.strictObject({
+    z.looseObject({
       fencer: z.string(),
       proves: z.array(proofKind),
       sealedThrough: z.union([z.literal(0), revision]),
@@ -121,7 +132,7 @@ const fenceRecord = z.strictObject({
   ),
 })
 
-const sessionRecord = z.strictObject({
+const sessionRecord = z.looseObject({
   version,
   holder,
   fenceInfo: anything,
@@ -141,8 +152,11 @@ export interface SessionRecord {
   readonly openedAt: string
 }
 
-const gatewayRecord = z.strictObject({
+const formats = z.looseObject({ reads: version, writes: version })
+
+const gatewayRecord = z.looseObject({
   version,
+  formats: formats.default({ reads: 1, writes: 1 }),
   state: z.enum(['serving', 'gone']),
   /** Longest quiet time of its backends; null where one of them has none. */
   quietMs: z.number().min(0).nullable(),
@@ -159,9 +173,27 @@ export interface GatewayRecord {
   readonly quietMs: number | null
   readonly name: string
   readonly startedAt: string
+  /** What that process can read, and what it writes at most. */
+  readonly formats: Formats
 }
 
-const watermark = z.strictObject({
+/** Of a registration that cannot be read: whoever it is may have calls open, and may read nothing newer than the first. */
+export const UNREADABLE_GATEWAY: GatewayRecord = {
+  state: 'serving',
+  quietMs: null,
+  name: 'unknown',
+  startedAt: '',
+  formats: { reads: 1, writes: 1 },
+}
+
+/** The newest format that every registered gateway can read: nothing newer may be written while they are there. */
+export function formatReadByAll(gateways: Iterable<GatewayRecord>): number {
+  let newest = FORMATS.writes
+  for (const { formats: theirs } of gateways) newest = Math.min(newest, theirs.reads)
+  return newest
+}
+
+const watermark = z.looseObject({
   version,
   beat: z.int().min(0),
   sealed: z.int().min(0),
@@ -184,10 +216,12 @@ type Codec<Value> = {
   decode(text: string): Value | null
 }
 
-function codec<Value extends object>(schema: z.ZodType<Value & { version: 1 }>): Codec<Value> {
+const envelope = z.looseObject({ version, readableFrom: version.optional() })
+
+function codec<Value extends object>(schema: z.ZodType<Value & { version: number }>): Codec<Value> {
   return {
     encode(value) {
-      const text = JSON.stringify({ version: RECORD_VERSION, ...value })
+      const text = JSON.stringify({ ...value, version: FORMATS.writes })
       // What could not be read back would be damage that we did ourselves.
       const check = schema.safeParse(JSON.parse(text))
       invariant(check.success, `a record that nobody could read: ${text} (${check.error?.message})`)
@@ -200,9 +234,12 @@ function codec<Value extends object>(schema: z.ZodType<Value & { version: 1 }>):
       } catch {
         return null
       }
+      const written = envelope.safeParse(json).data
+      if (written === undefined || (written.readableFrom ?? written.version) > FORMATS.reads) return null
       const parsed = schema.safeParse(json)
       if (!parsed.success) return null
-      const { version: _, ...value } = parsed.data
+      // Whoever rewrites it writes his own.
+      const { version: _, readableFrom: __, ...value } = { readableFrom: null, ...parsed.data }
       return value as unknown as Value
     },
   }

@@ -77,7 +77,7 @@ export class Replica {
       },
     })
     this.#live = true
-    events({ type: 'view.current', detail: `applied up to revision ${view.applied}` })
+    events({ type: 'view.current', detail: `applied up to revision ${view.applied}, format ${view.format}` })
   }
 
   /** True once everything up to `revision` is applied; false after `waitMs`. */

@@ -84,7 +84,7 @@ export class SessionKeeper {
   /** False once the session is over: its lease ended, or an operator has it fenced. */
   async keepAlive(session: SessionId): Promise<boolean> {
     const { store, view, clock } = this.#options
-    if (!(await this.known(session)) || view.fences.has(session)) return false
+    if (!(await this.known(session)) || view.condemned(session)) return false
     const renewedAtMs = clock.wallMs()
     const state = await store.keepAlive(session)
     if (state === null) {
@@ -118,6 +118,11 @@ export class SessionKeeper {
   async known(session: SessionId): Promise<boolean> {
     const { store, layout, view } = this.#options
     if (view.sessions.has(session)) return true
+    if (view.damagedSessions.has(session))
+      throw new GatewayError(
+        'store-unavailable',
+        `the record of session ${session} cannot be read by this version of the gateway: ask another one`,
+      )
     const key = layout.session(session)
     const stored = (await store.read(key)).items.find((item) => item.key === key)
     if (stored === undefined) return false
@@ -132,6 +137,7 @@ export class SessionKeeper {
       const known = view.sessions.get(session)
       if (known === undefined || view.canaries.has(session) || view.locksOf.has(session)) continue
       const fence = view.fences.get(session)
+      if (view.damagedFences.has(session)) continue
       if (fence !== undefined && fence.record.progress.state !== 'closed') continue
       this.#expiresAtMs.delete(session)
       const key = layout.session(session)

@@ -65,7 +65,9 @@ export class Sweeper {
   async markGone(): Promise<void> {
     const { store, layout, barrier, caughtUp } = this.#options
     barrier.note()
-    const unmarked = barrier.gone().filter((gateway) => gateway.record.state === 'serving')
+    const unmarked = barrier
+      .gone()
+      .filter((gateway) => gateway.readable && gateway.record.state === 'serving')
     await Promise.all(
       unmarked.map(async ({ incarnation, modRevision, record }) => {
         const key = layout.gateway(incarnation)

@@ -10,11 +10,13 @@ import type { Layout } from './layout.ts'
 import { LiveGrant, LockState, type QueuedWaiter } from './lock-state.ts'
 import {
   fenceRecords,
+  formatReadByAll,
   type GatewayRecord,
   gatewayRecords,
   lockRecords,
   type SessionRecord,
   sessionRecords,
+  UNREADABLE_GATEWAY,
   type Watermark,
   waiterNote,
   watermarks,
@@ -27,6 +29,8 @@ export interface KnownSession {
 
 export interface KnownGateway {
   readonly incarnation: IncarnationId
+  /** False where the record was written by a version that this one does not understand: it must not be rewritten. */
+  readonly readable: boolean
   readonly record: GatewayRecord
   readonly createRevision: Revision
   readonly modRevision: Revision
@@ -68,6 +72,8 @@ export class View {
   readonly #keys = new Map<string, number>()
   readonly locks = new Map<LockName, LockState>()
   readonly sessions = new Map<SessionId, KnownSession>()
+  /** Sessions whose record cannot be read: nobody here knows whom to fence for them. */
+  readonly damagedSessions = new Set<SessionId>()
   /** Leases that live: each waiter's lease carries a canary key of ours. */
   readonly canaries = new Set<LeaseId>()
   readonly fences = new Map<string, JournaledFence>()
@@ -155,11 +161,21 @@ export class View {
     if (revision > this.#applied) this.apply(revision, [])
   }
 
+  /** Whether there is a fence of this session, though it may be unreadable: then the session is over. */
+  condemned(session: SessionId): boolean {
+    return this.fences.has(session) || this.damagedFences.has(session)
+  }
+
+  /** The newest format in which records may be written. */
+  get format(): number {
+    return formatReadByAll([...this.gateways.values()].map(({ record }) => record))
+  }
+
   /** Why an open grant has to be sealed, or null where it stands. */
   ending(lock: LockState, grant: { createRevision: number; session: SessionId }): SealCause | null {
     const ended = lock.endings.get(grant.createRevision)
     if (ended !== undefined) return ended
-    return this.fences.has(grant.session) ? 'revoked' : null
+    return this.condemned(grant.session) ? 'revoked' : null
   }
 
   #put(kv: KeyValue, touched: Touched): void {
@@ -185,20 +201,24 @@ export class View {
       }
       case 'lock-record': {
         const lock = this.lock(meaning.lock)
-        lock.record = lockRecords.decode(kv.value)
+        const record = lockRecords.decode(kv.value)
+        lock.record = record?.lock === meaning.lock ? record : null
         lock.recordRevision = kv.modRevision
-        lock.damage =
-          lock.record === null || lock.record.lock !== meaning.lock
-            ? `the lock record ${kv.key} cannot be read by this version of the gateway`
-            : null
         for (const grant of lock.record?.grants ?? []) this.#index(grant.session, lock)
         touched.locks.add(lock)
         return
       }
       case 'session': {
         const record = sessionRecords.decode(kv.value)
-        if (record !== null) this.sessions.set(meaning.session, { record, modRevision: kv.modRevision })
+        if (record === null) {
+          this.damagedSessions.add(meaning.session)
+          this.sessions.delete(meaning.session)
+        } else {
+          this.damagedSessions.delete(meaning.session)
+          this.sessions.set(meaning.session, { record, modRevision: kv.modRevision })
+        }
         touched.sessions.add(meaning.session)
+        this.#touchLocksOf(meaning.session, touched)
         return
       }
       case 'canary':
@@ -224,7 +244,8 @@ export class View {
         // Unreadable is treated as serving: whoever it is, it may have calls open.
         this.gateways.set(meaning.incarnation, {
           incarnation,
-          record: record ?? { state: 'serving', quietMs: null, name: 'unknown', startedAt: '' },
+          readable: record !== null,
+          record: record ?? UNREADABLE_GATEWAY,
           createRevision: kv.createRevision,
           modRevision: kv.modRevision,
         })
@@ -256,12 +277,12 @@ export class View {
         const lock = this.lock(meaning.lock)
         lock.record = null
         lock.recordRevision = 0
-        lock.damage = null
         touched.locks.add(lock)
         return
       }
       case 'session':
         this.sessions.delete(meaning.session)
+        this.damagedSessions.delete(meaning.session)
         touched.sessions.add(meaning.session)
         return
       case 'canary':
@@ -298,6 +319,13 @@ export class View {
 
   /** Brings the live grants in line with record and queue, and seals those that are over. */
   #reconcile(lock: LockState, departed: ReadonlySet<SessionId>): void {
+    lock.damage = this.#damageOf(lock)
+    if (lock.damage !== null && lock.record === null) {
+      // Nothing is admitted, but what is open here stays known: other gateways, who can read the record, wait for it.
+      for (const grant of lock.live) this.#hide(grant)
+      for (const waiter of departed) this.#unindex(waiter, lock)
+      return
+    }
     const grants = lock.record?.grants ?? []
     const before = lock.live
     const live: LiveGrant[] = []
@@ -307,7 +335,8 @@ export class View {
         before.find((other) => other.createRevision === grant.createRevision) ?? new LiveGrant(lock, grant)
       live.push(known)
       if (grant.state === 'sealed' && known.sealRevision === 0) known.sealRevision = lock.recordRevision
-      if (!this.grants.has(grant.createRevision)) this.grants.set(grant.createRevision, known)
+      if (lock.damage !== null) this.#hide(known)
+      else if (!this.grants.has(grant.createRevision)) this.grants.set(grant.createRevision, known)
       if (grant.state === 'open' && lock.waiterOf(grant.createRevision) === null) {
         // The key is gone. Its canary in the same revision: the lease ended. Canary still there: it was given back.
         const cause =
@@ -316,7 +345,7 @@ export class View {
         endings.set(grant.createRevision, cause)
       }
       const over =
-        grant.state === 'sealed' || endings.has(grant.createRevision) || this.fences.has(grant.session)
+        grant.state === 'sealed' || endings.has(grant.createRevision) || this.condemned(grant.session)
       if (over && !known.sealed) {
         known.seal()
         this.#options.onSealed(known)
@@ -328,11 +357,25 @@ export class View {
       if (!live.includes(grant)) {
         // Nothing may be admitted under it, whatever made it vanish from the record.
         grant.seal()
-        if (this.grants.get(grant.createRevision) === grant) this.grants.delete(grant.createRevision)
+        this.#hide(grant)
         this.#options.onClosed(grant)
         this.#unindex(grant.session, lock)
       }
     for (const waiter of departed) this.#unindex(waiter, lock)
+  }
+
+  /** Why this lock cannot be judged here: its record, or that of a session that holds it, is not to be understood. */
+  #damageOf(lock: LockState): string | null {
+    const { layout } = this.#options
+    if (lock.record === null)
+      return lock.recordRevision === 0 ? null : unreadable(layout.lockRecord(lock.name))
+    const session = lock.record.grants.find((grant) => this.damagedSessions.has(grant.session))?.session
+    return session === undefined ? null : unreadable(layout.session(session))
+  }
+
+  /** From the check of a call, which then goes the long way and finds the damage. */
+  #hide(grant: LiveGrant): void {
+    if (this.grants.get(grant.createRevision) === grant) this.grants.delete(grant.createRevision)
   }
 
   #unindex(session: SessionId, lock: LockState): void {
@@ -343,4 +386,8 @@ export class View {
     locks.delete(lock)
     if (locks.size === 0) this.locksOf.delete(session)
   }
+}
+
+function unreadable(key: string): string {
+  return `the record ${key} cannot be read by this version of the gateway`
 }

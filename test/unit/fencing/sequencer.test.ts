@@ -676,6 +676,21 @@ describe('what goes on record', () => {
     expect(fences.record().progress).toMatchObject({ state: 'running', claim: { incarnation: 'gw-1' } })
   })
 
+  test('stopping keeps the claim where one of the level broke off while a power fencer may still strike', async () => {
+    const { clock, fences, due, start } = setUp(
+      { one: { proves: ['swept'] }, cut: { power: true, fence: never } },
+      { levels: [['one', 'cut']] },
+    )
+    const { sequencer, journal } = start('gw-1')
+    journal.state.sealed = new Promise(() => undefined)
+    due()
+    await clock.advance(1_000)
+    const stopping = sequencer.stop()
+    await clock.advance(3_000)
+    await stopping
+    expect(fences.record().progress.state).toBe('running')
+  })
+
   test('stopping gives the claim back once the power fencer has returned', async () => {
     const action = Promise.withResolvers<void>()
     const { clock, fences, due, start } = setUp(

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { LockMode, LockName, SessionId } from '../../../gateway/core/names.ts'
 import { type Locking, startLocking } from '../../../gateway/locking/locking.ts'
 import type { AcquireResult } from '../../../gateway/spi/control-plane.ts'
+import type { GatewayEvent } from '../../../gateway/spi/events.ts'
 import type { FencePlanner } from '../../../gateway/spi/fence-planner.ts'
 import { type EmbeddedStore, openEmbeddedStore } from '../../../gateway/store/embedded/embedded-store.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
@@ -25,6 +26,8 @@ export interface TestRoom {
   readonly store: EmbeddedStore
   readonly far: FarStore
   readonly locking: Locking
+  /** Every event, oldest first. */
+  readonly told: readonly GatewayEvent[]
   openSession(ttlMs?: number): Promise<SessionId>
   acquire(session: SessionId, waitMs?: number, mode?: LockMode): Promise<AcquireResult>
   /** The token; throws where it is not granted. */
@@ -38,11 +41,12 @@ export async function openRoom(options: { readonly shared?: boolean } = {}): Pro
   const store = openEmbeddedStore({ path: folder, clock })
   const far = new FarStore(store, options.shared)
   let ids = 0
+  const told: GatewayEvent[] = []
   const locking = await startLocking({
     store: far.store,
     prefix: '/fencegate',
     clock,
-    events: () => undefined,
+    events: (event) => told.push(event),
     mark: { revision: 0, raise: () => Promise.resolve() },
     planner: KILL,
     name: 'gateway-1',
@@ -64,6 +68,7 @@ export async function openRoom(options: { readonly shared?: boolean } = {}): Pro
     clock,
     store,
     far,
+    told,
     locking,
     async openSession(ttlMs = 60_000) {
       const asked = { ttlMs, holder: { id: 'cinder-volume-1' }, fenceInfo: { pid: 7 }, plan: null }
