@@ -23,7 +23,6 @@ import { createEvents, createMetrics, type Log } from './telemetry/index.ts'
 
 const STORE_PREFIX_EMBEDDED = '/fencegate'
 const GATEWAY_LEASE_MS = 10_000
-const PARKED_MAX = 1_024
 /** The listeners have broken off what was in flight: what is not settled by now will not be. */
 const SETTLE_MS = 1_000
 
@@ -111,8 +110,15 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     quietMs: longestQuietMs([...policies.values()]),
     leaseMs: GATEWAY_LEASE_MS,
     drainMs: config.handover.drainMsMax,
-    parkedMax:
-      Object.values(config.backends).reduce((sum, { limits }) => sum + limits.parked, 0) || PARKED_MAX,
+    parkedMax: config.parking.calls,
+    parking: {
+      bytesMax: config.parking.bytes,
+      lock: { callsMax: config.parking.callsPerLock, bytesMax: config.parking.bytesPerLock },
+      backend(name) {
+        const limits = config.backends[name]?.limits
+        return { callsMax: limits?.parked ?? 0, bytesMax: limits?.parkedBytes ?? 0 }
+      },
+    },
     ttlMsMin: config.sessions.ttlMsMin,
     ttlMsMax: config.sessions.ttlMsMax,
     signing: signingOf(config),
@@ -127,6 +133,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     inFlight: () => locking.counts().inFlight,
     unknown: () => locking.counts().unknown,
     waiting: () => locking.counts().waiting,
+    parked: () => locking.counts().parked,
   })
 
   const sequencer = startSequencer({

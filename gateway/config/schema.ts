@@ -184,6 +184,8 @@ const limits = strict(
     connections: whole(1, 100_000).default(4096),
     /** Calls of this backend that wait for a handover. */
     parked: whole(0, 100_000).default(1024),
+    /** What they may keep in memory together. */
+    parkedBytes: whole(0, 1_099_511_627_776).default(33_554_432),
     /** Until the request's header fields are complete. */
     headTimeout: seconds(0.1, 3600).prefault(30),
     /** Until the backend begins its answer, and between two pieces of it. */
@@ -292,6 +294,19 @@ const handover = strict(
   'a section with drainLimit',
 ).transform((value) => ({ drainMsMax: value.drainLimit }))
 
+const parking = strict(
+  {
+    /** Calls that wait for handovers, over all locks and backends; what comes on top is refused at once. */
+    calls: whole(0, 1_000_000).default(4096),
+    /** What they may keep in memory together. */
+    bytes: whole(0, 1_099_511_627_776).default(67_108_864),
+    /** The same for the calls that wait for one lock. */
+    callsPerLock: whole(0, 1_000_000).default(256),
+    bytesPerLock: whole(0, 1_099_511_627_776).default(16_777_216),
+  },
+  'a section with calls, bytes, callsPerLock or bytesPerLock',
+)
+
 const shutdown = strict(
   {
     /** After `/readyz` has turned red and before calls are refused, for load balancers to move away. */
@@ -329,6 +344,7 @@ export const ConfigSchema = strict(
     defaultPlan: text('the name of a plan').optional(),
     sessions: sessions.prefault({}),
     handover: handover.prefault({}),
+    parking: parking.prefault({}),
     shutdown: shutdown.prefault({}),
     tokens: strict({ signing: signing.optional() }, 'a section with signing').default({}),
     log: strict(

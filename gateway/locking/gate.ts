@@ -1,5 +1,5 @@
 // The guard: the one place where a call that changes something is admitted. The check and the entry in the ledger happen
-// in one tick; where the answer needs time (a handover, news from the store), the call is parked, bounded in number and time.
+// in one tick; where the answer needs time (a handover, news from the store), the call is parked (parking.ts).
 
 import type { Refusal } from '../core/verdict.ts'
 import type { Clock } from '../spi/clock.ts'
@@ -9,6 +9,7 @@ import { blockedBy } from './conductor.ts'
 import type { Ledger } from './ledger.ts'
 import { ownerOf } from './listings.ts'
 import type { LiveGrant, LockState } from './lock-state.ts'
+import { Parking, type ParkingLimits, type Undecided } from './parking.ts'
 import type { View } from './view.ts'
 
 export interface GateOptions {
@@ -24,7 +25,7 @@ export interface GateOptions {
   readonly catchUp: (waitMs: number) => Promise<boolean>
   /** Null where tokens are not signed. */
   readonly signing: TokenCheck | null
-  readonly parkedMax: number
+  readonly parking: ParkingLimits
 }
 
 export interface TokenCheck {
@@ -34,39 +35,39 @@ export interface TokenCheck {
   readonly verify: (lock: string, token: number, session: string, signature: Uint8Array) => boolean
 }
 
-/** How long a token that is news may wait for the watch. */
-const NEWS_WAIT_MS = 2_000
-
 type Check =
   | { readonly kind: 'grant'; readonly grant: LiveGrant }
   | { readonly kind: 'refused'; readonly refusal: Refusal }
-  /** The token is in the queue: it may become the owner's. */
-  | { readonly kind: 'queued'; readonly lock: LockState; readonly refusal: Refusal }
-  /** The token is larger than anything applied: not stale, but not known either. */
-  | { readonly kind: 'news'; readonly refusal: Refusal }
+  | Undecided
 
 export class LockGate implements Gate {
   readonly #options: GateOptions
-  #parked = 0
+  readonly #parking: Parking
 
   constructor(options: GateOptions) {
     this.#options = options
+    const { clock, catchUp, parking: limits } = options
+    this.#parking = new Parking({ clock, limits, catchUp, decide: (request) => this.#decide(request) })
   }
 
   get parked(): number {
-    return this.#parked
+    return this.#parking.size
   }
 
-  admit(request: AdmissionRequest, gone: AbortSignal | null): AdmissionResult | Promise<AdmissionResult> {
+  admit(
+    request: AdmissionRequest,
+    gone: AbortSignal | null,
+    heldBytes = 0,
+  ): AdmissionResult | Promise<AdmissionResult> {
     const first = this.#decide(request)
     if (first.kind === 'admitted' || first.kind === 'refused') return first
     if (first.kind === 'queued' && request.waitMs === 0) return { kind: 'refused', refusal: first.refusal }
-    if (this.#parked >= this.#options.parkedMax)
-      return {
-        kind: 'refused',
-        refusal: { ...first.refusal, detail: `${first.refusal.detail}; too many calls wait already` },
-      }
-    return this.#park(request, gone)
+    return this.#parking.park(first, request, gone, heldBytes)
+  }
+
+  /** Whoever waits is refused, and nobody waits from now on. */
+  stop(reason: string): void {
+    this.#parking.stop(reason)
   }
 
   preview(request: AdmissionRequest): { verdict: Refusal | null; locks: readonly LockPreview[] } {
@@ -85,12 +86,7 @@ export class LockGate implements Gate {
     return { verdict: verdict ?? this.#checkOthers(request), locks }
   }
 
-  #decide(
-    request: AdmissionRequest,
-  ):
-    | AdmissionResult
-    | { kind: 'queued'; lock: LockState; refusal: Refusal }
-    | { kind: 'news'; refusal: Refusal } {
+  #decide(request: AdmissionRequest): AdmissionResult | Undecided {
     const { clock, ledger } = this.#options
     const nowMs = clock.monotonicMs()
     const stale = this.#options.stale(nowMs)
@@ -98,7 +94,7 @@ export class LockGate implements Gate {
     const owned = this.#ownerOfOne(request)
     if (owned !== null) return { kind: 'admitted', entry: ledger.enter(request, [owned], nowMs) }
     const grants: LiveGrant[] = []
-    let waiting: Exclude<Check, { kind: 'grant' | 'refused' }> | null = null
+    let waiting: Undecided | null = null
     for (const required of request.locks) {
       const check = this.#checkLock(required, request)
       if (check.kind === 'refused') return check
@@ -223,47 +219,6 @@ export class LockGate implements Gate {
       ...(owner === null ? {} : { owner }),
     }
   }
-
-  async #park(request: AdmissionRequest, gone: AbortSignal | null): Promise<AdmissionResult> {
-    const { clock } = this.#options
-    const deadlineMs = clock.monotonicMs() + request.waitMs
-    this.#parked++
-    try {
-      let caughtUp = false
-      for (;;) {
-        // Deciding admits: it is asked once a round, and its answer is used.
-        const decision = this.#decide(request)
-        if (decision.kind === 'admitted' || decision.kind === 'refused') return decision
-        if (decision.kind === 'news') {
-          // The view holds all that the store held when we asked, and such a grant was not there.
-          if (caughtUp) return { kind: 'refused', refusal: neverGranted(decision.refusal) }
-          caughtUp = await this.#options.catchUp(NEWS_WAIT_MS)
-          if (!caughtUp) return { kind: 'refused', refusal: decision.refusal }
-          continue
-        }
-        const remainingMs = deadlineMs - clock.monotonicMs()
-        if (remainingMs <= 0 || gone?.aborted) return { kind: 'refused', refusal: decision.refusal }
-        await this.#changed(decision.lock, remainingMs, gone)
-      }
-    } finally {
-      this.#parked--
-    }
-  }
-
-  /** Resolves at the lock's next change, at the deadline, or when the client hangs up. */
-  #changed(lock: LockState, waitMs: number, gone: AbortSignal | null): Promise<void> {
-    return new Promise((resolve) => {
-      const settle = () => {
-        lock.listeners.delete(settle)
-        timer.cancel()
-        gone?.removeEventListener('abort', settle)
-        resolve()
-      }
-      const timer = this.#options.clock.after(waitMs, settle)
-      lock.listeners.add(settle)
-      gone?.addEventListener('abort', settle)
-    })
-  }
 }
 
 function isSigned(signing: TokenCheck, lock: string, presented: PresentedToken, grant: LiveGrant): boolean {
@@ -273,14 +228,6 @@ function isSigned(signing: TokenCheck, lock: string, presented: PresentedToken, 
 
 function notCurrent(reason: string): Refusal {
   return { code: 'view-not-current', detail: reason }
-}
-
-function neverGranted(refusal: Refusal): Refusal {
-  return {
-    ...refusal,
-    code: 'stale-token',
-    detail: `token ${refusal.token} is above every token that the store has granted`,
-  }
 }
 
 function handoverRefusal(lock: LockState, token: number): Refusal {

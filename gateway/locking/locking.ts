@@ -20,6 +20,7 @@ import { Layout } from './layout.ts'
 import { Ledger, type LedgerCall } from './ledger.ts'
 import { phaseOf, type Signer } from './listings.ts'
 import type { LiveGrant } from './lock-state.ts'
+import { type ParkingSettings, parkingLimits } from './parking.ts'
 import { makeControlPlane } from './plane.ts'
 import { LockQueue } from './queue.ts'
 import { Replica } from './replica.ts'
@@ -48,6 +49,7 @@ export interface LockingOptions {
   readonly leaseMs: number
   readonly drainMs: number
   readonly parkedMax: number
+  readonly parking?: ParkingSettings
   readonly ttlMsMin: number
   readonly ttlMsMax: number
   /** `required`: a token without a signature is refused. */
@@ -196,7 +198,7 @@ class LockingRoom implements Locking {
       stale: (nowMs) => this.#stale(nowMs),
       catchUp: (waitMs) => this.#catchUp(waitMs),
       signing: options.signing,
-      parkedMax: options.parkedMax,
+      parking: parkingLimits(options.parkedMax, options.parking),
     })
     this.#journal = new Journal({
       store,
@@ -272,6 +274,7 @@ class LockingRoom implements Locking {
 
   async close(waitMs: number): Promise<void> {
     this.#closing = true
+    this.#gate.stop('the gateway is shutting down')
     this.#conductor.stop()
     this.#sweeper.stop()
     await this.#queue.stop()

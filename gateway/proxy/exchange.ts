@@ -26,6 +26,8 @@ export interface ClientConnection {
 
 const NO_TOKENS: readonly PresentedToken[] = []
 const EMPTY = Buffer.alloc(0)
+/** Of a body that nobody reads, node takes this much before it stops reading the connection. */
+const UNREAD_BODY_BYTES = 64 * 1024
 
 export class Exchange implements ForwardingOwner, Flight {
   readonly #backend: Backend
@@ -218,7 +220,8 @@ export class Exchange implements ForwardingOwner, Flight {
       waitMs,
       quietMs: backend.policy.quietMs,
     }
-    const result = backend.gate.admit(asked, waitMs > 0 ? this.#connection.goneSignal() : null)
+    const gone = waitMs > 0 ? this.#connection.goneSignal() : null
+    const result = backend.gate.admit(asked, gone, heldBytes(this.#head?.forwarded ?? [], body))
     if (result instanceof Promise) this.#park(result, call, body)
     else this.#admitted(result, call, body)
   }
@@ -353,6 +356,13 @@ export class Exchange implements ForwardingOwner, Flight {
     this.#tallied = true
     this.#backend.tally.count(this.#effect, this.#verdict)
   }
+}
+
+/** What a call that has to wait keeps in memory, nearly: its head, and its body as far as it has been taken in. */
+function heldBytes(fields: readonly string[], body: Buffer | null): number {
+  let bytes = body === null ? UNREAD_BODY_BYTES : body.length
+  for (const field of fields) bytes += field.length
+  return bytes
 }
 
 function who(refusal: Refusal): { lock?: string; token?: string } {

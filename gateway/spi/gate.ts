@@ -69,9 +69,14 @@ export interface LedgerEntry {
 export interface Gate {
   /**
    * Decides on a mutating call, and enters it in the ledger in the same tick as the check. Answers without a promise
-   * unless the call is parked. `gone` is aborted where the client hangs up while parked.
+   * unless the call is parked. `gone` is aborted where the client hangs up while parked; `heldBytes` is what the call
+   * keeps in memory until then, which counts against what may be parked.
    */
-  admit(request: AdmissionRequest, gone: AbortSignal | null): AdmissionResult | Promise<AdmissionResult>
+  admit(
+    request: AdmissionRequest,
+    gone: AbortSignal | null,
+    heldBytes?: number,
+  ): AdmissionResult | Promise<AdmissionResult>
   /** The decision alone: enters nothing, parks nothing. For shadow mode's log, `/v1/check`, `explain`. */
   preview(request: AdmissionRequest): {
     readonly verdict: Refusal | null

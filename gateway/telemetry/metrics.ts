@@ -13,6 +13,8 @@ export interface GaugeSources {
   unknown(): number
   /** Waiters in the queues of all locks. */
   waiting(): number
+  /** Calls that wait for a handover. */
+  parked(): number
 }
 
 export interface CallCount {
@@ -179,6 +181,7 @@ function observe(registry: Registry, sources: GaugeSources): void {
     sources.unknown(),
   )
   gauge('fencegate_waiters', 'Waiters in the queues of all locks.', () => sources.waiting())
+  gauge('fencegate_calls_parked', 'Calls that wait for a handover.', () => sources.parked())
   registry.removeSingleMetric('fencegate_locks')
   new Gauge({
     name: 'fencegate_locks',

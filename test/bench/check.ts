@@ -12,6 +12,7 @@ import {
 import { LockGate } from '../../gateway/locking/gate.ts'
 import { Layout } from '../../gateway/locking/layout.ts'
 import { Ledger } from '../../gateway/locking/ledger.ts'
+import { parkingLimits } from '../../gateway/locking/parking.ts'
 import { lockRecords } from '../../gateway/locking/records.ts'
 import { View } from '../../gateway/locking/view.ts'
 import type { Clock } from '../../gateway/spi/clock.ts'
@@ -83,7 +84,7 @@ function openGate(): { readonly gate: Gate; readonly ledger: Ledger } {
     stale: (nowMs) => (nowMs < deadlineMs ? null : 'the lease is over'),
     catchUp: async () => true,
     signing: null,
-    parkedMax: 1_024,
+    parking: parkingLimits(1_024, undefined),
   })
   return { gate, ledger }
 }

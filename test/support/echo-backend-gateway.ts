@@ -86,13 +86,19 @@ export class FakeGate implements Gate {
   readonly entries: FakeEntry[] = []
   readonly asked: AdmissionRequest[] = []
   gone: AbortSignal | null = null
+  heldBytes = 0
   /** What the next calls are told; admits by default. */
   decide: (request: AdmissionRequest) => Refusal | 'admit' | Promise<Refusal | 'admit'> = () => 'admit'
   onEntry: (entry: FakeEntry) => void = () => undefined
 
-  admit(request: AdmissionRequest, gone: AbortSignal | null): AdmissionResult | Promise<AdmissionResult> {
+  admit(
+    request: AdmissionRequest,
+    gone: AbortSignal | null,
+    heldBytes = 0,
+  ): AdmissionResult | Promise<AdmissionResult> {
     this.asked.push(request)
     this.gone = gone
+    this.heldBytes = heldBytes
     const decision = this.decide(request)
     return decision instanceof Promise
       ? decision.then((settled) => this.#result(request, settled))

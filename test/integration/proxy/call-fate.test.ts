@@ -443,6 +443,32 @@ describe('a parked call', () => {
     expect(gateway.gate.entries[0]?.rechecks).toBe(1)
   })
 
+  test('counts with its head and body, and a body that is to be streamed is not read while it waits', async () => {
+    const gateway = await gatewayTo('http://127.0.0.1:9', { waitMs: 60_000 })
+    gateway.gate.decide = () => new Promise(() => undefined)
+    const small = await clientOf(gateway)
+    small.send(CHANGE)
+    await eventually(() => gateway.gate.asked.length === 1)
+    const head = gateway.gate.heldBytes - 'abc'.length
+    expect(head).toBeGreaterThan('hosta'.length)
+    expect(head).toBeLessThan(100)
+    const size = 256 * 1024 * 1024
+    const socket = connect({ port: gateway.port, host: '127.0.0.1' })
+    closers.push(() => {
+      socket.destroy()
+      return Promise.resolve()
+    })
+    socket.write(`POST /x HTTP/1.1\r\nHost: a\r\nFencing-Token: 7\r\nContent-Length: ${size}\r\n\r\n`)
+    socket.write(Buffer.alloc(64 * 1024 * 1024))
+    await eventually(() => gateway.gate.asked.length === 2)
+    expect(gateway.gate.heldBytes).toBeGreaterThanOrEqual(64 * 1024)
+    // What the sockets of this machine take is some megabytes; a gateway that reads takes it all.
+    const before = process.memoryUsage().arrayBuffers
+    await new Promise<void>((resolve) => setTimeout(resolve, 200))
+    expect(socket.writableLength).toBeGreaterThan(32 * 1024 * 1024)
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8 * 1024 * 1024)
+  })
+
   test('leaves the queue when its client hangs up, and if it is admitted all the same it is not sent', async () => {
     const backend = kept(await startEchoBackend())
     const gateway = await gatewayTo(backend.url, { waitMs: 5_000 })

@@ -57,6 +57,12 @@ describe('a configuration without faults', () => {
         "log": {
           "level": "info",
         },
+        "parking": {
+          "bytes": 67108864,
+          "bytesPerLock": 16777216,
+          "calls": 4096,
+          "callsPerLock": 256,
+        },
         "plans": {},
         "policies": {},
         "sessions": {
@@ -92,6 +98,7 @@ describe('a configuration without faults', () => {
           "headerBytes": 65536,
           "inspectedBytes": null,
           "parked": 1024,
+          "parkedBytes": 33554432,
         },
         "listen": {
           "host": "0.0.0.0",

@@ -52,6 +52,7 @@ test('gauges are read at the scrape, and may be given anew', async () => {
     inFlight: () => 5,
     unknown: () => 1,
     waiting: () => 3,
+    parked: () => 2,
   }
   metrics.observe(sources)
   sessions = 9
@@ -59,6 +60,7 @@ test('gauges are read at the scrape, and may be given anew', async () => {
   expect(body).toContain('fencegate_sessions 9')
   expect(body).toContain('fencegate_locks{phase="handover"} 1')
   expect(body).toContain('fencegate_calls_in_flight 5')
+  expect(body).toContain('fencegate_calls_parked 2')
   metrics.observe({ ...sources, sessions: () => 4 })
   expect((await metrics.expose()).body).toContain('fencegate_sessions 4')
 })
