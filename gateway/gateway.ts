@@ -22,7 +22,6 @@ import { openFileMark } from './store/file-mark.ts'
 import { createEvents, createMetrics, type Log } from './telemetry/index.ts'
 
 const STORE_PREFIX_EMBEDDED = '/fencegate'
-const GATEWAY_LEASE_MS = 10_000
 /** The listeners have broken off what was in flight: what is not settled by now will not be. */
 const SETTLE_MS = 1_000
 
@@ -108,7 +107,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     name: hostname(),
     newId: () => randomBytes(16).toString('hex'),
     quietMs: longestQuietMs([...policies.values()]),
-    leaseMs: GATEWAY_LEASE_MS,
+    leaseMs: config.gateway.leaseMs,
     drainMs: config.handover.drainMsMax,
     parkedMax: config.parking.calls,
     parking: {

@@ -317,6 +317,15 @@ const shutdown = strict(
   'a section with delay and limit',
 )
 
+const gateway = strict(
+  /**
+   * How long the others wait before they take this gateway for gone. Shorter, and a handover waits less for one that died;
+   * longer, and a slow store or a stall of the machine ends fewer leases. etcd raises what is below 1.5 election time-outs.
+   */
+  { lease: seconds(2, 60).prefault(10) },
+  'a section with lease',
+).transform((value) => ({ leaseMs: value.lease }))
+
 const signingKeyExpected = `a secret of at least 32 characters: file:PATH, \${NAME}, or the text itself`
 const signing = strict(
   {
@@ -346,6 +355,7 @@ export const ConfigSchema = strict(
     handover: handover.prefault({}),
     parking: parking.prefault({}),
     shutdown: shutdown.prefault({}),
+    gateway: gateway.prefault({}),
     tokens: strict({ signing: signing.optional() }, 'a section with signing').default({}),
     log: strict(
       {

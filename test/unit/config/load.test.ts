@@ -51,6 +51,9 @@ describe('a configuration without faults', () => {
         },
         "defaultPlan": null,
         "fencers": {},
+        "gateway": {
+          "leaseMs": 10000,
+        },
         "handover": {
           "drainMsMax": 60000,
         },
@@ -116,9 +119,12 @@ describe('a configuration without faults', () => {
   })
 
   test('durations are seconds in the file and milliseconds in the program', () => {
-    const config = loaded(`${MINIMAL}sessions: { ttlMin: 0.25, ttlMax: 90 }\nhandover: { drainLimit: 1.5 }\n`)
+    const config = loaded(
+      `${MINIMAL}sessions: { ttlMin: 0.25, ttlMax: 90 }\nhandover: { drainLimit: 1.5 }\ngateway: { lease: 2.5 }\n`,
+    )
     expect(config.sessions).toEqual({ ttlMsMin: 250, ttlMsMax: 90_000 })
     expect(config.handover.drainMsMax).toBe(1500)
+    expect(config.gateway.leaseMs).toBe(2500)
   })
 
   test('only where there may be other gateways does an ending one wait for callers to find them', () => {
