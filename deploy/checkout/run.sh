@@ -25,6 +25,7 @@ usage: run.sh start [ARGS]   the sample set-up; with ARGS: fencegate serve ARGS
        run.sh check          types, format, lint, house rules
        run.sh demo           the story of a stale write, with the gateway and without
        run.sh bench [ARGS]   what the gateway costs
+       run.sh chaos [ARGS]   three gateways and three etcd members under every fault (test/chaos/run.ts)
        run.sh build          dist/, which is what npm pack packs
 TEXT
   exit 2
@@ -172,6 +173,7 @@ install_test_tools() {
   has_command nginx || missing="$missing nginx"
   has_command haproxy || missing="$missing haproxy"
   has_command systemd-analyze || missing="$missing systemd"
+  has_command ip || missing="$missing iproute2"
   if [ -z "$missing" ]; then return; fi
   if [ "${FENCEGATE_APT:-yes}" = no ] || [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     say "not installed here, and left so:$missing (tests that need them are skipped)"
@@ -208,7 +210,7 @@ command=${1:-}
 [ -n "$command" ] || usage
 shift
 case "$command" in
-  start | cli | test | check | demo | bench | build) ;;
+  start | cli | test | check | demo | bench | chaos | build) ;;
   *) usage ;;
 esac
 
@@ -237,5 +239,9 @@ case "$command" in
   bench)
     install_test_tools
     exec node test/bench/main.ts "$@"
+    ;;
+  chaos)
+    install_test_tools
+    exec node test/chaos/run.ts "$@"
     ;;
 esac

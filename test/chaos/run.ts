@@ -1,0 +1,82 @@
+// Chaos by hand: `node test/chaos/run.ts [--seconds N] [--seed S] [--faults a,b,…] [--route gateway|shadow|direct]
+// [--report FILE.json|FILE.md] [--keep]`. Exits with 1 where a promise was broken, and with 2 where nothing could be judged.
+
+import { spawn } from 'node:child_process'
+import { argv, env, execPath, exit, stdout } from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { z } from 'zod'
+import { NamespaceNetwork } from './network/namespaces.ts'
+import { namespacesMissing, UNSHARE } from './network/network.ts'
+import { RelayNetwork } from './network/relays.ts'
+import { makeReport, reportText, writeReport } from './report.ts'
+import { runScenario } from './run-scenario.ts'
+import { describeScenario, drawScenario, FAULT_KINDS } from './scenario.ts'
+
+const { values } = parseArgs({
+  args: argv.slice(2),
+  options: {
+    seconds: { type: 'string', default: '60' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    faults: { type: 'string', default: FAULT_KINDS.join(',') },
+    route: { type: 'string', default: 'gateway' },
+    report: { type: 'string', multiple: true, default: [] },
+    keep: { type: 'boolean', default: false },
+  },
+})
+const options = z
+  .object({
+    seconds: z.coerce.number().min(1).max(86_400),
+    seed: z.coerce.number().int().min(0),
+    kinds: z.array(z.enum(FAULT_KINDS)),
+    route: z.enum(['gateway', 'shadow', 'direct']),
+  })
+  .parse({ ...values, kinds: values.faults.split(',').filter((kind) => kind !== '') })
+
+const say = (text: string): void => void stdout.write(`${text}\n`)
+
+/** Set inside the namespaces that this program has made for itself. */
+const INSIDE = 'FENCEGATE_CHAOS_INSIDE'
+
+async function run(): Promise<number> {
+  const inside = env[INSIDE] === 'yes'
+  const missing = inside ? null : namespacesMissing()
+  if (!inside && missing === null) return withinNamespaces()
+  if (missing !== null) say(`relays stand for the network: ${missing}`)
+  const scenario = drawScenario(options)
+  say(describeScenario(scenario))
+  const network = inside ? new NamespaceNetwork() : new RelayNetwork()
+  const ended = await runScenario({
+    scenario,
+    network,
+    say: (text) => say(`${(performance.now() / 1_000).toFixed(1)} s: ${text}`),
+    keep: values.keep,
+  })
+  const report = makeReport(ended)
+  say(`\n${reportText(report)}`)
+  for (const file of values.report) writeReport(file, report)
+  return report.violations.length > 0 ? 1 : 0
+}
+
+/** The same program again, in namespaces that go with it, and everything that it starts with them. */
+function withinNamespaces(): Promise<number> {
+  const [program, ...words] = UNSHARE
+  const child = spawn(program, [...words, execPath, fileURLToPath(import.meta.url), ...argv.slice(2)], {
+    stdio: 'inherit',
+    env: { ...env, [INSIDE]: 'yes' },
+  })
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => child.kill('SIGKILL'))
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code) => resolve(code ?? 2))
+  })
+}
+
+// In a process namespace of its own it is the first process, which nothing ends that it does not handle.
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => exit(2))
+exit(
+  await run().catch((error: unknown) => {
+    say(error instanceof Error ? (error.stack ?? error.message) : String(error))
+    return 2
+  }),
+)
