@@ -406,6 +406,7 @@ function configurationOf(options: {
       flush: { levels: [['flush']], attempts: 5, timeout: 5 },
     },
     handover: { drainLimit: DRAIN_SECONDS },
+    shutdown: { delay: 0.3, limit: DRAIN_SECONDS },
     log: { level: 'info' },
   }
 }
