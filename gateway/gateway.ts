@@ -10,10 +10,11 @@ import { parseFencingToken } from './core/fencing-token.ts'
 import { createFencing } from './fencing/plans.ts'
 import { startSequencer } from './fencing/sequencer.ts'
 import type { RoomKnowledge } from './knowledge.ts'
+import { enterEpoch } from './locking/epoch-keeper.ts'
 import { type LockingOptions, startLocking } from './locking/locking.ts'
 import { type BackendListener, startBackendListener } from './proxy/listener.ts'
 import type { Clock } from './spi/clock.ts'
-import type { HighWaterMark } from './spi/high-water-mark.ts'
+import type { StoreMark } from './spi/high-water-mark.ts'
 import { type Store, StoreUnavailable } from './spi/store.ts'
 import { openEmbeddedStore } from './store/embedded/embedded-store.ts'
 import type { EtcdTls } from './store/etcd/connection.ts'
@@ -97,17 +98,25 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
   const policies = new Map(
     Object.keys(config.backends).map((name) => [name, knowledge.policyOf(config, name)]),
   )
-  const locking = await startLocking({
-    store,
-    prefix: config.store.kind === 'etcd' ? config.store.prefix : STORE_PREFIX_EMBEDDED,
+  const common = {
+    prefix: storePrefix(config),
     clock,
     events: events.sink,
-    mark: openMark(config),
-    planner: fencing,
-    name: hostname(),
     newId: () => randomBytes(16).toString('hex'),
     quietMs: longestQuietMs([...policies.values()]),
     leaseMs: config.gateway.leaseMs,
+  }
+  const silent = (error: unknown): never => {
+    throw error instanceof StoreUnavailable ? new StartFailure(storeSilent(config, error)) : error
+  }
+  const epoch = await enterEpoch({ ...common, store, mark: openMark(config) }).catch(silent)
+  const locking = await startLocking({
+    ...common,
+    store: epoch.store,
+    mark: epoch,
+    epoch,
+    planner: fencing,
+    name: hostname(),
     drainMs: config.handover.drainMsMax,
     parkedMax: config.parking.calls,
     parking: {
@@ -122,9 +131,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     ttlMsMax: config.sessions.ttlMsMax,
     signing: signingOf(config),
     onStopped: options.onStopped,
-  }).catch((error: unknown) => {
-    throw error instanceof StoreUnavailable ? new StartFailure(storeSilent(config, error)) : error
-  })
+  }).catch(silent)
   parts.add(() => locking.close(SETTLE_MS))
   metrics.observe({
     sessions: () => locking.counts().sessions,
@@ -251,8 +258,12 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
   }
 }
 
+export function storePrefix({ store }: Config): string {
+  return store.kind === 'etcd' ? store.prefix : STORE_PREFIX_EMBEDDED
+}
+
 /** One file for each store: what one has seen says nothing of another. */
-function openMark(config: Config): HighWaterMark {
+export function openMark(config: Config): StoreMark {
   const { store } = config
   const identity =
     store.kind === 'embedded'
@@ -275,7 +286,7 @@ function storeSilent({ store }: Config, error: StoreUnavailable): string {
     : `${said}; see that etcd runs at ${store.endpoints.join(', ')}, and that store.etcd says how to reach it (endpoints, tls, username)`
 }
 
-function openStore(config: Config, clock: Clock): Store {
+export function openStore(config: Config, clock: Clock): Store {
   const { store } = config
   switch (store.kind) {
     case 'embedded':

@@ -1,10 +1,18 @@
 // The command line's entry: the only place that reads process.*, and that ends the process.
 
+import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import { runCommandLine } from './cli/index.ts'
 import { type Config, formatFaults, formatListen, type LoadResult, Secret } from './config/index.ts'
-import { type RunningGateway, StartFailure, startGateway } from './gateway.ts'
+import {
+  openMark,
+  openStore,
+  type RunningGateway,
+  StartFailure,
+  startGateway,
+  storePrefix,
+} from './gateway.ts'
 import { gatherKnowledge, type RoomKnowledge } from './knowledge.ts'
 import { createLog, type Log } from './telemetry/index.ts'
 import { systemClock } from './telemetry/system-clock.ts'
@@ -37,6 +45,11 @@ process.exitCode = await runCommandLine(args, {
   policies: (config) => knowledge.policies(config),
   policyOf: (config, backend) => knowledge.policyOf(config, backend),
   drivers: knowledge.registry.ids.flatMap((id) => knowledge.registry.driver(id) ?? []),
+  openStore: (config) => {
+    const mark = openMark(config)
+    return { mark, prefix: storePrefix(config), store: openStore(config, systemClock) }
+  },
+  newId: () => randomBytes(16).toString('hex'),
 })
 
 async function serve(

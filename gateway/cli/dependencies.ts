@@ -3,7 +3,9 @@
 import type { Config, LoadResult } from '../config/index.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { FencerDriver } from '../spi/fencer.ts'
+import type { StoreMark } from '../spi/high-water-mark.ts'
 import type { Policy } from '../spi/policy.ts'
+import type { Store } from '../spi/store.ts'
 
 export interface Output {
   write(text: string): unknown
@@ -46,4 +48,8 @@ export interface CommandDependencies {
   /** The compiled policy of a backend of this configuration. */
   policyOf(config: Config, backend: string): Policy
   readonly drivers: readonly FencerDriver[]
+  /** The store of a configuration, and what its gateway remembers of it. Throws where one cannot be opened; says why. */
+  openStore(config: Config): { readonly store: Store; readonly prefix: string; readonly mark: StoreMark }
+  /** 128 random bits as text. */
+  newId(): string
 }

@@ -3,6 +3,7 @@
 import { type Command, parseArguments } from './arguments.ts'
 import { check, explain, policiesDescribe, policiesList, serve } from './config-commands.ts'
 import type { CommandDependencies } from './dependencies.ts'
+import { epoch, epochBump } from './epoch-commands.ts'
 import { fencersDescribe, fencersList, fencersTest } from './fencer-commands.ts'
 import { confirm, fence, retry } from './operator-commands.ts'
 import { CommandFailure } from './remote.ts'
@@ -18,6 +19,8 @@ export const COMMANDS: readonly Command[] = [
   fence,
   confirm,
   retry,
+  epoch,
+  epochBump,
   fencersList,
   fencersDescribe,
   fencersTest,

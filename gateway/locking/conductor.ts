@@ -33,6 +33,8 @@ export interface ConductorOptions {
   readonly ready: () => boolean
   /** Resolves once the view has applied `revision`, or after a bounded time. */
   readonly caughtUp: (revision: Revision) => Promise<unknown>
+  /** Why a grant of this create revision must not be opened now, whoever asks for it; null where it may. */
+  readonly held: (createRevision: number) => string | null
 }
 
 export class Conductor {
@@ -307,9 +309,11 @@ export class Conductor {
     }
   }
 
-  #unready(waiter: { readonly session: SessionId }): string | null {
+  #unready(waiter: { readonly session: SessionId; readonly createRevision: Revision }): string | null {
     const { leased } = waiter as QueuedWaiter
     if (!leased) return 'its key hangs on no lease, so its end could not be judged; delete the key'
+    const held = this.#options.held(waiter.createRevision)
+    if (held !== null) return held
     return this.#options.view.canaries.has(waiter.session) ? null : 'its lease has no canary yet'
   }
 

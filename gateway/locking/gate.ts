@@ -1,6 +1,7 @@
 // The guard: the one place where a call that changes something is admitted. The check and the entry in the ledger happen
 // in one tick; where the answer needs time (a handover, news from the store), the call is parked (parking.ts).
 
+import { epochOf } from '../core/epoch.ts'
 import type { Refusal } from '../core/verdict.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { AdmissionRequest, AdmissionResult, Gate, LockPreview, PresentedToken } from '../spi/gate.ts'
@@ -184,6 +185,7 @@ export class LockGate implements Gate {
     if (token > view.applied)
       return {
         kind: 'news',
+        ofLaterEpoch: epochOf(token) > epochOf(view.applied),
         refusal: {
           code: 'view-not-current',
           detail: `token ${token} is newer than what this gateway has applied (${view.applied})`,

@@ -78,6 +78,22 @@ export function phaseOf(lock: LockState): LockPhase {
   return lock.queue.length > 0 ? 'handover' : 'free'
 }
 
+/** For the metrics. */
+export function countLocks(view: View): {
+  readonly sessions: number
+  readonly locks: Readonly<Record<'open' | 'handover' | 'blocked', number>>
+  readonly waiting: number
+} {
+  const locks = { open: 0, handover: 0, blocked: 0 }
+  let waiting = 0
+  for (const lock of view.locks.values()) {
+    const phase = phaseOf(lock)
+    if (phase !== 'free') locks[phase]++
+    waiting += lock.queue.length - lock.live.filter((grant) => !grant.sealed).length
+  }
+  return { sessions: view.sessions.size, locks, waiting: Math.max(0, waiting) }
+}
+
 export function describeLock(view: View, name: LockName, clock: Clock): LockInfo {
   const lock = view.locks.get(name)
   if (lock === undefined)

@@ -12,13 +12,14 @@ import type { HighWaterMark } from '../spi/high-water-mark.ts'
 import { type Store, StoreUnavailable } from '../spi/store.ts'
 import { Barrier } from './barrier.ts'
 import { Conductor } from './conductor.ts'
+import { type EpochKeeper, wentBack } from './epoch-keeper.ts'
 import { LockGate } from './gate.ts'
 import { guardStore } from './guarded-store.ts'
 import { Incarnation } from './incarnation.ts'
 import { Journal } from './journal.ts'
 import { Layout } from './layout.ts'
 import { Ledger, type LedgerCall } from './ledger.ts'
-import { phaseOf, type Signer } from './listings.ts'
+import { countLocks, type Signer } from './listings.ts'
 import type { LiveGrant } from './lock-state.ts'
 import { type ParkingSettings, parkingLimits } from './parking.ts'
 import { makeControlPlane } from './plane.ts'
@@ -40,6 +41,8 @@ export interface LockingOptions {
   readonly planner: FencePlanner
   /** Kept outside the store, which cannot tell that it was restored from an older backup. */
   readonly mark: HighWaterMark
+  /** Of this store, with `store` and `mark` from it. Absent: the store never went back, and never will. */
+  readonly epoch?: EpochKeeper
   /** Of this gateway, for people; its incarnations are named by `newId`. */
   readonly name: string
   /** 128 random bits as text. */
@@ -67,10 +70,7 @@ export interface Locking {
   readonly plane: ControlPlane
   readonly journal: FenceJournal
   /** Figures for the metrics. */
-  counts(): {
-    readonly sessions: number
-    readonly locks: Readonly<Record<'open' | 'handover' | 'blocked', number>>
-    readonly waiting: number
+  counts(): ReturnType<typeof countLocks> & {
     readonly inFlight: number
     readonly unknown: number
     readonly parked: number
@@ -144,7 +144,7 @@ class LockingRoom implements Locking {
       view,
       clock,
       events,
-      onRegressed: (revision) => this.#regressed(revision, view.applied),
+      onRegressed: (revision) => this.#refuse(wentBack(revision, view.applied)),
     })
     this.#barrier = new Barrier({ view, ledger: this.#ledger, clock, self: () => this.#incarnation.id })
     this.#conductor = new Conductor({
@@ -157,6 +157,11 @@ class LockingRoom implements Locking {
       planner,
       ready: () => this.#regression === null && this.#serving && this.#replica.live,
       caughtUp,
+      held: (createRevision) => options.epoch?.held(createRevision) ?? null,
+    })
+    options.epoch?.listen({
+      onRefused: (reason) => this.#refuse(reason),
+      onSettled: () => this.#conductor.pokeAll(),
     })
     this.#sessions = new SessionKeeper({
       store,
@@ -235,14 +240,15 @@ class LockingRoom implements Locking {
   /** Register, then load, then serve: whoever seals later than the registration waits for our word. */
   async join(): Promise<void> {
     const incarnation = this.#incarnation
-    const seen = this.#options.mark.revision
-    const revision = await this.#store.currentRevision()
-    if (revision < seen) {
+    const { epoch } = this.#options
+    const refusal = (await epoch?.verify()) ?? this.#regression
+    if (refusal !== null) {
       // Before a word of ours is written: what would be written moves the store on.
-      this.#regressed(revision, seen)
+      this.#refuse(refusal)
       await this.#replica.reload()
       return
     }
+    await epoch?.endRestored()
     await incarnation.register()
     await this.#replica.reload()
     // Its lease ended while it waited: whoever came after it has to register and load by himself.
@@ -252,20 +258,12 @@ class LockingRoom implements Locking {
     this.#serving = true
     this.#conductor.pokeAll()
     this.#sweeper.start()
+    epoch?.serve()
   }
 
   counts(): ReturnType<Locking['counts']> {
-    const locks = { open: 0, handover: 0, blocked: 0 }
-    let waiting = 0
-    for (const lock of this.#view.locks.values()) {
-      const phase = phaseOf(lock)
-      if (phase !== 'free') locks[phase]++
-      waiting += lock.queue.length - lock.live.filter((grant) => !grant.sealed).length
-    }
     return {
-      sessions: this.#view.sessions.size,
-      locks,
-      waiting: Math.max(0, waiting),
+      ...countLocks(this.#view),
       inFlight: this.#ledger.open,
       unknown: this.#ledger.unknownCalls,
       parked: this.#gate.parked,
@@ -277,6 +275,7 @@ class LockingRoom implements Locking {
     this.#gate.stop('the gateway is shutting down')
     this.#conductor.stop()
     this.#sweeper.stop()
+    this.#options.epoch?.stop()
     await this.#queue.stop()
     const deadlineMs = this.#options.clock.monotonicMs() + waitMs
     while (this.#ledger.open > this.#ledger.unknownCalls && this.#options.clock.monotonicMs() < deadlineMs)
@@ -294,9 +293,11 @@ class LockingRoom implements Locking {
     }
   }
 
-  #regressed(revision: number, seen: number): void {
-    this.#regression = `the store is at revision ${revision}, and this gateway has seen ${seen}: it was restored from an older backup, and tokens could come again`
-    this.#options.events({ type: 'view.lost', detail: this.#regression })
+  #refuse(reason: string): void {
+    if (this.#regression === reason) return
+    this.#regression = reason
+    this.#options.epoch?.stop()
+    this.#options.events({ type: 'view.lost', detail: reason })
   }
 
   /** Null where a call may be admitted in this tick. On the hot path. */

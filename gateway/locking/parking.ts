@@ -45,7 +45,7 @@ export type Undecided =
   /** The token is in the queue of `lock`: it may become the owner's. */
   | { readonly kind: 'queued'; readonly lock: LockState; readonly refusal: Refusal }
   /** The token is larger than anything applied: not stale, but not known either. */
-  | { readonly kind: 'news'; readonly refusal: Refusal }
+  | { readonly kind: 'news'; readonly ofLaterEpoch: boolean; readonly refusal: Refusal }
 
 export interface ParkingOptions {
   readonly clock: Clock
@@ -216,8 +216,9 @@ export class Parking {
     if (decision.kind === 'queued' && decision.lock === call.line?.lock) return
     this.#leaveLine(call)
     if (decision.kind === 'news' && call.caughtUp) {
-      // The view holds all that the store held when we asked, and such a grant was not there.
-      call.refusal = neverGranted(decision.refusal)
+      // The view holds all that the store held when we asked, and such a grant was not there. A later epoch than the
+      // store's is not the caller's fault: then the store lacks what somebody else has seen of it.
+      if (!decision.ofLaterEpoch) call.refusal = neverGranted(decision.refusal)
       this.#refuse(call)
     } else this.#place(call, decision)
   }

@@ -23,6 +23,7 @@ export interface GatewayEvent {
     | 'view.lost'
     | 'view.current'
     | 'mark.failed'
+    | 'mark.missing'
   readonly lock?: string
   readonly session?: string
   readonly token?: string

@@ -64,6 +64,7 @@ const LEVELS: Readonly<Record<GatewayEvent['type'], Exclude<LogLevel, 'silent'>>
   'view.lost': 'error',
   'view.current': 'info',
   'mark.failed': 'error',
+  'mark.missing': 'warn',
 }
 
 export function createEvents(options: EventsOptions): Events {

@@ -152,6 +152,7 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
         case 'view.lost':
         case 'view.current':
         case 'mark.failed':
+        case 'mark.missing':
           return
       }
     },

@@ -112,6 +112,10 @@ export async function run(args: readonly string[], overrides: Partial<CommandDep
     policyOf: () => policy,
     // A registry forgets its drivers' own types, as main's does.
     drivers: [process as unknown as FencerDriver],
+    openStore: () => {
+      throw new Error('there is no store')
+    },
+    newId: () => 'id',
     ...overrides,
   }
   const code = await runCommandLine(args, dependencies)
