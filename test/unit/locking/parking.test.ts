@@ -54,7 +54,11 @@ function queued(lock: LockState): Undecided {
   return { kind: 'queued', lock, refusal: { code: 'handover', detail: `${lock.name} is not open yet` } }
 }
 
-const NEWS: Undecided = { kind: 'news', ofLaterEpoch: false, refusal: { code: 'view-not-current', detail: 'newer', token: '9' } }
+const NEWS: Undecided = {
+  kind: 'news',
+  ofLaterEpoch: false,
+  refusal: { code: 'view-not-current', detail: 'newer', token: '9' },
+}
 const ADMITTED: AdmissionResult = { kind: 'admitted', entry: ENTRY }
 
 function call(target: string, over: Partial<AdmissionRequest> = {}): AdmissionRequest {
