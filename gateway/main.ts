@@ -5,15 +5,9 @@ import { readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import { runCommandLine } from './cli/index.ts'
 import { type Config, formatFaults, formatListen, type LoadResult, Secret } from './config/index.ts'
-import {
-  openMark,
-  openStore,
-  type RunningGateway,
-  StartFailure,
-  startGateway,
-  storePrefix,
-} from './gateway.ts'
+import { type RunningGateway, startGateway } from './gateway.ts'
 import { gatherKnowledge, type RoomKnowledge } from './knowledge.ts'
+import { openMark, openStore, StartFailure, storePrefix } from './own-store.ts'
 import { createLog, type Log } from './telemetry/index.ts'
 import { systemClock } from './telemetry/system-clock.ts'
 

@@ -10,8 +10,8 @@ import { encodeEpoch, epochKeys } from './epoch-record.ts'
 import { Layout } from './layout.ts'
 import { gatewayRecords } from './records.ts'
 
-/** A gateway that is alive writes its watermark four times in a lease of ten seconds; one that is not is gone after it. */
-const WATCH_MS_MAX = 30_000
+/** A gateway that is alive writes its watermark four times in a lease, of 60 s at most; after it one that is not is gone. */
+const WATCH_MS_MAX = 90_000
 const LOOK_MS = 500
 
 /** Why no epoch was begun; the message says what to do. */

@@ -193,7 +193,8 @@ class LockingRoom implements Locking {
       sessions: this.#sessions,
       clock,
       ready: () => this.#regression === null && this.#serving && this.#replica.live,
-      raiseMark: () => this.#raiseMark(),
+      mark: options.mark,
+      events,
       caughtUp,
     })
     this.#gate = new LockGate({
@@ -285,7 +286,7 @@ class LockingRoom implements Locking {
     const clean = this.#ledger.open === 0
     this.#replica.stop()
     try {
-      if (this.#regression === null) await this.#raiseMark()
+      if (this.#regression === null) await this.#sweeper.raiseMark()
       await this.#incarnation.close(clean)
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error
@@ -308,16 +309,6 @@ class LockingRoom implements Locking {
     if (!this.#replica.live) return 'the watch on the store is broken'
     if (!this.#incarnation.valid(nowMs)) return 'the gateway could not renew its lease'
     return null
-  }
-
-  /** A mark that cannot be written is no reason to stop a cloud; it is a reason to tell somebody. */
-  async #raiseMark(): Promise<void> {
-    try {
-      await this.#options.mark.raise(this.#view.applied)
-    } catch (error) {
-      const detail = `the high-water mark cannot be written, so a restored store would go unnoticed: ${String(error)}`
-      this.#options.events({ type: 'mark.failed', detail })
-    }
   }
 
   async #catchUp(waitMs: number): Promise<boolean> {

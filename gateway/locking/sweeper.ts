@@ -3,6 +3,8 @@
 
 import type { IncarnationId, Revision } from '../core/names.ts'
 import type { Clock, Timer } from '../spi/clock.ts'
+import type { EventSink } from '../spi/events.ts'
+import type { HighWaterMark } from '../spi/high-water-mark.ts'
 import { type Store, StoreUnavailable } from '../spi/store.ts'
 import type { Barrier } from './barrier.ts'
 import type { Layout } from './layout.ts'
@@ -24,8 +26,8 @@ export interface SweeperOptions {
   readonly clock: Clock
   /** Whether the view is whole: what it lacks may otherwise only be late. */
   readonly ready: () => boolean
-  /** What has been seen becomes durable outside the store, a sweep late at most. */
-  readonly raiseMark: () => Promise<void>
+  readonly mark: HighWaterMark
+  readonly events: EventSink
   readonly caughtUp: (revision: Revision) => Promise<unknown>
 }
 
@@ -85,10 +87,24 @@ export class Sweeper {
     )
   }
 
+  /**
+   * What has been seen becomes durable outside the store, a sweep late at most. A mark that cannot be written is no reason
+   * to stop a cloud; it is a reason to tell somebody.
+   */
+  async raiseMark(): Promise<void> {
+    const { mark, view, events } = this.#options
+    try {
+      await mark.raise(view.applied)
+    } catch (error) {
+      const detail = `the high-water mark cannot be written, so a restored store would go unnoticed: ${String(error)}`
+      events({ type: 'mark.failed', detail })
+    }
+  }
+
   async #sweep(): Promise<void> {
     const { store, view, sessions, ready } = this.#options
     if (!ready()) return
-    await this.#options.raiseMark()
+    await this.raiseMark()
     await this.markGone()
     sessions.tidy(view.sessions.keys())
     for (const { key, modRevision } of [
