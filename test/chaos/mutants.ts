@@ -18,8 +18,8 @@ interface Mutant {
   readonly faults: readonly FaultKind[]
 }
 
-const TRIES = 3
-const SECONDS = 25
+const TRIES = 2
+const SECONDS = 60
 const MUTANTS: readonly Mutant[] = [
   {
     name: 'other gateways are not waited for',
@@ -71,6 +71,13 @@ const MUTANTS: readonly Mutant[] = [
     faults: ['holder-stop'],
   },
   {
+    name: 'a body goes on after the gateway has lost its lease',
+    file: 'gateway/proxy/forwarded-body.ts',
+    from: 'if (this.#mayGoOn()) return false',
+    to: 'if (this.#mayGoOn() || this.#mayGoOn !== null) return false',
+    faults: ['gateway-stop'],
+  },
+  {
     name: 'a gateway admits past its lease, on a watch that stands still',
     file: 'gateway/locking/locking.ts',
     from: 'if (!this.#incarnation.valid(',
@@ -117,7 +124,16 @@ interface Tried {
 function run(folder: string, seed: number, faults: readonly FaultKind[]): Promise<Tried> {
   const child = spawn(
     execPath,
-    ['test/chaos/run.ts', '--seconds', String(SECONDS), '--seed', String(seed), '--faults', faults.join(',')],
+    [
+      'test/chaos/run.ts',
+      '--hasty',
+      '--seconds',
+      String(SECONDS),
+      '--seed',
+      String(seed),
+      '--faults',
+      faults.join(','),
+    ],
     { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] },
   )
   let output = ''

@@ -4,6 +4,12 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Place } from './network/network.ts'
 
+/** Whatever ends this process, theirs end with it. */
+const alive = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of alive) child.kill('SIGKILL')
+})
+
 export class Program {
   readonly name: string
   readonly #place: Place
@@ -12,6 +18,7 @@ export class Program {
   readonly #onEnd: (end: ProgramEnd) => void
   #child: ChildProcess | null = null
   #stopped = false
+  #retired = false
   #output = ''
   /** Ends that we brought about ourselves. */
   readonly #ours = new Set<ChildProcess>()
@@ -46,12 +53,14 @@ export class Program {
 
   /** Its first message, or null where it ends before that; at once where it is not asked to say one. */
   async start(speaks: boolean): Promise<unknown> {
+    if (this.#retired) return null
     const [program = '', ...args] = [...this.#place.prefix, ...this.#argv()]
     const child = spawn(program, args, {
       // The pipe to its standard input tells it when we are gone.
       stdio: ['pipe', 'pipe', 'pipe', ...(speaks ? (['ipc'] as const) : [])],
       env: { ...process.env, ...this.#env() },
     })
+    alive.add(child)
     this.#child = child
     this.#stopped = false
     for (const stream of [child.stdout, child.stderr])
@@ -63,6 +72,7 @@ export class Program {
       this.#output += error.message
     })
     child.once('exit', (code, signal) => {
+      alive.delete(child)
       if (this.#child === child) this.#child = null
       this.#onEnd({ code, signal, ours: this.#ours.delete(child), output: this.#output })
     })
@@ -81,6 +91,11 @@ export class Program {
     if (this.#child === null) return
     this.#stopped = signal === 'SIGSTOP'
     this.#child.kill(signal)
+  }
+
+  /** It is not started again, whoever asks for it. */
+  retire(): void {
+    this.#retired = true
   }
 
   /** SIGKILL, or what else it is told; resolves once the process is gone. */

@@ -6,7 +6,7 @@ import type { HistoryEvent } from '../sim/history.ts'
 import type { InjectedFault } from './faults.ts'
 import { mergeHistory } from './merge.ts'
 import type { ChaosRun } from './run-scenario.ts'
-import { FAULT_KINDS, FAULT_MEANINGS, type FaultKind } from './scenario.ts'
+import { FAULT_KINDS, FAULT_MEANINGS, type FaultKind, QUIET_SECONDS } from './scenario.ts'
 import { PREFIX } from './world.ts'
 
 export interface Outage {
@@ -39,6 +39,11 @@ export interface Report {
     readonly around: number
     /** Longest time between the last look at a gateway and the arrival at the backend. */
     readonly arrivalMsMax: number
+    /**
+     * Took effect later than the quiet time after their gateway had looked last, and it was not the gateway that stood still:
+     * then this machine was too slow to keep what the backend promises, and nothing can be judged.
+     */
+    readonly late: number
   }
   readonly grants: number
   readonly handovers: Readonly<Record<'released' | 'expired' | 'revoked', number>>
@@ -48,7 +53,6 @@ export interface Report {
   readonly left: Readonly<Record<string, string>>
   readonly events: number
   readonly violations: readonly { readonly promise: string; readonly detail: string }[]
-  readonly folder: string | null
 }
 
 export function makeReport(run: ChaosRun): Report {
@@ -58,23 +62,27 @@ export function makeReport(run: ChaosRun): Report {
   let made = 0
   let unanswered = 0
   const admitted = new Set<number>()
-  const forwardedAtMs = new Map<number, number>()
+  const forwardedAt = new Map<number, Forwarded>()
+  let late = 0
   let arrivalMsMax = 0
   let executed = 0
   let around = 0
   for (const line of lines) {
     if (line.what === 'admitted') admitted.add(line.call)
-    if (line.what === 'forwarded') forwardedAtMs.set(line.call, line.atMs)
+    if (line.what === 'forwarded') forwardedAt.set(line.call, line)
   }
   for (const line of lines) {
     if (line.what === 'answered') {
       made++
       if (line.status === null) unanswered++
       else if (line.code !== null) refused[line.code] = (refused[line.code] ?? 0) + 1
-    } else if (line.what === 'executed') executed++
-    else if (line.what === 'arrived') {
+    } else if (line.what === 'executed') {
+      executed++
+      const forwarded = forwardedAt.get(line.call)
+      if (forwarded !== undefined && isLate(forwarded, line.atMs, injected)) late++
+    } else if (line.what === 'arrived') {
       if (!admitted.has(line.call)) around++
-      arrivalMsMax = Math.max(arrivalMsMax, line.atMs - (forwardedAtMs.get(line.call) ?? line.atMs))
+      arrivalMsMax = Math.max(arrivalMsMax, line.atMs - (forwardedAt.get(line.call)?.atMs ?? line.atMs))
     }
   }
   const handovers = { released: 0, expired: 0, revoked: 0 }
@@ -96,6 +104,7 @@ export function makeReport(run: ChaosRun): Report {
       executed,
       around,
       arrivalMsMax: Math.round(arrivalMsMax),
+      late,
     },
     grants,
     handovers,
@@ -105,8 +114,23 @@ export function makeReport(run: ChaosRun): Report {
     left: Object.fromEntries(run.left),
     events: run.events,
     violations: run.violations.map(({ promise, detail }) => ({ promise, detail })),
-    folder: run.folder,
   }
+}
+
+interface Forwarded {
+  readonly atMs: number
+  readonly party: string
+}
+
+function isLate(forwarded: Forwarded, atMs: number, injected: readonly InjectedFault[]): boolean {
+  if (atMs - forwarded.atMs <= QUIET_SECONDS * 1_000) return false
+  return !injected.some(
+    ({ kind, victim, beganAtMs, endedAtMs }) =>
+      (kind === 'gateway-stop' || kind === 'store-compaction') &&
+      forwarded.party.startsWith(`${victim}.`) &&
+      beganAtMs <= atMs &&
+      (endedAtMs ?? atMs) >= forwarded.atMs,
+  )
 }
 
 /** By how they were closed. */
@@ -240,12 +264,11 @@ function sentences(report: Report): string[] {
   const { calls } = report
   return [
     `Seed ${report.seed}, route ${report.route}, network: ${report.network}, ${report.seconds} s, ${report.events} events judged.`,
-    `Calls: ${calls.made} made, ${calls.admitted} admitted, ${calls.executed} took effect, ${calls.unanswered} without an answer; refused: ${counts(calls.refused)}; ${calls.around} reached the backend without having been admitted; longest way to the backend ${calls.arrivalMsMax} ms.`,
+    `Calls: ${calls.made} made, ${calls.admitted} admitted, ${calls.executed} took effect, ${calls.unanswered} without an answer; refused: ${counts(calls.refused)}; ${calls.around} reached the backend without having been admitted; longest way to the backend ${calls.arrivalMsMax} ms; ${calls.late} took effect too late.`,
     `Grants: ${report.grants}. Handovers: ${counts(report.handovers)}. Fences: ${counts(report.fences)}; ${report.holdersKilledByFencers} holders were killed by a fencer.`,
     ...Object.entries(report.left).map(([kind, reason]) => `Left out: ${kind}: ${reason}.`),
     `Violations: ${report.violations.length}.`,
     ...report.violations.map(({ promise, detail }) => `  ${promise}: ${detail}`),
-    ...(report.folder === null ? [] : [`The logs are in ${report.folder}.`]),
   ]
 }
 

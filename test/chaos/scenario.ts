@@ -105,7 +105,7 @@ export function drawScenario(options: {
       atMs: Math.round(atMs),
       kind,
       victim: random.below(60),
-      durationMs: Math.round(drawDuration(kind, random)),
+      durationMs: Math.round(Math.min(drawDuration(kind, random), durationMs - atMs)),
     })
   }
   // To show that something goes wrong without the gateways, little is enough.
@@ -127,7 +127,9 @@ export function drawScenario(options: {
 function drawDuration(kind: FaultKind, random: Random): number {
   switch (kind) {
     case 'gateway-stop':
-      return random.chance(0.5) ? random.between(300, 2_500) : random.between(3_000, 10_000)
+      if (random.chance(0.4)) return random.between(300, 2_500)
+      // Past its lease; or so long that the others have stopped waiting for what it may have sent.
+      return random.chance(0.5) ? random.between(3_000, 8_000) : random.between(9_000, 13_000)
     case 'holder-stop':
       return SESSION_SECONDS * 1_000 + random.between(1_000, 4_000)
     case 'cut-gateway-backend':

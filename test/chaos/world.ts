@@ -1,7 +1,6 @@
 // Everybody of one run: etcd members, gateways, the backend and the holders, started in this order and ended in the opposite one.
 
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -37,8 +36,8 @@ export interface GatewayParty {
 const file = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
 export class World {
-  readonly folder = mkdtempSync(join(tmpdir(), 'fencegate-chaos-'))
-  readonly logs = join(this.folder, 'logs')
+  readonly folder: string
+  readonly logs: string
   readonly scenario: Scenario
   readonly network: Network
   readonly log: (line: LogLine) => void
@@ -56,7 +55,9 @@ export class World {
   #over = false
   #closed = false
 
-  constructor(scenario: Scenario, network: Network) {
+  constructor(scenario: Scenario, network: Network, folder: string) {
+    this.folder = folder
+    this.logs = join(folder, 'logs')
     this.scenario = scenario
     this.network = network
     this.#random = new Random(scenario.seed + 1)
@@ -284,15 +285,12 @@ export class World {
     this.#closed = true
     this.#over = true
     const programs = [...this.holders, ...this.gateways.map(({ program }) => program), ...this.etcd]
+    for (const program of programs) program.retire()
     await this.#observer?.close()
     await Promise.all(programs.map((program) => program.end()))
     await this.#backend?.end()
     await this.network.close()
     for (const { name, output } of programs) writeFileSync(join(this.logs, `${name}.out`), output)
-  }
-
-  remove(): void {
-    rmSync(this.folder, { recursive: true, force: true })
   }
 
   async #until(what: string, holds: () => Promise<boolean>): Promise<void> {

@@ -46,7 +46,7 @@ export async function callBackend(options: {
   const { lock, token, mode, session } = held
   const kind = mode === 'shared' ? 'append' : random.chance(0.15) ? 'job' : 'write'
   const register = lock.slice(lock.indexOf('/') + 1)
-  const slow = random.chance(0.05)
+  const slow = random.chance(0.08)
   let code: string | null = null
   let status: number | null = null
   try {
