@@ -1,5 +1,5 @@
 // Plants bugs in a copy of the shipped code, one at a time, and looks whether chaos finds each within its time. By hand:
-// `node test/chaos/mutants.ts [WORDS OF A NAME]`.
+// `node test/chaos/mutants.ts [PATTERN OF NAMES]`.
 
 import { spawn } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -174,7 +174,8 @@ async function tryOut(mutant: Mutant): Promise<{ readonly verdict: string; reado
       const promises = [...new Set([...output.matchAll(/^ {2}(I\d|crash): /gm)].map(([, what]) => what))]
       if (promises.length === 0) return { verdict: `does not run: ${output.slice(-300)}`, found: false }
       const seconds = Math.round((performance.now() - beganAtMs) / 1_000)
-      return { verdict: `${promises.join(', ')}, after ${seconds} s`, found: true }
+      const first = /^ {2}(?:I\d|crash): (.+)$/m.exec(output)?.[1] ?? ''
+      return { verdict: `${promises.join(', ')}, after ${seconds} s: ${first}`, found: true }
     }
     return { verdict: `not found in ${TRIES} runs of ${SECONDS} s`, found: false }
   } finally {
@@ -183,7 +184,7 @@ async function tryOut(mutant: Mutant): Promise<{ readonly verdict: string; reado
 }
 
 let missed = 0
-const chosen = MUTANTS.filter(({ name }) => name.includes(argv[2] ?? ''))
+const chosen = MUTANTS.filter(({ name }) => new RegExp(argv[2] ?? '').test(name))
 for (const mutant of chosen) {
   const { verdict, found } = await tryOut(mutant)
   if (!found) missed++
