@@ -21,6 +21,8 @@ export interface IncarnationOptions {
   readonly report: () => Pick<Watermark, 'sealed' | 'open'>
   /** The lease is over, or its end cannot be told from now on. Called once. */
   readonly onLost: (reason: string) => void
+  /** Nothing is admitted any more, as the lease could not be renewed in time. Once until it is renewed. */
+  readonly onLapsed: (reason: string) => void
   /** The process stood still across its deadline. It must end before it writes anything. */
   readonly onStopped: (reason: string) => void
 }
@@ -33,6 +35,9 @@ export class Incarnation {
   /** Monotonic; admission ends here. Infinity where no other gateway can be alive beside this one. */
   #validUntilMs = Number.NEGATIVE_INFINITY
   #beat = 0
+  /** What the store last said instead of an answer; null since it answered. */
+  #failure: string | null = null
+  #lapseTold = false
   #beatSeen = true
   #timer: Timer | null = null
   #writing = false
@@ -52,6 +57,11 @@ export class Incarnation {
   /** False from the moment at which another gateway could take this one for gone. */
   valid(nowMs: number): boolean {
     return nowMs < this.#validUntilMs
+  }
+
+  /** Why it is not valid. */
+  get lapse(): string {
+    return `the gateway could not renew its lease${this.#failure === null ? '' : `: ${this.#failure}`}`
   }
 
   /** Writes the record. To be followed by the snapshot, and only then by the first call. */
@@ -149,8 +159,12 @@ export class Incarnation {
         return
       }
       if (nowMs > this.#validUntilMs + 2 * this.#ttlMs) {
-        this.#lost('the store has not answered for three times the lease')
+        this.#lost(`${this.lapse}, for three times its length`)
         return
+      }
+      if (nowMs > this.#validUntilMs && !this.#lapseTold) {
+        this.#lapseTold = true
+        this.#options.onLapsed(this.lapse)
       }
       // A beat that has not come back is not followed by another: then the watch stands still, and so must we.
       if (this.#beatSeen) {
@@ -178,9 +192,11 @@ export class Incarnation {
         writes: [{ put: layout.watermark(this.id), value, lease }],
       })
       written = result.revision
+      this.#failure = null
     } catch (error) {
       if (error instanceof LeaseGone) this.#lost('the lease is over')
-      else if (!(error instanceof StoreUnavailable)) throw error
+      else if (error instanceof StoreUnavailable) this.#failure = error.message
+      else throw error
     } finally {
       this.#writing = false
       for (const answer of asked) answer(written)
@@ -197,8 +213,10 @@ export class Incarnation {
       if (this.#over) return
       if (state === null) this.#lost('the lease is over')
       else this.#validUntilMs = sentAtMs + state.ttlMs - margin(state.ttlMs)
+      this.#lapseTold = false
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error
+      this.#failure = error.message
     }
   }
 

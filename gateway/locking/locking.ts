@@ -104,6 +104,8 @@ class LockingRoom implements Locking {
   #serving = false
   /** Why this store must not be served, since it went back; null where it did not. */
   #regression: string | null = null
+  /** What the store last said when this gateway wanted to join. */
+  #obstacle = ''
   #closing = false
   readonly #sweeper: Sweeper
 
@@ -257,6 +259,7 @@ class LockingRoom implements Locking {
     await this.#sweeper.markGone()
     if (incarnation !== this.#incarnation) return
     this.#serving = true
+    this.#obstacle = ''
     this.#conductor.pokeAll()
     this.#sweeper.start()
     epoch?.serve()
@@ -304,10 +307,10 @@ class LockingRoom implements Locking {
   /** Null where a call may be admitted in this tick. On the hot path. */
   #stale(nowMs = this.#options.clock.monotonicMs()): string | null {
     if (this.#regression !== null) return this.#regression
-    if (!this.#serving) return 'the gateway is joining the others'
+    if (!this.#serving) return `the gateway is joining the others${this.#obstacle}`
     if (this.#closing) return 'the gateway is shutting down'
     if (!this.#replica.live) return 'the watch on the store is broken'
-    if (!this.#incarnation.valid(nowMs)) return 'the gateway could not renew its lease'
+    if (!this.#incarnation.valid(nowMs)) return this.#incarnation.lapse
     return null
   }
 
@@ -360,6 +363,7 @@ class LockingRoom implements Locking {
       leaseMs,
       report: () => this.#barrier.ownReport(this.#conductor.handovers),
       onLost: (reason) => this.#lost(reason),
+      onLapsed: (detail) => this.#options.events({ type: 'view.lost', detail }),
       onStopped,
     })
   }
@@ -381,6 +385,7 @@ class LockingRoom implements Locking {
     const incarnation = this.#incarnation
     this.join().catch((error: unknown) => {
       if (!(error instanceof StoreUnavailable)) throw error
+      this.#obstacle = `: ${error.message}`
       if (incarnation !== this.#incarnation) return
       incarnation.abandon()
       // It may have been written down, but never admitted a call.

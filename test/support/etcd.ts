@@ -26,6 +26,8 @@ export interface EtcdOptions {
   readonly tls?: boolean
   /** How long a log-in lasts that is not used; etcd's default of 300 s where not given. */
   readonly authTokenTtlSeconds?: number
+  /** Bytes of a member's file past which it takes no more; etcd's default of 2 GB where not given. */
+  readonly quotaBytes?: number
 }
 
 export interface EtcdMember {
@@ -58,6 +60,10 @@ export class EtcdCluster {
     const member = this.members[index]
     if (member === undefined) throw new Error(`there is no member ${index}`)
     return member
+  }
+
+  runs(member: EtcdMember): boolean {
+    return this.#processes.has(member)
   }
 
   pid(member: EtcdMember): number {
@@ -102,6 +108,21 @@ export class EtcdCluster {
     process.kill(this.pid(member), 'SIGCONT')
   }
 
+  async leader(): Promise<EtcdMember> {
+    for (const member of this.members) {
+      if (!this.#processes.has(member)) continue
+      const { self, leader } = await idsOf(member)
+      if (self === leader) return member
+    }
+    throw new Error('no member says that it leads')
+  }
+
+  /** As an operator has it done. */
+  async moveLeader(to: EtcdMember): Promise<void> {
+    const leader = await this.leader()
+    if (leader !== to) await etcdctl(['move-leader', (await idsOf(to)).self.toString(16)], leader.endpoint)
+  }
+
   /** The standard output of `etcdctl` with these arguments, against all members. */
   async etcdctl(args: readonly string[]): Promise<string> {
     return etcdctl(args, this.endpoints.join(','))
@@ -140,7 +161,14 @@ export class EtcdCluster {
   }
 
   #spawn(member: EtcdMember): void {
-    const { snapshotCount, progressNotifyMs, fsync = false, tls = false, authTokenTtlSeconds } = this.#options
+    const {
+      snapshotCount,
+      progressNotifyMs,
+      fsync = false,
+      tls = false,
+      authTokenTtlSeconds,
+      quotaBytes,
+    } = this.#options
     const args = [
       `--name=${member.name}`,
       `--data-dir=${member.dataDir}`,
@@ -161,6 +189,7 @@ export class EtcdCluster {
     if (progressNotifyMs !== undefined)
       args.push(`--experimental-watch-progress-notify-interval=${progressNotifyMs}ms`)
     if (authTokenTtlSeconds !== undefined) args.push(`--auth-token-ttl=${authTokenTtlSeconds}`)
+    if (quotaBytes !== undefined) args.push(`--quota-backend-bytes=${quotaBytes}`)
     if (tls) args.push('--auto-tls')
     if (!fsync) args.push('--unsafe-no-fsync')
     const child = spawn('etcd', args, { stdio: ['ignore', 'ignore', 'pipe'] })
@@ -225,6 +254,15 @@ async function newMember(folder: string, index: number, { tls = false }: EtcdOpt
     healthUrl: `http://127.0.0.1:${await freePort()}`,
     dataDir: join(folder, name),
   }
+}
+
+/** Ids have 64 bits: read as text. */
+async function idsOf(member: EtcdMember): Promise<{ readonly self: bigint; readonly leader: bigint }> {
+  const status = await etcdctl(['endpoint', 'status', '-w=json'], member.endpoint)
+  const [self, leader] = ['member_id', 'leader'].map((field) =>
+    BigInt(new RegExp(`"${field}":(\\d+)`).exec(status)?.[1] ?? '0'),
+  )
+  return { self: self ?? 0n, leader: leader ?? 0n }
 }
 
 async function etcdctl(args: readonly string[], endpoints?: string): Promise<string> {

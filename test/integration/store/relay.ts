@@ -1,29 +1,37 @@
-// A TCP relay before a member that can lose answers: the requests get through, nothing comes back.
+// A TCP relay before a member that goes silent in one direction or both, as a network does that drops packets: connections
+// stay up, new ones are taken, and what is sent is lost.
 
 import { connect, createServer, type Server, type Socket } from 'node:net'
+
+interface Loss {
+  requests: boolean
+  answers: boolean
+}
 
 export class Relay {
   readonly endpoint: string
   readonly #server: Server
   readonly #sockets: Set<Socket>
-  readonly #state: { losesAnswers: boolean }
+  readonly #loss: Loss
 
-  private constructor(server: Server, port: number, sockets: Set<Socket>, state: { losesAnswers: boolean }) {
+  private constructor(server: Server, port: number, sockets: Set<Socket>, loss: Loss) {
     this.#server = server
     this.#sockets = sockets
-    this.#state = state
+    this.#loss = loss
     this.endpoint = `http://127.0.0.1:${port}`
   }
 
   static async open(target: string, host = '127.0.0.1'): Promise<Relay> {
     const { port } = new URL(target)
     const sockets = new Set<Socket>()
-    const state = { losesAnswers: false }
+    const loss: Loss = { requests: false, answers: false }
     const server = createServer((client) => {
       const member = connect({ host: '127.0.0.1', port: Number(port) })
-      client.pipe(member)
+      client.on('data', (data) => {
+        if (!loss.requests) member.write(data)
+      })
       member.on('data', (data) => {
-        if (!state.losesAnswers) client.write(data)
+        if (!loss.answers) client.write(data)
       })
       for (const [socket, other] of [
         [client, member],
@@ -40,11 +48,28 @@ export class Relay {
     await new Promise<void>((resolve) => server.listen(0, host, resolve))
     const address = server.address()
     if (address === null || typeof address === 'string') throw new Error('the relay has no port')
-    return new Relay(server, address.port, sockets, state)
+    return new Relay(server, address.port, sockets, loss)
+  }
+
+  loseRequests(lose: boolean): void {
+    this.#loss.requests = lose
   }
 
   loseAnswers(lose: boolean): void {
-    this.#state.losesAnswers = lose
+    this.#loss.answers = lose
+  }
+
+  /** Both directions. What was lost is gone: no stream that it cut a piece from can be read on. */
+  cut(): void {
+    this.#loss.requests = true
+    this.#loss.answers = true
+  }
+
+  /** The network is back; the ends of the old connections learn that theirs are not. */
+  heal(): void {
+    this.#loss.requests = false
+    this.#loss.answers = false
+    this.breakConnections()
   }
 
   /** Breaks every connection; new ones are taken. */
