@@ -3,11 +3,22 @@ import { defineConfig } from 'vitest/config'
 // One ring per folder; test/README.md says what belongs in which.
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     pool: 'forks',
     testTimeout: 30_000,
     hookTimeout: 120_000,
     teardownTimeout: 20_000,
     reporters: ['default'],
+    projects: [
+      { extends: true, test: { name: 'fencegate', include: ['test/**/*.test.ts'] } },
+      // What the suite of the data plane says holds for both ways through it: plain calls take the raw one above.
+      {
+        extends: true,
+        test: {
+          name: 'by node:http',
+          include: ['test/integration/proxy/**/*.test.ts'],
+          env: { FENCEGATE_TEST_WAY: 'node-http' },
+        },
+      },
+    ],
   },
 })

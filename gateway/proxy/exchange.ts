@@ -1,22 +1,17 @@
-// The front half of a call: from its head to its admission, and every answer that the gateway gives itself. The one
-// place of the data plane where a call is checked; nothing reaches a backend but through `#forward`.
+// One call on node:http: takes of its body what the check needs, and sends it on. For whatever is not plain enough for raw
+// connections (wire/).
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { parseFencingToken } from '../core/fencing-token.ts'
-import type { Refusal, VerdictCode } from '../core/verdict.ts'
-import type { AdmissionRequest, AdmissionResult, PresentedToken } from '../spi/gate.ts'
-import type { CallHead, Classification, Effect } from '../spi/policy.ts'
+import type { CallHead } from '../spi/policy.ts'
 import { endAnswer } from './answering.ts'
 import type { Backend } from './backend.ts'
 import { BodyIntake } from './body-intake.ts'
-import type { Flight } from './flights.ts'
+import { type Call, CheckedCall } from './checked-call.ts'
 import { ForwardedBody } from './forwarded-body.ts'
 import { Forwarding, type ForwardingOwner } from './forwarding.ts'
-import { OpenCall } from './open-call.ts'
-import { GOING_AWAY, renderRefusal, TOO_MANY } from './refusals.ts'
+import type { OpenCall } from './open-call.ts'
+import { GOING_AWAY, type RefusalAnswer } from './refusals.ts'
 import { joinedFields, type RequestHead, readRequestHead, removeField } from './request-head.ts'
-
-type Call = Extract<Classification, { kind: 'call' }>
 
 /** What a call needs to know of its client's connection. */
 export interface ClientConnection {
@@ -24,13 +19,12 @@ export interface ClientConnection {
   goneSignal(): AbortSignal
 }
 
-const NO_TOKENS: readonly PresentedToken[] = []
+const NOTHING: readonly Buffer[] = []
 const EMPTY = Buffer.alloc(0)
 /** Of a body that nobody reads, node takes this much before it stops reading the connection. */
 const UNREAD_BODY_BYTES = 64 * 1024
 
-export class Exchange implements ForwardingOwner, Flight {
-  readonly #backend: Backend
+export class Exchange extends CheckedCall implements ForwardingOwner {
   readonly #connection: ClientConnection
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
@@ -42,10 +36,10 @@ export class Exchange implements ForwardingOwner, Flight {
   #awaitsContinue: boolean
   #answered = false
   #clientGone = false
-  #effect: Effect | 'none' = 'none'
-  #verdict: VerdictCode = 'admitted'
-  #tallied = false
-  slot = -1
+  /** The whole body, where it was taken before the call goes on. */
+  #whole: Buffer | null = null
+  /** What was taken of a body that turned out too large for that. */
+  #prefix: readonly Buffer[] = NOTHING
 
   constructor(
     backend: Backend,
@@ -53,7 +47,7 @@ export class Exchange implements ForwardingOwner, Flight {
     message: { readonly request: IncomingMessage; readonly response: ServerResponse },
     awaitsContinue: boolean,
   ) {
-    this.#backend = backend
+    super(backend)
     this.#connection = connection
     this.#request = message.request
     this.#response = message.response
@@ -63,7 +57,7 @@ export class Exchange implements ForwardingOwner, Flight {
 
   start(): void {
     if (this.#clientGone) return
-    const { limits, flights, policy, enforce, refusing } = this.#backend
+    const { limits, policy } = this.backend
     const request = this.#request
     const target = request.url ?? ''
     const reading = readRequestHead(request.rawHeaders, target, request.httpVersion)
@@ -71,12 +65,7 @@ export class Exchange implements ForwardingOwner, Flight {
       this.refuse({ code: reading.verdict, detail: reading.reason })
       return
     }
-    const isFull = flights.size >= limits.inFlightMax
-    if ((refusing && enforce) || isFull) {
-      this.refuse(isFull ? TOO_MANY : GOING_AWAY)
-      return
-    }
-    flights.add(this)
+    if (!this.enter()) return
     const head = reading.head
     const fields = joinedFields(request, head.dropped)
     const callHead = { method: request.method ?? '', target, header: (name: string) => fields[name] }
@@ -98,12 +87,27 @@ export class Exchange implements ForwardingOwner, Flight {
     else this.#decide(null, false)
   }
 
+  protected get isUnwanted(): boolean {
+    return this.#clientGone || this.#answered
+  }
+
+  /** Its head, and its body as far as it has been taken in. */
+  protected get heldBytes(): number {
+    let bytes = this.#whole === null ? UNREAD_BODY_BYTES : this.#whole.length
+    for (const field of this.#head?.forwarded ?? []) bytes += field.length
+    return bytes
+  }
+
+  protected goneSignal(): AbortSignal {
+    return this.#connection.goneSignal()
+  }
+
   /** The client's connection closed before the answer was through. */
   clientGone(): void {
     if (this.#clientGone) return
     this.#clientGone = true
     this.#intake.end()
-    if (this.#forwarding === null) this.#leave()
+    if (this.#forwarding === null) this.leave()
     else this.#forwarding.clientGone()
   }
 
@@ -145,16 +149,8 @@ export class Exchange implements ForwardingOwner, Flight {
   }
 
   #tooLarge(needed: number, prefix: readonly Buffer[]): void {
-    const refusal: Refusal = {
-      code: 'too-large',
-      detail: `to check this call its whole body is needed, and at most ${needed} bytes are taken`,
-    }
-    if (this.#backend.enforce) {
-      this.refuse(refusal)
-      return
-    }
-    this.shadowed(refusal)
-    this.#forwardUnchecked(null, prefix)
+    this.#prefix = prefix
+    if (this.#callHead !== null && this.passTooLarge(needed)) this.forwardUnchecked(this.#callHead)
   }
 
   #continue(): void {
@@ -167,122 +163,30 @@ export class Exchange implements ForwardingOwner, Flight {
   #decide(body: Buffer | null, checked: boolean): void {
     const callHead = this.#callHead
     if (callHead === null || this.#clientGone) {
-      this.#leave()
+      this.leave()
       return
     }
-    const classification = this.#backend.policy.classify(callHead, checked ? body : null)
-    if (classification.kind === 'refused') {
-      if (!this.#pass(classification.refusal)) return
-      this.#forwardUnchecked(body, [])
-      return
-    }
-    this.#effect = classification.effect
-    switch (classification.effect) {
-      case 'read':
-      case 'session':
-        this.#forward(classification, body, null)
-        break
-      case 'deny':
-        if (
-          this.#pass({
-            code: 'denied',
-            detail: `rule ${classification.rule} of policy ${this.#backend.policy.name}`,
-          })
-        )
-          this.#forward(classification, body, null)
-        break
-      case 'mutate':
-        this.#admit(classification, callHead, body)
-        break
-    }
+    this.#whole = body
+    this.check(callHead, this.#head?.token ?? null, checked ? body : null)
   }
 
-  #admit(call: Call, callHead: CallHead, body: Buffer | null): void {
-    const token = this.#head?.token ?? null
-    let tokens = NO_TOKENS
-    if (token !== null) {
-      const parsed = parseFencingToken(token)
-      if (parsed.kind === 'bad') {
-        if (this.#pass({ code: 'bad-token', detail: parsed.reason })) this.#forward(call, body, null)
-        return
-      }
-      tokens = parsed.tokens
-    }
-    const backend = this.#backend
-    const waitMs = backend.enforce ? call.waitMs : 0
-    const asked: AdmissionRequest = {
-      backend: backend.name,
-      method: callHead.method,
-      target: call.target,
-      rule: call.rule,
-      locks: call.locks,
-      tokens,
-      waitMs,
-      quietMs: backend.policy.quietMs,
-    }
-    const gone = waitMs > 0 ? this.#connection.goneSignal() : null
-    const result = backend.gate.admit(asked, gone, heldBytes(this.#head?.forwarded ?? [], body))
-    if (result instanceof Promise) this.#park(result, call, body)
-    else this.#admitted(result, call, body)
-  }
-
-  #park(result: Promise<AdmissionResult>, call: Call, body: Buffer | null): void {
-    // The gate does not reject: where it did, it would be wrong about itself, and the process ends.
-    void result.then((settled) => this.#admitted(settled, call, body))
-  }
-
-  #admitted(result: AdmissionResult, call: Call, body: Buffer | null): void {
-    if (result.kind === 'refused') {
-      if (this.#clientGone) this.#leave()
-      else if (this.#pass(result.refusal)) this.#forward(call, body, null)
-      return
-    }
-    const open = new OpenCall(result.entry)
-    if (this.#clientGone || this.#answered) {
-      open.ended()
-      this.#leave()
-      return
-    }
-    this.#forward(call, body, open)
-  }
-
-  /** Refuses, or in shadow mode reports and lets go on. */
-  #pass(refusal: Refusal): boolean {
-    if (this.#backend.enforce) this.refuse(refusal)
-    else this.shadowed(refusal)
-    return !this.#backend.enforce
-  }
-
-  #forwardUnchecked(body: Buffer | null, prefix: readonly Buffer[]): void {
-    const target = this.#request.url ?? ''
-    const call: Call = {
-      kind: 'call',
-      effect: 'session',
-      rule: 'unchecked',
-      locks: [],
-      waitMs: 0,
-      job: null,
-      target,
-    }
-    this.#forward(call, body, null, prefix)
-  }
-
-  #forward(call: Call, body: Buffer | null, open: OpenCall | null, prefix: readonly Buffer[] = []): void {
+  protected forward(call: Call, open: OpenCall | null): void {
     const head = this.#head
     if (head === null) return
+    const body = this.#whole
     const headers = head.forwarded
     const job = open === null ? null : call.job
     // An answer that may name a job has to be read here.
     if (job !== null) removeField(headers, 'accept-encoding')
     this.#forwarding = new Forwarding(
-      this.#backend,
+      this.backend,
       this,
       { request: this.#request, response: this.#response },
       {
         method: this.#request.method ?? '',
         target: call.target,
         headers,
-        body: body === null ? this.#stream(head, prefix, open) : body.length === 0 ? null : body,
+        body: body === null ? this.#stream(head, open) : body.length === 0 ? null : body,
         job,
         abortable: call.effect === 'read',
       },
@@ -291,12 +195,12 @@ export class Exchange implements ForwardingOwner, Flight {
     this.#forwarding.start()
   }
 
-  #stream(head: RequestHead, prefix: readonly Buffer[], open: OpenCall | null): ForwardedBody {
+  #stream(head: RequestHead, open: OpenCall | null): ForwardedBody {
     if (head.contentLength >= 0) head.forwarded.push('Content-Length', String(head.contentLength))
     this.#continue()
     this.#intake.moved()
-    const { enforce, garbage } = this.#backend
-    const body = new ForwardedBody(this.#request, prefix, {
+    const { enforce, garbage } = this.backend
+    const body = new ForwardedBody(this.#request, this.#prefix, {
       onProgress: (bytes) => {
         this.#intake.moved()
         garbage.moved(bytes)
@@ -308,66 +212,22 @@ export class Exchange implements ForwardingOwner, Flight {
     return body
   }
 
-  refuse(refusal: Refusal): void {
-    this.#verdict = refusal.code
-    const { events, name, policy } = this.#backend
-    if (this.#answered || this.#clientGone) {
-      this.#leave()
-      return
-    }
-    events({
-      type: 'call.refused',
-      backend: name,
-      verdict: refusal.code,
-      detail: refusal.detail,
-      ...who(refusal),
-    })
-    this.#leave()
-    const answer = renderRefusal(refusal, policy.dialect)
-    if (this.#backend.closing || !this.#request.complete) this.#response.shouldKeepAlive = false
+  protected answer(answer: RefusalAnswer): void {
+    if (this.backend.closing || !this.#request.complete) this.#response.shouldKeepAlive = false
     this.#response.writeHead(answer.status, answer.headers)
     this.endAnswer(answer.body, null)
   }
 
-  shadowed(refusal: Refusal): void {
-    this.#verdict = refusal.code
-    this.#backend.events({
-      type: 'call.shadowed',
-      backend: this.#backend.name,
-      verdict: refusal.code,
-      detail: refusal.detail,
-      ...who(refusal),
-    })
-  }
-
   forwardingOver(): void {
-    this.#leave()
+    this.leave()
   }
 
   endAnswer(last: Buffer | null, trailers: [string, string][] | null): void {
     this.#answered = true
-    endAnswer({ request: this.#request, response: this.#response }, last, trailers, this.#backend)
+    endAnswer({ request: this.#request, response: this.#response }, last, trailers, this.backend)
   }
 
-  #leave(): void {
+  protected left(): void {
     this.#intake.end()
-    this.#backend.flights.delete(this)
-    if (this.#tallied) return
-    this.#tallied = true
-    this.#backend.tally.count(this.#effect, this.#verdict)
-  }
-}
-
-/** What a call that has to wait keeps in memory, nearly: its head, and its body as far as it has been taken in. */
-function heldBytes(fields: readonly string[], body: Buffer | null): number {
-  let bytes = body === null ? UNREAD_BODY_BYTES : body.length
-  for (const field of fields) bytes += field.length
-  return bytes
-}
-
-function who(refusal: Refusal): { lock?: string; token?: string } {
-  return {
-    ...(refusal.lock === undefined ? {} : { lock: refusal.lock }),
-    ...(refusal.token === undefined ? {} : { token: refusal.token }),
   }
 }

@@ -25,8 +25,9 @@ import { Flights } from './flights.ts'
 import { JobWatch } from './jobs.ts'
 import { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'
 import { renderRefusal } from './refusals.ts'
-import { closeUpstream, openUpstream, type UpstreamTls } from './upstream.ts'
+import { closeUpstream, openUpstream, poolTarget, type UpstreamTls } from './upstream.ts'
 import type { ObserverCredentials } from './vsphere-tasks.ts'
+import { FastPlane } from './wire/wire-plane.ts'
 
 export interface BackendListenerOptions {
   /** The backend's name in the configuration. */
@@ -44,6 +45,8 @@ export interface BackendListenerOptions {
   readonly clock: Clock
   readonly events: EventSink
   readonly limits?: Partial<ProxyLimits>
+  /** False takes every call through node:http, plain ones too; for the tests that hold both ways to the same. */
+  readonly raw?: boolean
   /** A login of the gateway's own that may look at vSphere tasks after the call's session has ended. */
   readonly observer?: ObserverCredentials
 }
@@ -87,13 +90,16 @@ export async function startBackendListener(options: BackendListenerOptions): Pro
   }
   const server = makeServer(options, limits)
   serve(server, backend)
+  const fast = new FastPlane(backend, server, poolTarget(options.upstream, options.upstreamTls ?? {}))
+  if (options.raw !== false) fast.attach(options.tls === undefined ? 'connection' : 'secureConnection')
   try {
     await listening(server, options.listen)
   } catch (error) {
+    fast.close()
     await closeUpstream(upstream)
     throw error
   }
-  return new RunningListener(server, backend)
+  return new RunningListener(server, backend, fast)
 }
 
 function makeServer(options: BackendListenerOptions, limits: ProxyLimits): Server {
@@ -212,9 +218,11 @@ class RunningListener implements BackendListener {
   readonly address: { readonly host: string; readonly port: number }
   readonly #server: Server
   readonly #backend: Backend
+  readonly #fast: FastPlane
   #closed: Promise<void> | null = null
 
-  constructor(server: Server, backend: Backend) {
+  constructor(server: Server, backend: Backend, fast: FastPlane) {
+    this.#fast = fast
     this.#server = server
     this.#backend = backend
     const address = server.address()
@@ -269,11 +277,14 @@ class RunningListener implements BackendListener {
     for (const flight of flights.list()) flight.breakOff('the gateway is shutting down')
     jobs.close('the gateway shut down while the job ran')
     this.#server.closeIdleConnections()
-    const timer = clock.after(Math.min(limits.lingerMs, limits.closeMs), () =>
-      this.#server.closeAllConnections(),
-    )
+    this.#fast.closeIdle()
+    const timer = clock.after(Math.min(limits.lingerMs, limits.closeMs), () => {
+      this.#server.closeAllConnections()
+      this.#fast.close()
+    })
     await closed
     timer.cancel()
+    this.#fast.close()
     await closeUpstream(upstream)
   }
 }

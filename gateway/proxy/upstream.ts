@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import { buildConnector, type Dispatcher, Pool } from 'undici'
 import type { Refusal } from '../core/verdict.ts'
 import type { ProxyLimits } from './limits.ts'
+import type { PoolTarget } from './wire/upstream-pool.ts'
 
 export interface UpstreamTls {
   /** PEM of the authorities to trust instead of the system's. */
@@ -77,6 +78,15 @@ function poolOptions(url: URL, servername: string, tls: UpstreamTls, limits: Pro
   }
 }
 
+/** For raw connections: where they lead. */
+export function poolTarget(address: string, tls: UpstreamTls): PoolTarget {
+  const url = new URL(address)
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  const isTls = url.protocol === 'https:'
+  const port = url.port === '' ? (isTls ? 443 : 80) : Number(url.port)
+  return { host, port, tls: isTls ? { ...tls, servername: tls.serverName ?? host } : null }
+}
+
 export async function closeUpstream(upstream: Upstream): Promise<void> {
   await Promise.all([upstream.pool.destroy(), upstream.probes.destroy()])
 }
@@ -95,7 +105,8 @@ export function backendDown(error: Error, sent: boolean): Refusal {
       status: 503,
       detail: `the backend could not be reached and nothing of the call was sent (${because})`,
     }
-  const timedOut = code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT'
+  const timedOut =
+    code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT' || code === 'ANSWER_TIMEOUT'
   return {
     code: 'backend-down',
     status: timedOut ? 504 : 502,

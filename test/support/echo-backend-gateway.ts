@@ -197,6 +197,8 @@ export async function startTestGateway(
     enforce: true,
     clock: systemClock,
     events: (event) => events.push(event),
+    // The suite of the data plane runs twice: vitest.config.ts.
+    raw: process.env['FENCEGATE_TEST_WAY'] !== 'node-http',
     ...options,
     limits: { closeMs: 200, lingerMs: 500, ...options.limits },
   })

@@ -1,0 +1,192 @@
+// The check of a call: from its head to its admission, and every refusal. The one place of the data plane where a call is
+// let through; what a call is made of, and how it is sent on, is for the two ways through the gateway to know (exchange.ts
+// on node:http, wire/wire-call.ts on raw connections).
+
+import { parseFencingToken } from '../core/fencing-token.ts'
+import type { Refusal, VerdictCode } from '../core/verdict.ts'
+import type { AdmissionRequest, AdmissionResult, PresentedToken } from '../spi/gate.ts'
+import type { CallHead, Classification, Effect } from '../spi/policy.ts'
+import type { Backend } from './backend.ts'
+import type { Flight } from './flights.ts'
+import { OpenCall } from './open-call.ts'
+import { GOING_AWAY, type RefusalAnswer, renderRefusal, TOO_MANY } from './refusals.ts'
+
+export type Call = Extract<Classification, { kind: 'call' }>
+
+const NO_TOKENS: readonly PresentedToken[] = []
+
+export abstract class CheckedCall implements Flight {
+  slot = -1
+  protected readonly backend: Backend
+  #effect: Effect | 'none' = 'none'
+  #verdict: VerdictCode = 'admitted'
+  #tallied = false
+
+  constructor(backend: Backend) {
+    this.backend = backend
+  }
+
+  /** Whether nobody waits for what would be said: the client hung up, or has its answer. */
+  protected abstract get isUnwanted(): boolean
+  /** Aborted when the client hangs up. */
+  protected abstract goneSignal(): AbortSignal
+  /** What the call keeps in memory while it is parked, nearly. */
+  protected abstract get heldBytes(): number
+  /** Sends the call on. `open` is null where it changes nothing, and where shadow mode lets it through. */
+  protected abstract forward(call: Call, open: OpenCall | null): void
+  protected abstract answer(answer: RefusalAnswer): void
+  /** The call does not count as in flight any more. */
+  protected abstract left(): void
+  abstract breakOff(reason: string): void
+  abstract endIdleBody(sinceMs: number): void
+
+  /** A read may be given up at the backend, and may wait for its answer longer. */
+  protected get isRead(): boolean {
+    return this.#effect === 'read'
+  }
+
+  /** Counts the call among those in flight; false where there is no room for it and it was refused. */
+  protected enter(): boolean {
+    const { flights, limits, refusing, enforce } = this.backend
+    const isFull = flights.size >= limits.inFlightMax
+    if (isFull || (refusing && enforce)) {
+      this.refuse(isFull ? TOO_MANY : GOING_AWAY)
+      return false
+    }
+    flights.add(this)
+    return true
+  }
+
+  /** `body` is the whole body where the policy asked for it, else null. */
+  protected check(head: CallHead, token: string | null, body: Buffer | null): void {
+    const { policy } = this.backend
+    const classification = policy.classify(head, body)
+    if (classification.kind === 'refused') {
+      if (this.pass(classification.refusal)) this.forwardUnchecked(head)
+      return
+    }
+    this.#effect = classification.effect
+    switch (classification.effect) {
+      case 'read':
+      case 'session':
+        this.forward(classification, null)
+        break
+      case 'deny':
+        if (this.pass({ code: 'denied', detail: `rule ${classification.rule} of policy ${policy.name}` }))
+          this.forward(classification, null)
+        break
+      case 'mutate':
+        this.#admit(classification, head, token)
+        break
+    }
+  }
+
+  /** The body is longer than the policy takes; true where shadow mode lets the call go on all the same. */
+  protected passTooLarge(needed: number): boolean {
+    return this.pass({
+      code: 'too-large',
+      detail: `to check this call its whole body is needed, and at most ${needed} bytes are taken`,
+    })
+  }
+
+  /** What shadow mode lets through although it could not be checked. */
+  protected forwardUnchecked(head: CallHead): void {
+    this.forward(
+      {
+        kind: 'call',
+        effect: 'session',
+        rule: 'unchecked',
+        locks: [],
+        waitMs: 0,
+        job: null,
+        target: head.target,
+      },
+      null,
+    )
+  }
+
+  #admit(call: Call, head: CallHead, token: string | null): void {
+    let tokens = NO_TOKENS
+    if (token !== null) {
+      const parsed = parseFencingToken(token)
+      if (parsed.kind === 'bad') {
+        if (this.pass({ code: 'bad-token', detail: parsed.reason })) this.forward(call, null)
+        return
+      }
+      tokens = parsed.tokens
+    }
+    const { enforce, gate, name, policy } = this.backend
+    const waitMs = enforce ? call.waitMs : 0
+    const asked: AdmissionRequest = {
+      backend: name,
+      method: head.method,
+      target: call.target,
+      rule: call.rule,
+      locks: call.locks,
+      tokens,
+      waitMs,
+      quietMs: policy.quietMs,
+    }
+    const result = gate.admit(asked, waitMs > 0 ? this.goneSignal() : null, waitMs > 0 ? this.heldBytes : 0)
+    // The gate does not reject: where it did, it would be wrong about itself, and the process ends.
+    if (result instanceof Promise) void result.then((settled) => this.#admitted(settled, call))
+    else this.#admitted(result, call)
+  }
+
+  #admitted(result: AdmissionResult, call: Call): void {
+    if (result.kind === 'refused') {
+      if (this.isUnwanted) this.leave()
+      else if (this.pass(result.refusal)) this.forward(call, null)
+      return
+    }
+    const open = new OpenCall(result.entry)
+    if (this.isUnwanted) {
+      open.ended()
+      this.leave()
+      return
+    }
+    this.forward(call, open)
+  }
+
+  /** Refuses, or in shadow mode reports and lets go on. */
+  protected pass(refusal: Refusal): boolean {
+    if (this.backend.enforce) this.refuse(refusal)
+    else this.shadowed(refusal)
+    return !this.backend.enforce
+  }
+
+  refuse(refusal: Refusal): void {
+    this.#verdict = refusal.code
+    if (this.isUnwanted) {
+      this.leave()
+      return
+    }
+    this.#tell('call.refused', refusal)
+    this.leave()
+    this.answer(renderRefusal(refusal, this.backend.policy.dialect))
+  }
+
+  shadowed(refusal: Refusal): void {
+    this.#verdict = refusal.code
+    this.#tell('call.shadowed', refusal)
+  }
+
+  #tell(type: 'call.refused' | 'call.shadowed', refusal: Refusal): void {
+    this.backend.events({
+      type,
+      backend: this.backend.name,
+      verdict: refusal.code,
+      detail: refusal.detail,
+      ...(refusal.lock === undefined ? {} : { lock: refusal.lock }),
+      ...(refusal.token === undefined ? {} : { token: refusal.token }),
+    })
+  }
+
+  protected leave(): void {
+    this.left()
+    this.backend.flights.delete(this)
+    if (this.#tallied) return
+    this.#tallied = true
+    this.backend.tally.count(this.#effect, this.#verdict)
+  }
+}

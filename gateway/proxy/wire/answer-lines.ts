@@ -1,0 +1,52 @@
+// The first lines of an answer as the client gets them: those of the backend, and what this hop adds.
+
+import { STATUS_CODES } from 'node:http'
+import type { RefusalAnswer } from '../refusals.ts'
+import type { AnswerReader } from './answer-reader.ts'
+
+const KEEP_ALIVE = 'Connection: keep-alive\r\nKeep-Alive: timeout=65\r\n\r\n'
+const CLOSE = 'Connection: close\r\n\r\n'
+
+let dateLine = ''
+let dateSecond = 0
+
+/** The head of an answer of the backend. */
+export function answerLines(reader: AnswerReader, keepAlive: boolean): string {
+  const reason = reader.reason === '' ? ' ' : reader.reason
+  let head = `HTTP/1.1 ${reader.status}${reason}\r\n${reader.forwarded()}`
+  if (!reader.dated) head += date()
+  if (reader.framing === 'chunked' || reader.framing === 'close') head += 'Transfer-Encoding: chunked\r\n'
+  return head + (keepAlive ? KEEP_ALIVE : CLOSE)
+}
+
+/** The head of an answer that the gateway gives itself. */
+export function refusalHead(answer: RefusalAnswer, keepAlive: boolean): string {
+  let head = `HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status] ?? ''}\r\n`
+  for (let i = 0; i + 1 < answer.headers.length; i += 2)
+    head += `${answer.headers[i]}: ${answer.headers[i + 1]}\r\n`
+  return head + date() + (keepAlive ? KEEP_ALIVE : CLOSE)
+}
+
+/** Fields that say how a message is framed or routed, and ours: none may come as a trailer. */
+const NO_TRAILER =
+  /^(?:connection|content-[a-z]+|fencing-[a-z]+|host|keep-alive|proxy-connection|set-cookie|te|trailer|transfer-encoding|upgrade):/i
+const FIELD_LINE = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*$/
+
+/** The lines of a trailer that the client gets. */
+export function trailerLines(trailer: string): string {
+  if (trailer === '') return ''
+  let lines = ''
+  for (const line of trailer.split('\r\n'))
+    if (FIELD_LINE.test(line) && !NO_TRAILER.test(line)) lines += `${line}\r\n`
+  return lines
+}
+
+/** Made once a second. The wall clock is for people here: nothing is decided by it. */
+function date(): string {
+  const second = Math.floor(Date.now() / 1000)
+  if (second !== dateSecond) {
+    dateSecond = second
+    dateLine = `Date: ${new Date(second * 1000).toUTCString()}\r\n`
+  }
+  return dateLine
+}

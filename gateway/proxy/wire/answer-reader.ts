@@ -1,0 +1,157 @@
+// Reads the head of a backend's answer. Whatever it does not accept is an answer that cannot be understood: the call has
+// happened, and what became of it is unknown. Strict about framing, where two readings would be two different answers.
+
+import { decimalAt, isNameAt } from './field-bytes.ts'
+import { Fields } from './fields.ts'
+
+/** How the end of a body is found. */
+export type AnswerFraming = 'none' | 'length' | 'chunked' | 'close'
+
+/** Fields that end at this hop, and the one that is ours alone to send. */
+const DROPPED = [
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'te',
+  'upgrade',
+  'fencing-verdict',
+]
+const DROPPED_BY_LENGTH = new Map<number, readonly string[]>()
+for (const name of DROPPED)
+  DROPPED_BY_LENGTH.set(name.length, [...(DROPPED_BY_LENGTH.get(name.length) ?? []), name])
+const INTERESTING = new Uint8Array(64)
+for (const name of [...DROPPED, 'content-length', 'content-encoding', 'date']) INTERESTING[name.length] = 1
+
+export class AnswerReader {
+  status = 0
+  /** With the space before it; empty where the backend gave none, or one that is not plain text. */
+  reason = ''
+  framing: AnswerFraming = 'none'
+  /** -1 where there is none. */
+  contentLength = -1
+  encoded = false
+  dated = false
+  /** Whether the connection can be used again, and for how long it says that it can lie idle; -1: it does not say. */
+  keepAlive = true
+  keepAliveMs = -1
+  readonly fields = new Fields()
+  readonly #cuts: number[] = []
+  #linesStart = 0
+
+  /** `text`: everything up to the empty line, without that. Null where it was understood, else why not. */
+  read(text: string, method: string): string | null {
+    const minor = text.charCodeAt(7) - 0x30
+    if (!text.startsWith('HTTP/1.') || (minor !== 0 && minor !== 1) || text.charCodeAt(8) !== 0x20)
+      return 'it does not begin like an answer of HTTP/1.1'
+    this.status = decimalAt(text, 9, 12)
+    if (this.status < 100 || this.status > 599) return 'it has no status'
+    const end = text.indexOf('\r\n')
+    if (end < 12 || (end > 12 && text.charCodeAt(12) !== 0x20)) return 'its first line is malformed'
+    this.reason = text.slice(12, end)
+    if (/[^\t\x20-\x7e]/.test(this.reason)) {
+      if (/[\r\n\0]/.test(this.reason)) return 'its first line is malformed'
+      this.reason = ''
+    }
+    this.#linesStart = end + 2
+    if (!this.fields.read(text, this.#linesStart)) return 'its fields are malformed'
+    this.keepAlive = minor === 1
+    return this.#readFields() ?? this.#frame(method)
+  }
+
+  #readFields(): string | null {
+    const { fields } = this
+    this.contentLength = -1
+    this.keepAliveMs = -1
+    this.encoded = false
+    this.dated = false
+    this.#cuts.length = 0
+    let chunked = false
+    let named = ''
+    for (let index = 0; index < fields.count; index++) {
+      const length = fields.nameLength(index)
+      if (INTERESTING[length] !== 1) continue
+      if (length === 14 && fields.isNamed(index, 'content-length')) {
+        const value = decimalAt(fields.text, fields.valueStart(index), fields.valueEnd(index))
+        if (value === -1 || this.contentLength !== -1) return 'its Content-Length cannot be meant'
+        this.contentLength = value
+      } else if (length === 16 && fields.isNamed(index, 'content-encoding')) {
+        this.encoded = fields.value(index).toLowerCase() !== 'identity'
+      } else if (length === 4 && fields.isNamed(index, 'date')) {
+        this.dated = true
+      }
+      for (const name of DROPPED_BY_LENGTH.get(length) ?? []) {
+        if (!fields.isNamed(index, name)) continue
+        this.#cuts.push(fields.lineStart(index), fields.lineStart(index + 1))
+        if (name === 'transfer-encoding') {
+          if (chunked || fields.value(index).toLowerCase() !== 'chunked')
+            return 'its Transfer-Encoding is not chunked'
+          chunked = true
+        } else if (name === 'connection') named += `,${fields.value(index).toLowerCase()}`
+        else if (name === 'keep-alive') this.keepAliveMs = timeoutOf(fields.value(index))
+      }
+    }
+    if (chunked && this.contentLength !== -1) return 'it has both Content-Length and Transfer-Encoding'
+    this.framing = chunked ? 'chunked' : this.contentLength === -1 ? 'close' : 'length'
+    return named === '' ? null : this.#readConnection(named)
+  }
+
+  #readConnection(named: string): string | null {
+    for (const part of named.split(',')) {
+      const name = part.trim()
+      if (name === '') continue
+      if (name === 'close') this.keepAlive = false
+      else if (name === 'keep-alive') this.keepAlive = true
+      else if (name === 'content-length') return 'it names Content-Length in Connection'
+      else this.#cutNamed(name)
+    }
+    return null
+  }
+
+  #cutNamed(lower: string): void {
+    const { fields } = this
+    for (let index = 0; index < fields.count; index++) {
+      if (fields.nameLength(index) !== lower.length || !isNameAt(fields.text, fields.lineStart(index), lower))
+        continue
+      this.#cuts.push(fields.lineStart(index), fields.lineStart(index + 1))
+    }
+  }
+
+  #frame(method: string): string | null {
+    if (this.status === 101) return 'it changes the protocol, which nobody had asked for'
+    if (this.status < 200 || this.status === 204 || this.status === 304 || method === 'HEAD')
+      this.framing = 'none'
+    else if (this.framing === 'close') this.keepAlive = false
+    return null
+  }
+
+  /** The fields that the client gets, each line ended. */
+  forwarded(): string {
+    const { text } = this.fields
+    const cuts = this.#cuts
+    if (cuts.length === 0) return text.slice(this.#linesStart)
+    if (cuts.length > 2) sortCuts(cuts)
+    let kept = ''
+    let from = this.#linesStart
+    for (let i = 0; i + 1 < cuts.length; i += 2) {
+      const end = cuts[i] ?? from
+      if (end > from) kept += text.slice(from, end)
+      from = Math.max(from, cuts[i + 1] ?? from)
+    }
+    return kept + text.slice(from)
+  }
+}
+
+/** Of `timeout=5, max=100`. */
+function timeoutOf(value: string): number {
+  const found = /(?:^|[,\s])timeout=(\d{1,6})/i.exec(value)
+  return found === null ? -1 : Number(found[1]) * 1000
+}
+
+function sortCuts(cuts: number[]): void {
+  const pairs: [number, number][] = []
+  for (let i = 0; i + 1 < cuts.length; i += 2) pairs.push([cuts[i] ?? 0, cuts[i + 1] ?? 0])
+  pairs.sort((a, b) => a[0] - b[0])
+  cuts.length = 0
+  for (const [start, end] of pairs) cuts.push(start, end)
+}

@@ -1,0 +1,89 @@
+// The fields of one head, as places in its text. One object serves all heads of a connection: nothing is allocated for a
+// field that nobody asks for.
+
+import { isNameAt, nameEnd, valueEnd } from './field-bytes.ts'
+
+/** More than this in one head is unusual. */
+const FIELDS_MAX = 96
+
+const SPACE = 0x20
+const TAB = 0x09
+const COLON = 0x3a
+const CR = 0x0d
+const LF = 0x0a
+
+export class Fields {
+  /** The whole head, its last line ended, without the empty line. */
+  text = ''
+  count = 0
+  /** Of each field: where its line begins, its name ends, its value begins and ends. */
+  readonly #places = new Uint32Array(FIELDS_MAX * 4)
+
+  /** Reads the lines from `at` to the end of the text. False where they are not plain fields, one a line. */
+  read(text: string, at: number): boolean {
+    this.text = text
+    this.count = 0
+    const places = this.#places
+    let count = 0
+    while (at < text.length) {
+      if (count === FIELDS_MAX) return false
+      const name = nameEnd(text, at)
+      if (name === at || text.charCodeAt(name) !== COLON) return false
+      let start = name + 1
+      while (text.charCodeAt(start) === SPACE || text.charCodeAt(start) === TAB) start++
+      const line = valueEnd(text, start)
+      if (text.charCodeAt(line) !== CR || text.charCodeAt(line + 1) !== LF) return false
+      let end = line
+      while (end > start && (text.charCodeAt(end - 1) === SPACE || text.charCodeAt(end - 1) === TAB)) end--
+      const place = count * 4
+      places[place] = at
+      places[place + 1] = name
+      places[place + 2] = start
+      places[place + 3] = end
+      count++
+      at = line + 2
+    }
+    this.count = count
+    return at === text.length
+  }
+
+  lineStart(index: number): number {
+    return index < this.count ? (this.#places[index * 4] ?? 0) : this.text.length
+  }
+
+  nameLength(index: number): number {
+    return (this.#places[index * 4 + 1] ?? 0) - (this.#places[index * 4] ?? 0)
+  }
+
+  valueStart(index: number): number {
+    return this.#places[index * 4 + 2] ?? 0
+  }
+
+  valueEnd(index: number): number {
+    return this.#places[index * 4 + 3] ?? 0
+  }
+
+  /** `lower` has the length of the field's name. */
+  isNamed(index: number, lower: string): boolean {
+    return isNameAt(this.text, this.#places[index * 4] ?? 0, lower)
+  }
+
+  name(index: number): string {
+    return this.text.slice(this.#places[index * 4], this.#places[index * 4 + 1])
+  }
+
+  value(index: number): string {
+    return this.text.slice(this.#places[index * 4 + 2], this.#places[index * 4 + 3])
+  }
+
+  /** All values of a name, given in lower case, joined; undefined where there is none. */
+  joined(lower: string, separator: string): string | undefined {
+    let joined: string | undefined
+    for (let index = 0; index < this.count; index++) {
+      if (this.nameLength(index) !== lower.length || !this.isNamed(index, lower)) continue
+      const value = this.value(index)
+      joined = joined === undefined ? value : joined + separator + value
+    }
+    return joined
+  }
+}

@@ -1,0 +1,185 @@
+// Reads the head of a plain request: a strict subset of HTTP/1.1. Of everything else it says "unusual", and whoever asked
+// gives the connection, with every byte of it, to the parser of node:http. So this one never has to explain a fault, and
+// whatever it accepts, that parser reads in the same way (test/unit/proxy/wire holds the two against each other).
+
+import { METHODS } from 'node:http'
+import type { CallHead } from '../../spi/policy.ts'
+import { decimalAt, targetEnd } from './field-bytes.ts'
+import { Fields } from './fields.ts'
+
+/** A head larger than this is unusual. */
+export const PLAIN_HEAD_BYTES_MAX = 16 * 1024
+const METHOD_LENGTH_MAX = 24
+/** Those of the other parser. CONNECT has another kind of target. */
+const METHODS_KNOWN: ReadonlySet<string> = new Set(METHODS.filter((method) => method !== 'CONNECT'))
+const VERSION = ' HTTP/1.1\r\n'
+const VIA = 'Via: 1.1 fencegate\r\n'
+
+/** Fields that make a request unusual: what they ask for is between the parser of node:http and the client. */
+const UNUSUAL = [
+  'transfer-encoding',
+  'expect',
+  'upgrade',
+  'trailer',
+  'te',
+  'http2-settings',
+  'proxy-connection',
+  'proxy-authorization',
+  // Its values are joined in another way than those of other fields.
+  'set-cookie',
+]
+
+/** What is done with a field, by the length of its name: most lengths have no field of interest. */
+const UNUSUAL_BY_LENGTH = new Map<number, readonly string[]>()
+for (const name of UNUSUAL)
+  UNUSUAL_BY_LENGTH.set(name.length, [...(UNUSUAL_BY_LENGTH.get(name.length) ?? []), name])
+const INTERESTING = new Uint8Array(64)
+for (const name of [
+  ...UNUSUAL,
+  'host',
+  'content-length',
+  'connection',
+  'keep-alive',
+  'fencing-token',
+  'fencing-session',
+])
+  INTERESTING[name.length] = 1
+
+export class RequestReader implements CallHead {
+  method = ''
+  target = ''
+  /** -1 where there is none. */
+  contentLength = -1
+  /** Whether the client wants to send more on this connection. */
+  keepAlive = true
+  token: string | null = null
+  readonly fields = new Fields()
+  /** Ends of the runs of lines that are passed on, and starts of the next ones: pairs. */
+  readonly #cuts: number[] = []
+  #linesStart = 0
+
+  /** `text`: everything up to the empty line, without that. False where the request is not plain. */
+  read(text: string): boolean {
+    let at = 0
+    while (text.charCodeAt(at) >= 0x41 && text.charCodeAt(at) <= 0x5a) at++
+    if (at === 0 || at > METHOD_LENGTH_MAX || text.charCodeAt(at) !== 0x20) return false
+    const start = at + 1
+    if (text.charCodeAt(start) !== 0x2f) return false
+    const end = targetEnd(text, start)
+    if (!text.startsWith(VERSION, end)) return false
+    this.method = text.slice(0, at)
+    this.target = text.slice(start, end)
+    if (!METHODS_KNOWN.has(this.method)) return false
+    this.#linesStart = end + VERSION.length
+    return this.fields.read(text, this.#linesStart) && this.#readFields()
+  }
+
+  #readFields(): boolean {
+    const { fields } = this
+    this.contentLength = -1
+    this.keepAlive = true
+    this.token = null
+    this.#cuts.length = 0
+    let hosts = 0
+    let connections = 0
+    for (let index = 0; index < fields.count; index++) {
+      const length = fields.nameLength(index)
+      if (INTERESTING[length] !== 1) continue
+      switch (length) {
+        case 4:
+          if (fields.isNamed(index, 'host')) {
+            hosts++
+            if (!this.#isBare(index)) return false
+          }
+          break
+        case 14:
+          if (fields.isNamed(index, 'content-length')) {
+            if (this.contentLength !== -1 || !this.#isBare(index)) return false
+            this.contentLength = decimalAt(fields.text, fields.valueStart(index), fields.valueEnd(index))
+            if (this.contentLength === -1) return false
+          }
+          break
+        case 13:
+          if (fields.isNamed(index, 'fencing-token')) {
+            if (this.token !== null) return false
+            this.token = fields.value(index)
+            this.#cut(index)
+          }
+          break
+        case 15:
+          if (fields.isNamed(index, 'fencing-session')) this.#cut(index)
+          break
+        default:
+          if (length === 10 && fields.isNamed(index, 'connection')) {
+            if (++connections > 1 || !this.#readConnection(index)) return false
+            this.#cut(index)
+          } else if (length === 10 && fields.isNamed(index, 'keep-alive')) this.#cut(index)
+      }
+      for (const name of UNUSUAL_BY_LENGTH.get(length) ?? []) if (fields.isNamed(index, name)) return false
+    }
+    return hosts <= 1
+  }
+
+  /** Exactly one space before the value and nothing behind it: what frames or routes a message is passed on as it came. */
+  #isBare(index: number): boolean {
+    const { fields } = this
+    return (
+      fields.valueStart(index) === fields.lineStart(index) + fields.nameLength(index) + 2 &&
+      fields.text.charCodeAt(fields.valueStart(index) - 1) === 0x20 &&
+      fields.valueEnd(index) + 2 === fields.lineStart(index + 1)
+    )
+  }
+
+  #readConnection(index: number): boolean {
+    const value = this.fields.value(index)
+    if (value === 'close' || value === 'Close') this.keepAlive = false
+    else if (value !== 'keep-alive' && value !== 'Keep-Alive') return false
+    return true
+  }
+
+  #cut(index: number): void {
+    this.#cuts.push(this.fields.lineStart(index), this.fields.lineStart(index + 1))
+  }
+
+  header(name: string): string | undefined {
+    return this.fields.joined(name, name === 'cookie' ? '; ' : ', ')
+  }
+
+  /** The head that the backend gets, with the empty line. */
+  forwarded(target: string, without: string | null): string {
+    const { fields } = this
+    const { text } = fields
+    if (without !== null)
+      for (let index = 0; index < fields.count; index++)
+        if (fields.nameLength(index) === without.length && fields.isNamed(index, without)) this.#cut(index)
+    const cuts = this.#cuts
+    if (without !== null) sortPairs(cuts)
+    let head = `${this.method} ${target}${VERSION}`
+    let from = this.#linesStart
+    for (let i = 0; i + 1 < cuts.length; i += 2) {
+      const end = cuts[i] ?? from
+      if (end > from) head += text.slice(from, end)
+      from = cuts[i + 1] ?? from
+    }
+    return `${head}${text.slice(from)}${VIA}\r\n`
+  }
+
+  /** Names and values in turn, as the backend gets them. */
+  list(): string[] {
+    const list: string[] = []
+    for (let index = 0; index < this.fields.count; index++) {
+      const start = this.fields.lineStart(index)
+      if (!this.#cuts.some((cut, i) => i % 2 === 0 && cut === start))
+        list.push(this.fields.name(index), this.fields.value(index))
+    }
+    return list
+  }
+}
+
+function sortPairs(pairs: number[]): void {
+  const sorted: [number, number][] = []
+  for (let i = 0; i + 1 < pairs.length; i += 2) sorted.push([pairs[i] ?? 0, pairs[i + 1] ?? 0])
+  sorted.sort((a, b) => a[0] - b[0])
+  pairs.length = 0
+  for (const [start, end] of sorted) pairs.push(start, end)
+}

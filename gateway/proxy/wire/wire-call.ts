@@ -1,0 +1,394 @@
+// One plain call, from its head to the last byte of its answer, between two raw connections. Its request is whole before
+// it begins; from then on the rules are those of `exchange.ts` and `forwarding.ts`: after the first byte may have gone out
+// nothing repeats the call, and no client's disappearing loses its answer.
+
+import type { Timer } from '../../spi/clock.ts'
+import type { JobRule } from '../../spi/policy.ts'
+import type { Backend } from '../backend.ts'
+import { type Call, CheckedCall } from '../checked-call.ts'
+import type { OpenCall } from '../open-call.ts'
+import { GOING_AWAY, type RefusalAnswer } from '../refusals.ts'
+import { backendDown, errorCode } from '../upstream.ts'
+import { answerLines, refusalHead, trailerLines } from './answer-lines.ts'
+import type { AnswerReader } from './answer-reader.ts'
+import type { AnswerStream, AnswerTaker } from './answer-stream.ts'
+import type { RequestReader } from './request-reader.ts'
+import type { UpstreamConnection, UpstreamPool, UpstreamUser } from './upstream-pool.ts'
+
+/** What a call needs of its client's connection. */
+export interface WireClient {
+  readonly reader: RequestReader
+  /** Both readers are the connection's: it has one call at a time. */
+  readonly answers: AnswerStream
+  /** Aborted when the client hangs up. */
+  goneSignal(): AbortSignal
+  /** False where the client does not keep up; then `drained` is called once it has. */
+  write(bytes: string | Buffer): boolean
+  whenDrained(listener: () => void): void
+  /** The answer is through. `keepAlive`: whether the next request may follow. */
+  answered(keepAlive: boolean): void
+  /** The answer cannot be finished: the client must not take what it has for a whole one. */
+  abort(): void
+}
+
+/** A hint with other bytes is not worth the call. */
+const PLAIN_LINK = /^<[\x21-\x7e]*>[\t\x20-\x7e]*$/
+/** A message up to this goes out as one text, in one write. */
+const TEXT_BYTES_MAX = 16 * 1024
+
+class WireFault extends Error {
+  override readonly name = 'WireFault'
+  readonly code: string
+  constructor(code: string, message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
+export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
+  readonly #pool: UpstreamPool
+  readonly #client: WireClient
+  readonly #method: string
+  readonly #keepAlive: boolean
+  readonly #body: Buffer | null
+  /** Whether a byte of it may have gone out. */
+  #sent = false
+  #call: Call | null = null
+  #open: OpenCall | null = null
+  #connection: UpstreamConnection | null = null
+  #message = ''
+  /** Whether the answer goes to the client in chunks. */
+  #isChunked = false
+  #tee: Buffer[] | null = null
+  #teeBytes = 0
+  #clientGone = false
+  /** Whether a byte of the answer went to the client. */
+  #answering = false
+  #discarding = false
+  #finished = false
+  #stall: Timer | null = null
+  /** When the backend last gave a sign of life, or got the call. */
+  #lastByteMs = 0
+
+  constructor(backend: Backend, pool: UpstreamPool, client: WireClient, body: Buffer | null) {
+    super(backend)
+    this.#pool = pool
+    this.#client = client
+    this.#method = client.reader.method
+    this.#keepAlive = client.reader.keepAlive
+    this.#body = body
+  }
+
+  start(): void {
+    if (!this.enter()) return
+    const { reader } = this.#client
+    const body = this.#body
+    const needed = body === null ? 0 : this.backend.policy.bodyBytesNeeded(reader)
+    if (body !== null && needed > 0 && body.length > needed) {
+      if (this.passTooLarge(needed)) this.forwardUnchecked(reader)
+      return
+    }
+    this.check(reader, reader.token, needed > 0 ? body : null)
+  }
+
+  protected get isUnwanted(): boolean {
+    return this.#clientGone || this.#finished
+  }
+
+  protected get heldBytes(): number {
+    return this.#client.reader.fields.text.length + (this.#body?.length ?? 0)
+  }
+
+  protected goneSignal(): AbortSignal {
+    return this.#client.goneSignal()
+  }
+
+  protected forward(call: Call, open: OpenCall | null): void {
+    this.#call = call
+    this.#open = open
+    const body = this.#body
+    this.#message = this.#client.reader.forwarded(
+      call.target,
+      // An answer that may name a job has to be read here.
+      open !== null && call.job !== null ? 'accept-encoding' : null,
+    )
+    if (body !== null && body.length <= TEXT_BYTES_MAX) this.#message += body.toString('latin1')
+    if (open !== null) {
+      open.whenAbandoned(() => this.breakOff('abandoned at the end of the drain limit'))
+      if (this.#finished) return
+    }
+    this.#pool.acquire(this)
+  }
+
+  connected(connection: UpstreamConnection): void {
+    if (this.#finished) {
+      this.#pool.release(connection, -1)
+      return
+    }
+    const refusal = this.#open?.recheck() ?? null
+    if (refusal !== null) {
+      this.#open?.ended()
+      this.#open = null
+      if (this.backend.enforce) {
+        this.#pool.release(connection, -1)
+        this.refuse(refusal)
+        return
+      }
+      this.shadowed(refusal)
+    }
+    this.#connection = connection
+    this.#sent = true
+    this.#client.answers.begin(this.#method, this.backend.limits.headerBytesMax)
+    this.#lastByteMs = this.backend.clock.monotonicMs()
+    const { socket } = connection
+    const body = this.#body
+    if (body === null || body.length <= TEXT_BYTES_MAX) socket.write(this.#message, 'latin1')
+    else {
+      socket.cork()
+      socket.write(this.#message, 'latin1')
+      socket.write(body)
+      socket.uncork()
+    }
+    this.#message = ''
+  }
+
+  unreachable(error: Error): void {
+    if (this.#finished) return
+    this.#open?.ended()
+    this.refuse(backendDown(error, false))
+  }
+
+  received(bytes: Buffer): void {
+    this.#lastByteMs = this.backend.clock.monotonicMs()
+    this.#client.answers.read(bytes, this)
+  }
+
+  interim(reader: AnswerReader): void {
+    if (this.#clientGone || this.#discarding) return
+    if (reader.status === 102) this.#client.write('HTTP/1.1 102 Processing\r\n\r\n')
+    if (reader.status !== 103) return
+    const link = reader.fields.joined('link', ', ')
+    if (link !== undefined && PLAIN_LINK.test(link))
+      this.#client.write(`HTTP/1.1 103 Early Hints\r\nLink: ${link}\r\n\r\n`)
+  }
+
+  head(reader: AnswerReader, whole: Buffer | null): void {
+    this.#isChunked = whole === null && reader.framing !== 'length'
+    if (this.#open !== null && this.#call?.job?.appliesTo(reader.status) === true) this.#tee = []
+    const lines = answerLines(reader, this.#keepAlive && !this.backend.closing)
+    if (whole === null || whole.length > TEXT_BYTES_MAX) {
+      this.#write(lines)
+      if (whole !== null) this.piece(whole)
+      return
+    }
+    if (this.#tee !== null) this.#collect(this.#tee, whole)
+    this.#write(whole.length === 0 ? lines : lines + whole.toString('latin1'))
+  }
+
+  piece(bytes: Buffer): void {
+    if (this.#tee !== null) this.#collect(this.#tee, bytes)
+    if (this.#discarding || this.#clientGone) return
+    if (bytes.length <= TEXT_BYTES_MAX) {
+      const text = bytes.toString('latin1')
+      this.#write(this.#isChunked ? `${bytes.length.toString(16)}\r\n${text}\r\n` : text)
+      return
+    }
+    // The bytes are the connection's again when this returns.
+    if (this.#isChunked) this.#write(`${bytes.length.toString(16)}\r\n`)
+    this.backend.garbage.moved(bytes.length)
+    this.#write(Buffer.from(bytes))
+    if (this.#isChunked) this.#write('\r\n')
+  }
+
+  malformed(reason: string): void {
+    this.#broken(new WireFault('ANSWER_MALFORMED', `the answer cannot be understood: ${reason}`))
+  }
+
+  #write(bytes: string | Buffer): void {
+    if (this.#discarding || this.#clientGone) return
+    this.#answering = true
+    if (!this.#client.write(bytes)) this.#waitForClient()
+  }
+
+  /** The client does not read. That may hold up a call whose holder is alive, not the drain of a sealed lock. */
+  #waitForClient(): void {
+    const socket = this.#connection?.socket
+    if (socket === undefined || socket.isPaused()) return
+    socket.pause()
+    this.#client.whenDrained(() => {
+      this.#stall?.cancel()
+      this.#stall = null
+      if (!this.#finished) socket.resume()
+    })
+    this.#open?.whenSealed(() => {
+      if (this.#finished || this.#stall !== null || !socket.isPaused()) return
+      this.#stall = this.backend.clock.after(this.backend.limits.sealedStallMs, () => {
+        this.#stall = null
+        if (this.#finished || !socket.isPaused()) return
+        this.#discard()
+        this.#client.abort()
+      })
+    })
+  }
+
+  /** Reads the answer to its end for the ledger's sake alone. */
+  #discard(): void {
+    this.#discarding = true
+    this.#connection?.socket.resume()
+  }
+
+  #collect(tee: Buffer[], bytes: Buffer): void {
+    const room = (this.#call?.job?.bodyBytesMax ?? 0) - this.#teeBytes
+    if (room <= 0) return
+    tee.push(Buffer.from(bytes.length <= room ? bytes : bytes.subarray(0, room)))
+    this.#teeBytes += Math.min(room, bytes.length)
+  }
+
+  end(trailer: string, clean: boolean): void {
+    if (this.#isChunked) this.#write(`0\r\n${trailerLines(trailer)}\r\n`)
+    const { reader } = this.#client.answers
+    const connection = this.#connection
+    const keepAlive = this.#keepAlive && !this.backend.closing
+    this.#connection = null
+    this.#settleByAnswer(reader)
+    if (connection !== null) {
+      if (clean && reader.keepAlive && connection.socket.writableLength === 0) {
+        if (connection.socket.isPaused()) connection.socket.resume()
+        this.#pool.release(connection, reader.keepAliveMs)
+      } else connection.destroy()
+    }
+    this.leave()
+    if (!this.#discarding && !this.#clientGone) this.#client.answered(keepAlive)
+  }
+
+  #settleByAnswer(answer: AnswerReader): void {
+    const open = this.#open
+    if (open === null) return
+    const tee = this.#tee
+    const rule: JobRule | null = this.#call?.job ?? null
+    if (rule === null || tee === null) {
+      open.ended()
+      return
+    }
+    this.#tee = null
+    if (answer.encoded && this.#teeBytes > 0) {
+      open.unknown('the answer may name a job but is compressed')
+      return
+    }
+    const reading = rule.read(answer.status, Buffer.concat(tee))
+    switch (reading.kind) {
+      case 'none':
+        open.ended()
+        break
+      case 'unreadable':
+        open.unknown(`the answer should name a job but cannot be read: ${reading.reason}`)
+        break
+      case 'job':
+        open.job(reading.id, reading.probe)
+        this.backend.jobs.watch(open, reading.probe, this.#client.reader.list())
+        break
+    }
+  }
+
+  lost(error: Error | null): void {
+    this.#connection = null
+    if (this.#finished) return
+    const { answers } = this.#client
+    if (error === null && answers.inBody && answers.reader.framing === 'close') {
+      this.end('', false)
+      return
+    }
+    this.#fail(error ?? new WireFault('CONNECTION_CLOSED', 'the backend closed the connection'))
+  }
+
+  #broken(error: Error): void {
+    const connection = this.#connection
+    this.#connection = null
+    connection?.destroy()
+    this.#fail(error)
+  }
+
+  /** The call was sent, and its answer will not come. */
+  #fail(error: Error): void {
+    if (this.#finished) return
+    this.#open?.unknown(
+      error instanceof BrokenOff
+        ? error.message
+        : `the answer was lost (${errorCode(error)}: ${error.message.slice(0, 200)})`,
+    )
+    if (this.#answering) {
+      this.leave()
+      this.#client.abort()
+    } else this.refuse(backendDown(error, true))
+  }
+
+  clientGone(): void {
+    if (this.#clientGone) return
+    this.#clientGone = true
+    if (this.#finished) return
+    if (!this.#sent) this.#cancel()
+    else if (this.isRead) this.#broken(new BrokenOff('the client hung up'))
+    else this.#discard()
+  }
+
+  breakOff(reason: string): void {
+    if (this.#finished) return
+    if (this.#sent) {
+      this.#broken(new BrokenOff(reason))
+      return
+    }
+    this.#pool.forget(this)
+    this.#open?.ended()
+    this.refuse(
+      this.#call === null
+        ? GOING_AWAY
+        : { code: 'backend-down', status: 503, detail: `nothing of the call was sent (${reason})` },
+    )
+  }
+
+  /** Its body is whole before it begins. */
+  endIdleBody(): void {
+    return
+  }
+
+  /** To be asked now and then: gives up an answer that does not come. */
+  endLateAnswer(nowMs: number): void {
+    if (this.#connection === null || this.#connection.socket.isPaused()) return
+    const { limits } = this.backend
+    const isRead = this.isRead
+    const limitMs = isRead
+      ? limits.readAnswerMs
+      : !this.#client.answers.inBody
+        ? limits.answerHeadMs
+        : limits.answerIdleMs
+    if (limitMs > 0 && nowMs - this.#lastByteMs > limitMs)
+      this.#broken(new WireFault('ANSWER_TIMEOUT', 'the answer did not come in time'))
+  }
+
+  /** Not one byte has gone out: the call has ended now. */
+  #cancel(): void {
+    this.#pool.forget(this)
+    this.#open?.ended()
+    this.leave()
+  }
+
+  protected answer(answer: RefusalAnswer): void {
+    const keepAlive = this.#keepAlive && !this.backend.closing
+    const head = refusalHead(answer, keepAlive)
+    this.#client.write(
+      this.#method === 'HEAD' ? head : Buffer.concat([Buffer.from(head, 'latin1'), answer.body]),
+    )
+    this.#client.answered(keepAlive)
+  }
+
+  protected left(): void {
+    this.#finished = true
+    this.#stall?.cancel()
+    this.#stall = null
+  }
+}
+
+class BrokenOff extends Error {
+  override readonly name = 'BrokenOff'
+  readonly code = 'FENCEGATE_BROKEN_OFF'
+}

@@ -1,0 +1,203 @@
+// One client's connection as long as everything on it is plain: finds whole requests in its bytes, has one called after
+// the other, and gives the connection to node:http at the first that is not.
+
+import type { Socket } from 'node:net'
+import type { Backend } from '../backend.ts'
+import { AnswerStream } from './answer-stream.ts'
+import { PLAIN_HEAD_BYTES_MAX, RequestReader } from './request-reader.ts'
+import type { UpstreamPool } from './upstream-pool.ts'
+import { WireCall, type WireClient } from './wire-call.ts'
+
+const HEAD_END = Buffer.from('\r\n\r\n')
+/** What may wait behind a call that is under way before the client is not read any more. */
+const AHEAD_BYTES_MAX = 64 * 1024
+/** Answers that the client has not taken, beyond which no further call of his begins. */
+const UNTAKEN_BYTES_MAX = 256 * 1024
+
+export interface WirePlane {
+  readonly backend: Backend
+  readonly pool: UpstreamPool
+  /** Gives the connection to node:http, from its first unread byte on. */
+  handOver(socket: Socket, unread: Buffer | null): void
+  closed(connection: WireConnection): void
+}
+
+export class WireConnection implements WireClient {
+  readonly reader = new RequestReader()
+  readonly answers = new AnswerStream()
+  readonly #plane: WirePlane
+  readonly #socket: Socket
+  #unread: Buffer | null = null
+  #call: WireCall | null = null
+  /** Bytes that the request has whose head was read already; 0 where none waits for its body. */
+  #awaited = 0
+  #bodyAt = 0
+  #ended = false
+  /** The last answer is through: what still comes is dropped. */
+  #isLast = false
+  #gone: AbortController | null = null
+  #starting = false
+  #isFresh = true
+  /** Since when nothing has happened on it, or a body is awaited. */
+  quietSinceMs: number
+
+  constructor(plane: WirePlane, socket: Socket) {
+    this.#plane = plane
+    this.#socket = socket
+    this.quietSinceMs = plane.backend.clock.monotonicMs()
+    socket.on('data', this.#onData)
+    socket.on('end', this.#onEnd)
+    socket.on('error', this.#onError)
+    socket.on('close', this.#onClose)
+  }
+
+  get isIdle(): boolean {
+    return this.#call === null && this.#awaited === 0
+  }
+
+  get call(): WireCall | null {
+    return this.#call
+  }
+
+  /** Nothing was ever asked on it. */
+  get isFresh(): boolean {
+    return this.#isFresh
+  }
+
+  get isAwaitingBody(): boolean {
+    return this.#awaited > 0
+  }
+
+  readonly #onData = (bytes: Buffer): void => {
+    if (this.#isLast) return
+    this.#unread = this.#unread === null ? bytes : Buffer.concat([this.#unread, bytes])
+    if (this.#call === null) this.#next()
+    else if (this.#unread.length > AHEAD_BYTES_MAX) this.#socket.pause()
+  }
+
+  readonly #onEnd = (): void => {
+    this.#ended = true
+    // As node:http has it: whoever ends his side has hung up.
+    this.#socket.end()
+  }
+
+  readonly #onError = (): void => {
+    this.#socket.destroy()
+  }
+
+  readonly #onClose = (): void => {
+    this.#plane.closed(this)
+    this.#gone?.abort()
+    const call = this.#call
+    this.#call = null
+    call?.clientGone()
+  }
+
+  /** Begins with the next whole request. A loop and no recursion: a client may send thousands at once. */
+  #next(): void {
+    if (this.#starting) return
+    this.#starting = true
+    while (this.#call === null && this.#unread !== null && !this.#socket.destroyed) {
+      if (this.#socket.writableLength > UNTAKEN_BYTES_MAX) {
+        this.#socket.pause()
+        this.#socket.once('drain', () => {
+          this.#socket.resume()
+          if (this.#call === null) this.#next()
+        })
+        break
+      }
+      if (!this.#begin(this.#unread)) break
+    }
+    this.#starting = false
+  }
+
+  #begin(unread: Buffer): boolean {
+    if (this.#awaited === 0) {
+      const end = unread.indexOf(HEAD_END)
+      if (
+        end === -1 ||
+        end > PLAIN_HEAD_BYTES_MAX ||
+        !this.reader.read(unread.toString('latin1', 0, end + 2))
+      ) {
+        this.handOver()
+        return false
+      }
+      const length = Math.max(0, this.reader.contentLength)
+      if (length > this.#plane.backend.limits.smallBodyBytesMax) {
+        this.handOver()
+        return false
+      }
+      this.#bodyAt = end + 4
+      this.#awaited = this.#bodyAt + length
+    }
+    if (unread.length < this.#awaited) {
+      this.quietSinceMs = this.#plane.backend.clock.monotonicMs()
+      return false
+    }
+    const body = this.#awaited === this.#bodyAt ? null : unread.subarray(this.#bodyAt, this.#awaited)
+    this.#unread = unread.length === this.#awaited ? null : unread.subarray(this.#awaited)
+    this.#awaited = 0
+    this.#isFresh = false
+    const call = new WireCall(this.#plane.backend, this.#plane.pool, this, body)
+    this.#call = call
+    call.start()
+    return true
+  }
+
+  /** Whatever comes next on this connection is read by node:http. */
+  handOver(): void {
+    const socket = this.#socket
+    socket.off('data', this.#onData)
+    socket.off('end', this.#onEnd)
+    socket.off('error', this.#onError)
+    socket.off('close', this.#onClose)
+    this.#plane.closed(this)
+    const unread = this.#unread
+    this.#unread = null
+    if (this.#ended) socket.destroy()
+    else this.#plane.handOver(socket, unread)
+  }
+
+  goneSignal(): AbortSignal {
+    this.#gone ??= new AbortController()
+    return this.#gone.signal
+  }
+
+  write(bytes: string | Buffer): boolean {
+    return typeof bytes === 'string' ? this.#socket.write(bytes, 'latin1') : this.#socket.write(bytes)
+  }
+
+  whenDrained(listener: () => void): void {
+    this.#socket.once('drain', listener)
+  }
+
+  answered(keepAlive: boolean): void {
+    this.#call = null
+    if (!keepAlive || this.#ended) {
+      this.#unread = null
+      this.#isLast = true
+      this.#socket.end()
+      // Reads on and drops it: closing with bytes unread would reset the connection under the answer.
+      this.#socket.resume()
+      return
+    }
+    this.quietSinceMs = this.#plane.backend.clock.monotonicMs()
+    if (this.#unread !== null) this.#next()
+    // Only now: what is read while much is left would be put together again and again.
+    if (this.#socket.isPaused() && (this.#unread?.length ?? 0) <= AHEAD_BYTES_MAX) this.#socket.resume()
+  }
+
+  abort(): void {
+    this.#call = null
+    this.#socket.destroy()
+  }
+
+  /** Nothing is under way: the connection ends in order. */
+  end(): void {
+    this.#socket.end()
+  }
+
+  destroy(): void {
+    this.#socket.destroy()
+  }
+}
