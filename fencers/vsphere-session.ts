@@ -89,6 +89,7 @@ const REMEMBERED_MAX = 1_000
 export default defineFencer<SessionOptions, SessionInfo>({
   id: 'vsphere-session',
   summary: "terminates the holder's vSphere session and cancels or awaits its tasks",
+  accessOnly: true,
   options: SessionOptions,
   fenceInfo: SessionInfo,
   example: {

@@ -135,6 +135,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     journal: locking.journal,
     fencing,
     clock,
+    storm: config.brakes.storm,
     random: Math.random,
     events: events.sink,
     onFault: (message) => log.error({}, message),

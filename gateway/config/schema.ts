@@ -2,6 +2,7 @@
 // Each message in here completes the sentence "expected …"; load.ts says what was found instead, and where.
 
 import { z } from 'zod'
+import { STORM_DEFAULTS } from '../core/storm.ts'
 import { parseListen } from './listen.ts'
 import { Secret } from './secret.ts'
 
@@ -307,6 +308,22 @@ const parking = strict(
   'a section with calls, bytes, callsPerLock or bytesPerLock',
 )
 
+const storm = strict(
+  {
+    /** More than this share of the known sessions … */
+    share: z
+      .number({ error: 'a number from 0 to 1' })
+      .min(0, { error: 'a number from 0 to 1' })
+      .max(1, { error: 'a number from 0 to 1' })
+      .default(STORM_DEFAULTS.share),
+    /** … and more than this many, … */
+    count: whole(0, 1_000_000).default(STORM_DEFAULTS.count),
+    /** … that expire within this time are a storm: fencers that strike a holder himself wait for an operator. */
+    window: seconds(0, 86_400).prefault(STORM_DEFAULTS.windowMs / 1000),
+  },
+  'a section with share, count or window',
+).transform(({ window, ...rest }) => ({ ...rest, windowMs: window }))
+
 const shutdown = strict(
   {
     /** After `/readyz` has turned red and before calls are refused, for load balancers to move away. */
@@ -354,6 +371,8 @@ export const ConfigSchema = strict(
     sessions: sessions.prefault({}),
     handover: handover.prefault({}),
     parking: parking.prefault({}),
+    /** Over all plans. */
+    brakes: strict({ storm: storm.prefault({}) }, 'a section with storm').prefault({}),
     shutdown: shutdown.prefault({}),
     gateway: gateway.prefault({}),
     tokens: strict({ signing: signing.optional() }, 'a section with signing').default({}),

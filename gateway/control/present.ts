@@ -70,7 +70,7 @@ function presentProgress(progress: FenceState) {
     case 'running':
       return { state: progress.state, level: progress.level }
     case 'blocked':
-      return { state: progress.state, blocked: progress.reason }
+      return { state: progress.held === true ? ('held' as const) : progress.state, blocked: progress.reason }
     case 'closed':
       return {
         state: progress.state,

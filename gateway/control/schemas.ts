@@ -143,10 +143,13 @@ const proof = z.enum(['no-new-calls', 'swept', 'blocks', 'flushed'])
 export const Fence = z.object({
   id: z.string(),
   session: z.string(),
-  state: z.enum(['due', 'running', 'blocked', 'closed']),
+  state: z.enum(['due', 'running', 'blocked', 'held', 'closed']),
   outcome: z.enum(['fenced', 'confirmed', 'unfenced']).optional().describe('Once closed.'),
   level: z.number().int().optional().describe('From 0; while due or running.'),
-  blocked: z.string().optional().describe('Why no level succeeded; an operator must retry or confirm.'),
+  blocked: z
+    .string()
+    .optional()
+    .describe('Why no level succeeded, or why none is tried (`held`); an operator must retry or confirm.'),
   closedAt: time.optional(),
   closedBy: z.string().optional(),
   closedReason: z.string().optional(),

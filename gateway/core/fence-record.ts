@@ -39,8 +39,11 @@ export type FenceState =
       readonly level: number
       readonly claim: { readonly incarnation: IncarnationId; readonly lease: LeaseId | null }
     }
-  /** All levels failed. Only an operator's retry or confirmation goes on from here. */
-  | { readonly state: 'blocked'; readonly reason: string }
+  /**
+   * All levels failed, or the brakes hold. Only an operator's retry or confirmation goes on from here. `held`: in a storm, and
+   * the level at which it stands has not been tried.
+   */
+  | { readonly state: 'blocked'; readonly reason: string; readonly held?: boolean | undefined }
   | {
       readonly state: 'closed'
       /** `unfenced`: the session had no plan, and there is no default: seal and drain are all there was. */
@@ -65,6 +68,10 @@ export interface FenceRecord {
   /** Targets (`<driver>:<target>`) that no new session may have while this is not closed. */
   readonly targets: readonly string[]
   readonly createdAt: string
+  /** Why the session is taken to have expired in a storm; written once, by whichever gateway sees it first. */
+  readonly storm?: string | undefined
+  /** An operator has it go on, whatever the storm. */
+  readonly released?: boolean | undefined
   readonly progress: FenceState
   readonly attempts: readonly FenceAttempt[]
   readonly proofs: readonly FenceProof[]

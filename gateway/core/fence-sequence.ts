@@ -6,7 +6,7 @@
 //    ▲                │  ▲ │
 //    │ retry          │  └─┘ attempt; level failed: next level
 //    │                ▼
-//    └───────────  blocked   last level failed, or the brakes hold; an operator confirms (closed) or retries (due)
+//    └───────────  blocked   last level failed, or the brakes or a storm hold; an operator confirms (closed) or retries (due)
 
 import type { FenceAttempt, FenceProof, FenceRecord } from './fence-record.ts'
 import type { IncarnationId, LeaseId, Revision } from './names.ts'
@@ -36,6 +36,12 @@ export interface FenceView {
   readonly roundsMax: number
   /** Fencers of the present level that the brakes do not let strike now. */
   readonly braked: readonly string[]
+  /** Why the session expired in a storm, as far as this gateway sees; null where it did not. */
+  readonly storm: string | null
+  /** It came with many others: for how long nobody can tell yet whether that is a storm. */
+  readonly settlingMs: number
+  /** Fencers of the present level that strike the holder himself, and so are held in a storm. */
+  readonly striking: readonly string[]
 }
 
 export type FenceStep =
@@ -46,6 +52,10 @@ export type FenceStep =
   | { readonly step: 'next-level'; readonly level: number }
   | { readonly step: 'close' }
   | { readonly step: 'block'; readonly reason: string }
+  /** The same, for the storm; nothing of this level has been tried. */
+  | { readonly step: 'hold'; readonly reason: string }
+  /** Look again then: what is striking must not begin yet. */
+  | { readonly step: 'settle'; readonly ms: number }
   /** Not this gateway's turn: look again when the record changes or a gateway goes. */
   | { readonly step: 'wait'; readonly for: 'claimer' | 'operator' | 'nothing' }
 
@@ -83,6 +93,8 @@ function stepOfLevel(view: FenceView, progress: LevelProgress): FenceStep {
   const open = fencers.filter((name) => !progress.verified.includes(name))
   if (open.length === 0) return { step: 'close' }
   if (progress.failedRounds < view.roundsMax) {
+    const held = heldBack(view, open)
+    if (held !== null) return held
     const braked = open.filter((name) => view.braked.includes(name))
     if (braked.length === 0) return { step: 'attempt', level: progress.level, fencers: open }
     return {
@@ -94,6 +106,22 @@ function stepOfLevel(view: FenceView, progress: LevelProgress): FenceStep {
   return {
     step: 'block',
     reason: `every level of the plan failed (${lastWords(record)}); ${WHAT_AN_OPERATOR_CAN_DO}`,
+  }
+}
+
+/** A storm seen in the middle of a level ends what has not been tried of it; the record has the last word. */
+function heldBack(
+  { record, storm, settlingMs, striking }: FenceView,
+  open: readonly string[],
+): Extract<FenceStep, { step: 'hold' | 'settle' }> | null {
+  if (record.released === true) return null
+  const held = open.filter((name) => striking.includes(name))
+  if (held.length === 0) return null
+  const reason = record.storm ?? storm
+  if (reason === null) return settlingMs > 0 ? { step: 'settle', ms: settlingMs } : null
+  return {
+    step: 'hold',
+    reason: `${reason}, so ${held.join(', ')} must not strike by itself; see whether the holder is dead, then retry this fence to let it strike, or confirm it`,
   }
 }
 
@@ -152,4 +180,13 @@ export function closedAsFenced(record: FenceRecord, closedAt: string): FenceReco
 
 export function blockedFor(record: FenceRecord, reason: string): FenceRecord {
   return { ...record, progress: { state: 'blocked', reason } }
+}
+
+export function heldFor(record: FenceRecord, reason: string): FenceRecord {
+  return { ...record, progress: { state: 'blocked', reason, held: true } }
+}
+
+/** Written down, so that every gateway knows it, also one that comes when the storm is over. */
+export function inStorm(record: FenceRecord, reason: string): FenceRecord {
+  return { ...record, storm: reason }
 }

@@ -9,12 +9,14 @@ import {
   claimed,
   closedAsFenced,
   type FenceStep,
+  heldFor,
   type LevelProgress,
   nextAttemptNumber,
   nextFenceStep,
   unclaimed,
 } from '../core/fence-sequence.ts'
 import { InvariantViolation } from '../core/invariant.ts'
+import type { StormLimits } from '../core/storm.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { EventSink, GatewayEvent } from '../spi/events.ts'
 import type { FenceJournal, JournaledFence } from '../spi/fence-journal.ts'
@@ -22,6 +24,7 @@ import { StoreUnavailable } from '../spi/store.ts'
 import { type AttemptResult, pause, runAttempt, wallTime } from './attempt.ts'
 import { backoffMs, type PowerBrake } from './brakes.ts'
 import type { ConfiguredFencer, Fencing } from './plans.ts'
+import type { StormWatch } from './storm-watch.ts'
 
 export interface SequencerOptions {
   readonly journal: FenceJournal
@@ -30,6 +33,8 @@ export interface SequencerOptions {
   /** Uniform in [0, 1). */
   readonly random: () => number
   readonly events: EventSink
+  /** When expiries are a storm; what strikes a holder himself then waits for an operator. */
+  readonly storm?: StormLimits
   /** What no record can show: a fence that stopped short, to be taken up again. For the log. */
   readonly onFault?: (message: string) => void
 }
@@ -37,6 +42,7 @@ export interface SequencerOptions {
 export interface FenceRunOptions extends SequencerOptions {
   readonly id: string
   readonly power: PowerBrake
+  readonly storms: StormWatch
   readonly signal: AbortSignal
 }
 
@@ -107,8 +113,8 @@ export class FenceRun {
 
   /** One step; false where nothing more is to be done by this run. */
   async #take(current: JournaledFence): Promise<boolean> {
-    const { journal, power } = this.#options
-    const step = stepFor(this.#options, current.record, this.#progress, power)
+    const { journal } = this.#options
+    const step = stepFor(this.#options, current.record, this.#progress)
     switch (step.step) {
       case 'wait':
         return false
@@ -129,6 +135,12 @@ export class FenceRun {
       case 'block':
         await this.#block(step.reason)
         return false
+      case 'hold':
+        await this.#hold(step.reason)
+        return false
+      case 'settle':
+        await pause(this.#options.clock, step.ms, this.#options.signal)
+        return true
     }
   }
 
@@ -225,6 +237,11 @@ export class FenceRun {
     if (written !== null) this.#emit({ type: 'fence.blocked', detail: reason })
   }
 
+  async #hold(reason: string): Promise<void> {
+    const written = await this.#write((record) => heldFor(record, reason))
+    if (written !== null) this.#emit({ type: 'fence.held', detail: reason })
+  }
+
   /**
    * Writes a change over whatever the record is now, as long as the claim in it is this gateway's; null where it is not.
    * Where the answer was lost, the record shows what became of the write, and every change may be made twice.
@@ -276,10 +293,9 @@ export class FenceRun {
 
 /** What is next about this record, with what this gateway knows of its fencers and brakes. */
 export function stepFor(
-  { journal, fencing }: SequencerOptions,
+  { journal, fencing, power, storms }: Pick<FenceRunOptions, 'journal' | 'fencing' | 'power' | 'storms'>,
   record: FenceRecord,
   progress: LevelProgress | null,
-  power: PowerBrake,
 ): FenceStep {
   const settings = fencing.settings(record.plan)
   const state = record.progress
@@ -296,6 +312,9 @@ export function stepFor(
     progress,
     roundsMax: settings.attempts,
     braked: fits ? [] : cutting,
+    storm: storms.reason(record.id),
+    settlingMs: storms.settlingMs(record.id),
+    striking: names.filter((name) => fencing.fencer(name)?.driver.accessOnly !== true),
   })
 }
 

@@ -7,9 +7,14 @@
 // one thing left, and every fencer strikes the incarnation only, so the strike hits whom it should or nobody.
 
 import type { FenceRecord } from '../core/fence-record.ts'
+import { inStorm } from '../core/fence-sequence.ts'
 import { InvariantViolation } from '../core/invariant.ts'
+import { STORM_DEFAULTS } from '../core/storm.ts'
+import type { JournaledFence } from '../spi/fence-journal.ts'
+import { StoreUnavailable } from '../spi/store.ts'
 import { PowerBrake } from './brakes.ts'
 import { FenceRun, isPower, type SequencerOptions, stepFor } from './fence-run.ts'
+import { StormWatch } from './storm-watch.ts'
 
 export type { SequencerOptions } from './fence-run.ts'
 
@@ -33,6 +38,9 @@ export function startSequencer(options: SequencerOptions): Sequencer {
   const { journal, clock } = options
   const active = new Map<string, Active>()
   const power = new PowerBrake(clock)
+  const storms = new StormWatch(clock, options.storm ?? STORM_DEFAULTS)
+  const braked = { ...options, power, storms }
+  const marking = new Set<string>()
   let stopped = false
   // Power fences that were closed before this gateway came cannot be told from those of the last hour, and do not count.
   for (const { record } of journal.list()) countPower(record)
@@ -46,17 +54,40 @@ export function startSequencer(options: SequencerOptions): Sequencer {
 
   function survey(): void {
     if (stopped) return
-    for (const journaled of journal.list()) {
+    const fences = journal.list()
+    storms.look(
+      fences.map(({ record }) => record),
+      journal.sessions(),
+    )
+    for (const journaled of fences) {
       const { record } = journaled
       countPower(record)
+      mark(journaled)
       const running = active.get(record.id)
       if (running !== undefined) {
         if (running.run.isOverruledBy(journaled))
           running.controller.abort(new Error('the record was taken over'))
-      } else if (stepFor(options, record, null, power).step === 'claim' && hasRoom(record.plan)) {
-        if (journal.mayStrike()) start(record)
+      } else if (stepFor(braked, record, null).step === 'claim' && hasRoom(record.plan)) {
+        // The mark would make the claim come too late, or the claim the mark.
+        if (journal.mayStrike() && !marking.has(record.id)) start(record)
       }
     }
+  }
+
+  /** The storm passes, and this gateway may go with it; the fences that it brought must be known by then. */
+  function mark({ record, modRevision }: JournaledFence): void {
+    const reason = storms.reason(record.id)
+    if (reason === null || record.storm !== undefined || marking.has(record.id) || !journal.mayStrike())
+      return
+    if (record.progress.state !== 'due' && record.progress.state !== 'running') return
+    marking.add(record.id)
+    void journal
+      .replace(inStorm(record, reason), modRevision)
+      .catch((error: unknown) => {
+        // The next look finds it again.
+        if (!(error instanceof StoreUnavailable)) throw error
+      })
+      .finally(() => marking.delete(record.id))
   }
 
   function hasRoom(plan: string | null): boolean {
@@ -75,7 +106,7 @@ export function startSequencer(options: SequencerOptions): Sequencer {
 
   function start(record: FenceRecord): void {
     const controller = new AbortController()
-    const run = new FenceRun({ ...options, power, id: record.id, signal: controller.signal })
+    const run = new FenceRun({ ...braked, id: record.id, signal: controller.signal })
     const ended = run
       .run()
       .catch((error: unknown) => {

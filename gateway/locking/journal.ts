@@ -3,6 +3,7 @@
 import { GatewayError } from '../core/errors.ts'
 import type { FenceRecord } from '../core/fence-record.ts'
 import type { IncarnationId, LeaseId, Revision, SessionId } from '../core/names.ts'
+import type { SessionCounts } from '../core/storm.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
 import type { FenceJournal, JournaledFence } from '../spi/fence-journal.ts'
@@ -52,6 +53,13 @@ export class Journal implements FenceJournal {
 
   get(id: string): JournaledFence | null {
     return this.#options.view.fences.get(id) ?? null
+  }
+
+  sessions(): SessionCounts {
+    const { canaries, fences, sessions } = this.#options.view
+    let ending = 0
+    for (const session of sessions.keys()) if (!canaries.has(session) && !fences.has(session)) ending++
+    return { alive: canaries.size, ending }
   }
 
   async replace(record: FenceRecord, modRevision: Revision): Promise<JournaledFence | null> {
@@ -144,7 +152,7 @@ export class Journal implements FenceJournal {
           'fence-state',
           `fence ${id} has no fencer that could be tried; confirm it once the holder is known to be dead`,
         )
-      return { ...record, progress: { state: 'due', level: 0 } }
+      return { ...record, released: true, progress: { state: 'due', level: 0 } }
     })
   }
 

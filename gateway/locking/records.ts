@@ -93,6 +93,8 @@ const fenceRecord = z.looseObject({
   levels: z.array(z.array(z.string())),
   targets: z.array(z.string()),
   createdAt: z.string(),
+  storm: z.string().optional(),
+  released: z.boolean().optional(),
   progress: z.discriminatedUnion('state', [
     z.looseObject({ state: z.literal('due'), level: z.int() }),
     z.looseObject({
@@ -100,7 +102,7 @@ const fenceRecord = z.looseObject({
       level: z.int(),
       claim: z.looseObject({ incarnation, lease: lease.nullable() }),
     }),
-    z.looseObject({ state: z.literal('blocked'), reason: z.string() }),
+    z.looseObject({ state: z.literal('blocked'), reason: z.string(), held: z.boolean().optional() }),
     z.looseObject({
       state: z.literal('closed'),
       outcome: z.enum(['fenced', 'confirmed', 'unfenced']),

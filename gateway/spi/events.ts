@@ -17,6 +17,7 @@ export interface GatewayEvent {
     | 'fence.attempted'
     | 'fence.closed'
     | 'fence.blocked'
+    | 'fence.held'
     | 'call.refused'
     | 'call.shadowed'
     | 'call.unknown'

@@ -2,6 +2,7 @@
 
 import type { FenceRecord } from '../core/fence-record.ts'
 import type { IncarnationId, LeaseId, Revision } from '../core/names.ts'
+import type { SessionCounts } from '../core/storm.ts'
 
 export interface JournaledFence {
   readonly record: FenceRecord
@@ -14,6 +15,8 @@ export interface FenceJournal {
   /** All records, as the view has them. */
   list(): readonly JournaledFence[]
   get(id: string): JournaledFence | null
+  /** How many sessions there are, by the leases that the view shows. */
+  sessions(): SessionCounts
   /**
    * Writes `record` in place of the one at `modRevision`. The new state, or null where another was faster (read again
    * and decide again). Rejects with StoreUnavailable where the outcome is unknown.

@@ -96,6 +96,11 @@ export interface FencerDriver<Options = unknown, Info = unknown> {
   /** True for a driver that cuts the power of a whole machine: such strikes are counted and rationed. */
   readonly power?: boolean
   /**
+   * True for a driver that takes the holder's access to the backend away and nothing else: he lives on, and can be let in
+   * again. All others are held in a storm of expiries until an operator has looked.
+   */
+  readonly accessOnly?: boolean
+  /**
    * Called when a session is opened: fills in what names the incarnation (the start time of a pid). Reads at most this
    * machine's own state, waits for nothing, and gives back unchanged what is complete. Throws `FenceInfoFault` where
    * there is no such target. Not called when the fence is due: by then a name may mean somebody else.

@@ -58,6 +58,7 @@ const LEVELS: Readonly<Record<GatewayEvent['type'], Exclude<LogLevel, 'silent'>>
   'fence.attempted': 'warn',
   'fence.closed': 'warn',
   'fence.blocked': 'error',
+  'fence.held': 'error',
   'call.refused': 'info',
   'call.shadowed': 'info',
   'call.unknown': 'warn',

@@ -139,6 +139,8 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
           return fences.inc({ outcome: event.verdict ?? 'fenced' })
         case 'fence.blocked':
           return fences.inc({ outcome: 'blocked' })
+        case 'fence.held':
+          return fences.inc({ outcome: 'held' })
         case 'session.opened':
         case 'session.closed':
         case 'session.expired':

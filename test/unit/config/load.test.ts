@@ -42,6 +42,13 @@ describe('a configuration without faults', () => {
     expect(loaded('store: { embedded: { path: data } }\n')).toMatchInlineSnapshot(`
       {
         "backends": {},
+        "brakes": {
+          "storm": {
+            "count": 5,
+            "share": 0.5,
+            "windowMs": 60000,
+          },
+        },
         "control": {
           "credentials": [],
           "listen": {

@@ -32,6 +32,9 @@ function step(view: Partial<FenceView> & { readonly record: FenceRecord }): Fenc
     progress: null,
     roundsMax: 3,
     braked: [],
+    storm: null,
+    settlingMs: 0,
+    striking: [],
     ...view,
   })
 }

@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import type { FenceAttempt, FenceProof, FenceRecord } from '../../../gateway/core/fence-record.ts'
 import { asLeaseId, type IncarnationId, type Revision, type SessionId } from '../../../gateway/core/names.ts'
+import type { SessionCounts } from '../../../gateway/core/storm.ts'
 import { createFencing, type Fencing, type PlanSettings } from '../../../gateway/fencing/plans.ts'
 import type { FencerRegistry } from '../../../gateway/fencing/registry.ts'
 import type { Clock } from '../../../gateway/spi/clock.ts'
@@ -78,6 +79,8 @@ export class MemoryFences {
   readonly #listeners = new Set<() => void>()
   readonly gone = new Set<string>()
   writes = 0
+  /** Many live ones, so that nothing is a storm where a test does not say so. */
+  sessions: SessionCounts = { alive: 1_000, ending: 0 }
   #revision = 10
 
   put(record: FenceRecord): void {
@@ -108,6 +111,7 @@ export class MemoryFences {
       lease: null,
       list: () => [...this.#records.values()],
       get: (id) => this.#records.get(id) ?? null,
+      sessions: () => this.sessions,
       replace: async (record, modRevision) => {
         await Promise.resolve()
         if (state.refuseWrites > 0) {
@@ -153,6 +157,7 @@ export type TestJournal = FenceJournal & {
 export interface Script {
   readonly proves?: readonly Proof[]
   readonly power?: boolean
+  readonly accessOnly?: boolean
   readonly options?: Readonly<Record<string, unknown>>
   fence?(attempt: Attempt): Promise<void>
   verify?(attempt: Attempt): Promise<Verification>
@@ -177,6 +182,7 @@ export function scripted(
       fenceInfo: z.object({ target: z.string() }),
       proves: () => script.proves ?? ['no-new-calls'],
       power: script.power ?? false,
+      accessOnly: script.accessOnly ?? false,
       target: () => name,
       create: () => ({
         async fence(_info, attempt) {
