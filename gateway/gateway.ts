@@ -1,7 +1,7 @@
 // Puts one gateway together from a configuration, in the order in which its parts depend on each other, and takes it
 // apart in the opposite order. Part of the composition root.
 
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type Config, formatListen, type ListenAddress } from './config/index.ts'
 import { type RunningControl, startControl } from './control/index.ts'
@@ -10,12 +10,14 @@ import { createFencing } from './fencing/plans.ts'
 import { startSequencer } from './fencing/sequencer.ts'
 import type { RoomKnowledge } from './knowledge.ts'
 import { enterEpoch } from './locking/epoch-keeper.ts'
-import { type LockingOptions, startLocking } from './locking/locking.ts'
+import { startLocking } from './locking/locking.ts'
 import { openMark, openStore, StartFailure, storePrefix, storeSilent } from './own-store.ts'
 import { type BackendListener, startBackendListener } from './proxy/listener.ts'
+import { signingOf } from './signing.ts'
 import type { Clock } from './spi/clock.ts'
 import { StoreUnavailable } from './spi/store.ts'
 import { createEvents, createMetrics, type Log } from './telemetry/index.ts'
+import type { WorkerLink } from './workers/worker.ts'
 
 /** The listeners have broken off what was in flight: what is not settled by now will not be. */
 const SETTLE_MS = 1_000
@@ -26,6 +28,8 @@ export interface GatewayOptions {
   readonly version: string
   readonly clock: Clock
   readonly log: Log
+  /** Null where this process is the only one of its ports. */
+  readonly worker: WorkerLink | null
   /** The process stood still past its lease: end it at once. */
   readonly onStopped: (reason: string) => void
 }
@@ -62,10 +66,21 @@ export async function startGateway(options: GatewayOptions): Promise<RunningGate
 }
 
 async function start(options: GatewayOptions, parts: Parts): Promise<RunningGateway> {
-  const { config, knowledge, clock, log } = options
-  const metrics = createMetrics({ processMetrics: true })
+  const { config, knowledge, clock, log, worker } = options
+  const metrics = createMetrics({
+    processMetrics: true,
+    ...(worker === null ? {} : { worker: worker.number }),
+  })
+  worker?.observe(metrics)
   parts.add(() => metrics.close())
-  const events = createEvents({ clock, log, metrics, run: randomBytes(6).toString('hex') })
+  const events = createEvents({
+    clock,
+    log,
+    metrics,
+    run: worker?.run ?? newRun(),
+    ...(worker === null ? {} : { relay: (event, at) => worker.relay(event, at) }),
+  })
+  worker?.onEvents((numbered) => events.accept(numbered))
 
   const store = openStore(config, clock)
   parts.add(() => store.close())
@@ -98,14 +113,16 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
   const silent = (error: unknown): never => {
     throw error instanceof StoreUnavailable ? new StartFailure(storeSilent(config, error)) : error
   }
-  const epoch = await enterEpoch({ ...common, store, mark: openMark(config) }).catch(silent)
+  const epoch = await enterEpoch({ ...common, store, mark: openMark(config, worker?.number ?? null) }).catch(
+    silent,
+  )
   const locking = await startLocking({
     ...common,
     store: epoch.store,
     mark: epoch,
     epoch,
     planner: fencing,
-    name: hostname(),
+    name: worker === null ? hostname() : `${hostname()} worker ${worker.number}`,
     drainMs: config.handover.drainMsMax,
     parkedMax: config.parking.calls,
     parking: {
@@ -168,7 +185,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
         readTokens,
       },
       events,
-      metrics: () => metrics.expose(),
+      metrics: () => (worker ?? metrics).expose(),
     }),
   )
   parts.add(() => control.close())
@@ -248,6 +265,11 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
   }
 }
 
+/** Names a run, so that an event of another run is recognised. */
+export function newRun(): string {
+  return randomBytes(6).toString('hex')
+}
+
 async function listen<Listener extends RunningControl | BackendListener>(
   who: string,
   setting: string,
@@ -298,23 +320,4 @@ const readTokens: Parameters<typeof startControl>[0]['check']['readTokens'] = (f
   return parsed.kind === 'tokens'
     ? parsed
     : { kind: 'refused', refusal: { code: 'bad-token', detail: parsed.reason } }
-}
-
-/** An HMAC over lock, token and session, so that nobody can use a number that he has guessed. */
-function signingOf(config: Config): LockingOptions['signing'] {
-  const signing = config.tokens.signing
-  if (signing === null) return null
-  const key = signing.key.reveal()
-  const digest = (lock: string, token: number, session: string): Buffer =>
-    createHmac('sha256', key)
-      .update(JSON.stringify([lock, token, session]))
-      .digest()
-  return {
-    sign: (lock, token, session) => digest(lock, token, session).toString('base64'),
-    required: signing.required,
-    verify(lock, token, session, signature) {
-      const expected = digest(lock, token, session)
-      return signature.length === expected.length && timingSafeEqual(signature, expected)
-    },
-  }
 }

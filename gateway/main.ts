@@ -1,15 +1,18 @@
 // The command line's entry: the only place that reads process.*, and that ends the process.
 
+import cluster from 'node:cluster'
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import { runCommandLine } from './cli/index.ts'
 import { type Config, formatFaults, formatListen, type LoadResult, Secret } from './config/index.ts'
-import { type RunningGateway, startGateway } from './gateway.ts'
+import { newRun, type RunningGateway, startGateway } from './gateway.ts'
 import { gatherKnowledge, type RoomKnowledge } from './knowledge.ts'
 import { openMark, openStore, StartFailure, storePrefix } from './own-store.ts'
 import { createLog, type Log } from './telemetry/index.ts'
 import { systemClock } from './telemetry/system-clock.ts'
+import { Supervisor } from './workers/supervisor.ts'
+import { ParentLink, RUN_VARIABLE, WORKER_VARIABLE } from './workers/worker.ts'
 
 process.stdout.on('error', (error: Error & { readonly code?: string }) => {
   // The reader has seen enough, as `head` has.
@@ -34,24 +37,43 @@ process.exitCode = await runCommandLine(args, {
   stderr: process.stderr,
   fetch,
   clock: systemClock,
-  loadConfig: (file) => knowledge.load(file),
+  // A worker's parent has told the warnings.
+  loadConfig: (file) => ({ ...knowledge.load(file), ...(cluster.isWorker ? { warnings: [] } : {}) }),
   serve: (start) => serve(start, knowledge),
   policies: (config) => knowledge.policies(config),
   policyOf: (config, backend) => knowledge.policyOf(config, backend),
   drivers: knowledge.registry.ids.flatMap((id) => knowledge.registry.driver(id) ?? []),
   openStore: (config) => {
-    const mark = openMark(config)
+    const mark = openMark(config, null)
     return { mark, prefix: storePrefix(config), store: openStore(config, systemClock) }
   },
   newId: () => randomBytes(16).toString('hex'),
 })
+
+// A worker's line to its parent would keep it alive.
+if (cluster.isWorker) process.exit()
 
 async function serve(
   start: { readonly config: Config; readonly file: string; reload(): LoadResult },
   known: RoomKnowledge,
 ): Promise<number> {
   const { config, file } = start
-  const log = createLog({ level: config.log.level })
+  const workerNumber = cluster.isWorker ? Number(process.env[WORKER_VARIABLE] ?? 0) : 0
+  if (config.workers > 1 && workerNumber === 0) return await supervise(config)
+  const who = workerNumber === 0 ? 'fencegate' : `fencegate: worker ${workerNumber}`
+  const log = createLog({
+    level: config.log.level,
+    ...(workerNumber === 0 ? {} : { fields: { worker: workerNumber } }),
+  })
+  const link =
+    workerNumber === 0
+      ? null
+      : new ParentLink({
+          number: workerNumber,
+          run: process.env[RUN_VARIABLE] ?? newRun(),
+          clock: systemClock,
+          log,
+        })
   let gateway: RunningGateway
   try {
     gateway = await startGateway({
@@ -60,16 +82,17 @@ async function serve(
       version,
       clock: systemClock,
       log,
+      worker: link,
       onStopped(reason) {
         // Before anything is written: somebody else may speak for what we held.
-        process.stderr.write(`fencegate: ${reason}\n`)
+        process.stderr.write(`${who}: ${reason}\n`)
         process.kill(process.pid, 'SIGKILL')
       },
     })
   } catch (error) {
     if (!(error instanceof StartFailure)) throw error
     log.flush()
-    process.stderr.write(`fencegate: ${error.message}\n`)
+    process.stderr.write(`${who}: ${error.message}\n`)
     return 1
   }
   log.info({ version, file }, 'serving')
@@ -81,16 +104,48 @@ async function serve(
     )
   const reload = () => reloadConfig(config, start.reload(), log)
   process.on('SIGHUP', reload)
+  const backends = Object.fromEntries(gateway.backends)
   // Told by its starter, where there is one, on which ports it listens.
-  process.send?.({ control: gateway.control, backends: Object.fromEntries(gateway.backends) })
-  const signal = await endSignal()
+  if (link === null) process.send?.({ control: gateway.control, backends })
+  else link.ready(gateway.control, backends)
+  const first = endSignal()
+  const signal = await (link === null ? first : Promise.race([first, link.stopped]))
   log.info({ signal }, 'ending: callers are sent elsewhere, calls in flight may end')
   // Asked twice: whoever asks again does not want to wait for them.
-  void endSignal().then(() => process.exit(1))
+  void first.then(endSignal).then(() => process.exit(1))
   await gateway.close()
   log.info({}, 'ended')
   log.flush()
   process.exit(0)
+}
+
+/** The parent of several workers, each of which runs this program again. */
+async function supervise(config: Config): Promise<number> {
+  const log = createLog({ level: config.log.level })
+  const supervisor = new Supervisor({
+    workers: config.workers,
+    leaseMs: config.gateway.leaseMs,
+    run: newRun(),
+    clock: systemClock,
+    log,
+    onReady(control, backends) {
+      log.info({ workers: config.workers }, 'serving')
+      process.send?.({ control, backends })
+    },
+  })
+  process.on('SIGHUP', () => supervisor.signal('SIGHUP'))
+  void (async () => {
+    const signal = await endSignal()
+    log.info({ signal }, 'ending all workers')
+    supervisor.stop()
+    await endSignal()
+    supervisor.kill()
+    process.exit(1)
+  })()
+  const exitCode = await supervisor.run()
+  log.info({ exitCode }, 'ended')
+  log.flush()
+  process.exit(exitCode)
 }
 
 function endSignal(): Promise<NodeJS.Signals> {

@@ -23,8 +23,8 @@ export function storePrefix({ store }: Config): string {
   return store.kind === 'etcd' ? store.prefix : STORE_PREFIX_EMBEDDED
 }
 
-/** One file for each store: what one has seen says nothing of another. */
-export function openMark(config: Config): StoreMark {
+/** One file for each store: what one has seen says nothing of another. Workers write one each, and read them all. */
+export function openMark(config: Config, worker: number | null): StoreMark {
   const { store } = config
   const identity =
     store.kind === 'embedded'
@@ -32,7 +32,8 @@ export function openMark(config: Config): StoreMark {
       : ['etcd', store.prefix, ...store.endpoints.toSorted()]
   const name = createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 16)
   try {
-    return openFileMark(join(config.state, `high-water-mark-${name}`))
+    const family = `high-water-mark-${name}`
+    return openFileMark(join(config.state, worker === null ? family : `${family}-worker-${worker}`), family)
   } catch (error) {
     throw new StartFailure(
       `the high-water mark in ${config.state} (state:) cannot be used: ${error instanceof Error ? error.message : String(error)}`,

@@ -67,6 +67,7 @@ export function checkConfig(
   const warn = (path: Path, message: string): void => void warnings.push(document.fault(path, { message }))
 
   checkListeners(config, fault)
+  checkWorkers(config, fault)
   checkControl(config, fault, warn)
   checkBackends(config, warn)
   checkPlans(config, fault, warn)
@@ -74,6 +75,14 @@ export function checkConfig(
   if (knowledge !== null) checkTls(config, knowledge, fault)
   if (knowledge !== null) checkPolicies(config, knowledge.policies(config.policies), fault)
   return { faults, warnings }
+}
+
+function checkWorkers({ workers, store }: Config, fault: Report): void {
+  if (workers === 1 || store.kind === 'etcd') return
+  fault(['workers'], {
+    message: `${workers} workers cannot share the embedded store: only one process can have it open`,
+    expected: 'workers: 1, or store.etcd',
+  })
 }
 
 type Report = (path: Path, text: FaultText) => void

@@ -320,6 +320,8 @@ const signing = strict(
 export const ConfigSchema = strict(
   {
     store: z.preprocess((value) => value ?? {}, store),
+    /** Processes that share the ports; each is a gateway of its own towards the others. */
+    workers: whole(1, 64).default(1),
     control: control.prefault({}),
     backends: named(backend, 'backends by name').default({}),
     policies: named(

@@ -1,9 +1,9 @@
 // What this gateway remembers of its store, on its own disk: the store cannot tell that it was restored from an older
 // backup, as a mark kept in it is restored with it.
 
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { open, rename } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { z } from 'zod'
 import type { StoreMark, StoreMemory } from '../spi/high-water-mark.ts'
 
@@ -14,10 +14,20 @@ const memorySchema = z.strictObject({
   witness: z.strictObject({ id: z.string().min(1), beat: z.int().min(0) }).nullable(),
 })
 
-/** Reads the mark at `path`; nothing is remembered where there is none. Throws where the file holds anything else. */
-export function openFileMark(path: string): StoreMark {
-  mkdirSync(dirname(path), { recursive: true })
-  let memory = readMark(path)
+const UNFINISHED = '.new'
+
+/**
+ * Reads the mark at `path`, and what others beside it remember, whose names begin with `family`; nothing is remembered
+ * where there is none. Only `path` is written. Throws where a file holds anything else.
+ */
+export function openFileMark(path: string, family: string = basename(path)): StoreMark {
+  const folder = dirname(path)
+  mkdirSync(folder, { recursive: true })
+  const beside = readdirSync(folder).filter((name) => name.startsWith(family) && !name.endsWith(UNFINISHED))
+  let memory = newestOf(
+    readMark(path),
+    beside.flatMap((name) => readMark(join(folder, name)) ?? []),
+  )
   let writing: Promise<void> = Promise.resolve()
   return {
     get memory() {
@@ -33,6 +43,14 @@ export function openFileMark(path: string): StoreMark {
       await writing
     },
   }
+}
+
+/** The witness is each one's own, and stands for nothing in a store of another lineage. */
+function newestOf(own: StoreMemory | null, others: readonly StoreMemory[]): StoreMemory | null {
+  let newest = own
+  for (const other of others) if (newest === null || other.revision > newest.revision) newest = other
+  if (newest === null || newest === own) return own
+  return { ...newest, witness: own?.lineage === newest.lineage ? own.witness : null }
 }
 
 function readMark(path: string): StoreMemory | null {
@@ -71,7 +89,7 @@ function ofVersion2(text: string): StoreMemory | null {
 
 /** Whole or not at all, and on the disk before it counts. */
 async function writeMark(path: string, memory: StoreMemory): Promise<void> {
-  const unfinished = `${path}.new`
+  const unfinished = path + UNFINISHED
   const file = await open(unfinished, 'w', 0o600)
   try {
     await file.writeFile(`${JSON.stringify({ version: 2, ...memory })}\n`)

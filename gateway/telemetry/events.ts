@@ -30,6 +30,8 @@ export interface Events {
   /** Calls `listener` for each event from now on, in order. A listener that throws is dropped. */
   subscribe(listener: (event: RecordedEvent) => void): () => void
   readonly ring: EventRing
+  /** Events that were numbered elsewhere, in order: for the ring and for whoever listens. See `relay`. */
+  accept(events: readonly RecordedEvent[]): void
 }
 
 export interface EventsOptions {
@@ -40,6 +42,8 @@ export interface EventsOptions {
   readonly run: string
   /** Events that are kept for readers that come back. */
   readonly kept?: number
+  /** Where this is one of several workers: takes each event, to come back numbered through `accept`. */
+  readonly relay?: (event: GatewayEvent, at: string) => void
 }
 
 const LEVELS: Readonly<Record<GatewayEvent['type'], Exclude<LogLevel, 'silent'>>> = {
@@ -73,16 +77,23 @@ export function createEvents(options: EventsOptions): Events {
   const slots: RecordedEvent[] = []
   const listeners = new Set<(event: RecordedEvent) => void>()
   let last = 0
+  /** What came before is not known here. */
+  let earliest = 1
 
   const sink: EventSink = (event) => {
-    last += 1
     const at = new Date(options.clock.wallMs()).toISOString()
-    const recorded: RecordedEvent = { id: `${options.run}-${last}`, number: last, at, event }
-    slots[(last - 1) % kept] = recorded
     options.metrics.event(event)
     const { type, token, ...fields } = event
     // The log takes every field named `token` for a credential; here it is the number of a grant.
     options.log[LEVELS[type]](token === undefined ? fields : { ...fields, grant: token }, type)
+    if (options.relay !== undefined) options.relay(event, at)
+    else record({ id: `${options.run}-${last + 1}`, number: last + 1, at, event })
+  }
+
+  const record = (recorded: RecordedEvent): void => {
+    if (recorded.number !== last + 1) earliest = recorded.number
+    last = recorded.number
+    slots[(last - 1) % kept] = recorded
     for (const listener of listeners) {
       try {
         listener(recorded)
@@ -98,7 +109,7 @@ export function createEvents(options: EventsOptions): Events {
     const number = Number(id.slice(dash + 1))
     const known =
       id.slice(0, dash) === options.run && Number.isSafeInteger(number) && number >= 0 && number <= last
-    const oldest = Math.max(1, last - kept + 1)
+    const oldest = Math.max(earliest, last - kept + 1)
     const first = known ? Math.max(number + 1, oldest) : oldest
     const events: RecordedEvent[] = []
     for (let next = first; next <= last; next++) {
@@ -114,6 +125,7 @@ export function createEvents(options: EventsOptions): Events {
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
+    accept: (events) => events.forEach(record),
     ring: { latest: () => `${options.run}-${last}`, after },
   }
 }

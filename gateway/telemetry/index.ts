@@ -8,4 +8,10 @@ export {
   type RecordedEvent,
 } from './events.ts'
 export { createLog, type Log, type LogFields, type LogLevel, type LogOptions } from './log.ts'
-export { createMetrics, type GaugeSources, type Metrics } from './metrics.ts'
+export {
+  createMetrics,
+  type GaugeSources,
+  type MetricFamily,
+  type Metrics,
+  mergeFamilies,
+} from './metrics.ts'

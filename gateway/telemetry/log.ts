@@ -21,6 +21,8 @@ export interface Log {
 
 export interface LogOptions {
   readonly level: LogLevel
+  /** On every line. */
+  readonly fields?: LogFields
   /** A file descriptor, or a sink of lines. Default: standard output. */
   readonly destination?: number | { write(line: string): void }
 }
@@ -50,7 +52,7 @@ export function createLog(options: LogOptions): Log {
   const root = pino(
     {
       level: options.level,
-      base: null,
+      base: options.fields ?? null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { error: describeError },

@@ -1,7 +1,7 @@
 // Numbers for Prometheus. Labels are only words of the configuration and of our own tables, never a lock, session or
 // token: what clients invent must not grow a time series.
 
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { GatewayEvent } from '../spi/events.ts'
 
 /** Asked at each scrape; must answer at once from memory. */
@@ -29,16 +29,35 @@ export interface Metrics {
   event(event: GatewayEvent): void
   /** Where the gauges get their numbers. Until it is called they are absent. */
   observe(sources: GaugeSources): void
+  /** The same as values, for a process that puts several expositions together. */
+  families(): Promise<readonly MetricFamily[]>
   /** The exposition, and its content type. */
   expose(): Promise<{ readonly contentType: string; readonly body: string }>
   /** Forgets everything; for the end of a gateway in a process that goes on. */
   close(): void
 }
 
+/** One metric with its values, as the library tells it. */
+export interface MetricFamily {
+  readonly name: string
+  readonly help: string
+  /** `counter`, `gauge`, … */
+  readonly type: unknown
+  readonly values: readonly {
+    readonly labels: Readonly<Record<string, string | number | undefined>>
+    readonly value: number
+  }[]
+}
+
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 
-export function createMetrics(options: { readonly processMetrics: boolean }): Metrics {
+/** `worker`: one of several processes of one gateway's ports; a label on all of its numbers. */
+export function createMetrics(options: {
+  readonly processMetrics: boolean
+  readonly worker?: number
+}): Metrics {
   const registry = new Registry()
+  if (options.worker !== undefined) registry.setDefaultLabels({ worker: String(options.worker) })
   if (options.processMetrics) collectDefaultMetrics({ register: registry, prefix: 'fencegate_' })
   const registers = [registry]
 
@@ -159,6 +178,7 @@ export function createMetrics(options: { readonly processMetrics: boolean }): Me
       }
     },
     observe: (sources) => observe(registry, sources),
+    families: () => registry.getMetricsAsJSON(),
     async expose() {
       return { contentType: registry.contentType, body: await registry.metrics() }
     },
@@ -195,4 +215,15 @@ function observe(registry: Registry, sources: GaugeSources): void {
       for (const [phase, count] of Object.entries(sources.locks())) this.set({ phase }, count)
     },
   })
+}
+
+/** One exposition of the families of several processes, whose labels tell their values apart. */
+export async function mergeFamilies(
+  families: readonly MetricFamily[],
+): Promise<{ readonly contentType: string; readonly body: string }> {
+  // Nothing is summed: no two values have the same labels. The library would leave out what makes no sense as a sum.
+  const registry = AggregatorRegistry.aggregate([
+    families.map((family) => ({ ...family, aggregator: 'sum' })),
+  ])
+  return { contentType: registry.contentType, body: await registry.metrics() }
 }

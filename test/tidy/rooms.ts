@@ -36,6 +36,7 @@ export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   etcd3: ['gateway/store/etcd'],
   '@grpc/grpc-js': ['gateway/store/etcd'],
   'node:sqlite': ['gateway/store/embedded'],
+  'node:cluster': ['gateway/main.ts', 'gateway/workers'],
   fastify: ['gateway/control'],
   '@fastify/*': ['gateway/control'],
   'fastify-type-provider-zod': ['gateway/control'],

@@ -43,6 +43,8 @@ export async function openFleet(options: {
   readonly volumes: number
   readonly backend?: { readonly lateMs: number }
   readonly config: Readonly<Record<string, unknown>>
+  /** Seconds. */
+  readonly quiet?: number
 }): Promise<Fleet> {
   const volumes = Array.from({ length: options.volumes }, (_, i) => ({
     id: volumeId(i),
@@ -57,7 +59,9 @@ export async function openFleet(options: {
     folder.configure({
       store: { etcd: { endpoints: options.etcd.endpoints, prefix: options.prefix } },
       control: { listen: control },
-      backends: { volumes: { listen, upstream: backend.url, policy: 'cinder', quiet: 60, wait: 20 } },
+      backends: {
+        volumes: { listen, upstream: backend.url, policy: 'cinder', quiet: options.quiet ?? 60, wait: 20 },
+      },
       ...options.config,
     })
     places.push({ folder, control: `http://${control}`, volumes: `http://${listen}`, process: null })

@@ -74,7 +74,7 @@ describe.skipIf(!etcdAvailable())('a gateway that is told to end', () => {
     expect(await ended(0)).toBe(0)
     expect(await registrations()).toBe(1)
     expect(output(0)).not.toContain('call.unknown')
-  }, 60_000)
+  }, 120_000)
 
   test('leaves its registration where the limit was over before a call was', async () => {
     await startTwo({ shutdown: { delay: 0, limit: 1 } })
@@ -96,7 +96,7 @@ describe.skipIf(!etcdAvailable())('a gateway that is told to end', () => {
     expect((await control(1).lock(lockOf(0))).waitingOn).toEqual([
       expect.stringContaining('is gone and may have had calls open'),
     ])
-  }, 60_000)
+  }, 120_000)
 
   test('answers who waits for a lock, admits whose call waits for a handover', async () => {
     await startTwo({ shutdown: { delay: 0, limit: 20 } })
@@ -127,7 +127,7 @@ describe.skipIf(!etcdAvailable())('a gateway that is told to end', () => {
     expect((await parked).status).toBe(200)
     expect(await ended(0)).toBe(0)
     expect(await registrations()).toBe(1)
-  }, 60_000)
+  }, 120_000)
 
   test('gives back the fence that it runs while it still waits for its calls', async () => {
     await startTwo({
@@ -157,7 +157,7 @@ describe.skipIf(!etcdAvailable())('a gateway that is told to end', () => {
     expect((await call).status).toBe(200)
     expect(await ended(one)).toBe(0)
     expect(await registrations()).toBe(1)
-  }, 60_000)
+  }, 120_000)
 
   test('does not wait where it is told twice', async () => {
     await startTwo({ shutdown: { delay: 20, limit: 20 } })
@@ -172,5 +172,5 @@ describe.skipIf(!etcdAvailable())('a gateway that is told to end', () => {
     expect(await ended(0)).toBe(1)
     expect(await call).toBe('dropped')
     expect(await registrations()).toBe(2)
-  }, 60_000)
+  }, 120_000)
 })

@@ -91,6 +91,7 @@ describe('a configuration without faults', () => {
         "tokens": {
           "signing": null,
         },
+        "workers": 1,
       }
     `)
   })
@@ -139,6 +140,7 @@ describe('a configuration without faults', () => {
     expect(shutdown('store: { embedded: { path: data } }\n')).toEqual({ delayMs: 0, limitMs: 30_000 })
     const etcd = 'store: { etcd: { endpoints: ["http://e:2379"] } }\n'
     expect(shutdown(etcd)).toEqual({ delayMs: 3_000, limitMs: 30_000 })
+    expect(loaded(`${etcd}workers: 3\n`).workers).toBe(3)
     expect(shutdown(`${etcd}shutdown: { delay: 0, limit: 2 }\n`)).toEqual({ delayMs: 0, limitMs: 2_000 })
   })
 

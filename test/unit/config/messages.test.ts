@@ -38,11 +38,17 @@ control: { listn: ':1' }
 handover: { drainlimit: 3 }
 `),
   ).toMatchInlineSnapshot(`
-    "f:2:1: unknown key "sesions" — expected one of store, control, backends, policies, fencers, plans, defaultPlan, sessions, handover, parking, brakes, shutdown, gateway, tokens, log, state; did you mean "sessions"?
+    "f:2:1: unknown key "sesions" — expected one of store, workers, control, backends, policies, fencers, plans, defaultPlan, sessions, handover, parking, brakes, shutdown, gateway, tokens, log, state; did you mean "sessions"?
     f:3:12: unknown key "listn" in control — expected one of listen, tls, credentials; did you mean "listen"?
     f:4:13: unknown key "drainlimit" in handover — expected nothing but drainLimit; did you mean "drainLimit"?
     "
   `)
+})
+
+test('names workers that have no store to share', () => {
+  expect(faultsOf('store: { embedded: { path: x } }\nworkers: 3\n')).toBe(
+    'f:2:10: 3 workers cannot share the embedded store: only one process can have it open — expected workers: 1, or store.etcd\n',
+  )
 })
 
 test('names a missing store', () => {

@@ -29,6 +29,30 @@ describe('a high-water mark on disk', () => {
     expect(openFileMark(path).memory).toEqual({ revision: 4711, lineage: null, witness: null })
   })
 
+  it('of one worker begins where any of its family has been, and is written beside them', async () => {
+    const at = (revision: number, id: string) => ({ revision, lineage: 'l', witness: { id, beat: 3 } })
+    const [one, two] = [`${path}-worker-1`, `${path}-worker-2`]
+    await openFileMark(path).save(at(7, 'w0'))
+    await openFileMark(one, 'mark').save(at(9, 'w1'))
+    const mark = openFileMark(two, 'mark')
+    // Another's witness is not its own.
+    expect(mark.memory).toEqual({ revision: 9, lineage: 'l', witness: null })
+    await mark.save(at(12, 'w2'))
+    expect(openFileMark(two, 'mark').memory).toEqual(at(12, 'w2'))
+    // Back to one process: it knows what the workers have seen, and has its own witness still.
+    expect(openFileMark(path, 'mark').memory).toEqual({ ...at(12, 'w0') })
+  })
+
+  it('of a worker keeps no witness of a store that others know to be another by now', async () => {
+    await openFileMark(path).save({ revision: 7, lineage: 'old', witness: { id: 'w0', beat: 3 } })
+    await openFileMark(`${path}-worker-1`).save({
+      revision: 9,
+      lineage: 'new',
+      witness: { id: 'w1', beat: 1 },
+    })
+    expect(openFileMark(path, 'mark').memory).toEqual({ revision: 9, lineage: 'new', witness: null })
+  })
+
   it('counts only what is on the disk', async () => {
     const mark = openFileMark(path)
     await mark.save(MEMORY)

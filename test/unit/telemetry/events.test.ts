@@ -99,3 +99,36 @@ test('the newest id is known to the ring even before the first event', () => {
   expect(locks(events.ring.after(before))).toEqual(['a'])
   expect(events.ring.after(before).missed).toBe(false)
 })
+
+test('where events are numbered elsewhere, they reach readers when they come back, and a gap is told', () => {
+  const lines: string[] = []
+  const log = createLog({ level: 'debug', destination: { write: (line) => void lines.push(line) } })
+  const relayed: GatewayEvent[] = []
+  const events = createEvents({
+    clock,
+    log,
+    metrics: createMetrics({ processMetrics: false, worker: 2 }),
+    run: 'run1',
+    kept: 4,
+    relay: (event) => void relayed.push(event),
+  })
+  const numbered = (number: number) => ({
+    id: `run1-${number}`,
+    number,
+    at: 't',
+    event: granted(`l${number}`),
+  })
+  const seen: string[] = []
+  events.subscribe(({ id }) => void seen.push(id))
+  events.sink(granted('own'))
+  expect([relayed.length, lines.length, seen.length]).toEqual([1, 1, 0])
+  // This worker began when there were five events already.
+  events.accept([numbered(6), numbered(7)])
+  expect(seen).toEqual(['run1-6', 'run1-7'])
+  expect(events.ring.after('run1-5')).toMatchObject({ missed: false })
+  expect(locks(events.ring.after('run1-6'))).toEqual(['l7'])
+  expect(events.ring.after('run1-3')).toMatchObject({ missed: true })
+  events.accept([numbered(9)])
+  expect(events.ring.after('run1-7')).toMatchObject({ missed: true })
+  expect(events.ring.latest()).toBe('run1-9')
+})
