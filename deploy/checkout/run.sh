@@ -174,6 +174,9 @@ install_test_tools() {
   has_command haproxy || missing="$missing haproxy"
   has_command systemd-analyze || missing="$missing systemd"
   has_command ip || missing="$missing iproute2"
+  has_command spin || missing="$missing spin"
+  has_command gcc || missing="$missing gcc"
+  [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
   if [ -z "$missing" ]; then return; fi
   if [ "${FENCEGATE_APT:-yes}" = no ] || [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     say "not installed here, and left so:$missing (tests that need them are skipped)"
