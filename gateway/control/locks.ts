@@ -1,12 +1,22 @@
-// Routes of locks: acquire and wait, release, look.
+// Routes of locks: acquire and wait, change the mode, release, look.
 
+import type { FastifyReply } from 'fastify'
 import { z } from 'zod'
 import { GatewayError } from '../core/errors.ts'
 import { asLeaseId } from '../core/names.ts'
 import { hangUpOf } from './hang-up.ts'
 import { presentLock, presentOwner, presentPage } from './present.ts'
 import { type ControlApp, type ControlRoom, lockNamed, ownSession, problems, sessionNamed } from './room.ts'
-import { AcquireLock, Grant, Lock, LockParams, LocksQuery, listOf, ReleaseQuery } from './schemas.ts'
+import {
+  AcquireLock,
+  ChangeMode,
+  Grant,
+  Lock,
+  LockParams,
+  LocksQuery,
+  listOf,
+  ReleaseQuery,
+} from './schemas.ts'
 
 export function lockRoutes(app: ControlApp, room: ControlRoom): void {
   const { plane } = room
@@ -28,13 +38,10 @@ export function lockRoutes(app: ControlApp, room: ControlRoom): void {
       const lock = lockNamed(request.params.name)
       const session = sessionNamed(request.body.session)
       const { mode, wait, note } = request.body
-      const caller = hangUpOf(reply.raw)
-      try {
+      return await whileListening(room, reply, async (gone) => {
         await ownSession(room, request.caller, session)
-        const result = await plane.acquire(
-          { lock, session, mode, waitMs: Math.round(wait * 1000), note: note ?? null },
-          AbortSignal.any([caller.signal, room.closing]),
-        )
+        const waitMs = Math.round(wait * 1000)
+        const result = await plane.acquire({ lock, session, mode, waitMs, note: note ?? null }, gone)
         if (result.kind === 'granted') return reply.code(result.already ? 200 : 201).send(result.grant)
         if (room.closing.aborted) throw goingAway()
         throw new GatewayError(
@@ -46,13 +53,36 @@ export function lockRoutes(app: ControlApp, room: ControlRoom): void {
             waiters: result.waiters,
           },
         )
-      } catch (error) {
-        if (caller.signal.aborted) return reply.hijack()
-        if (room.closing.aborted && !(error instanceof GatewayError)) throw goingAway()
-        throw error
-      } finally {
-        caller.release()
-      }
+      })
+    },
+  })
+
+  app.put('/v1/locks/:name/mode', {
+    config: { right: 'hold' },
+    schema: {
+      tags,
+      summary: 'Upgrades or downgrades a grant that is held',
+      description:
+        'To `shared`: at once, with the same token; others are let in when the calls that needed the lock exclusively are ' +
+        'over, and a writer who waits does not get it in between. To `exclusive`: with a new token, when all other readers ' +
+        'are gone and the session’s own shared calls are over; until then the shared grant stays. 409 `mode-held` where a ' +
+        'writer waits already (he waits for this grant, so waiting for him would never end; of two readers that upgrade, ' +
+        'the second gets this), or where other readers are still there after `wait`. 409 `mode-pending` where there is no ' +
+        'way back any more, but calls still drain: nobody else gets the lock; ask again. Asked again with the old token, ' +
+        'it answers the same grant.',
+      params: LockParams,
+      body: ChangeMode,
+      response: { 200: Grant, ...problems },
+    },
+    handler: async (request, reply) => {
+      const lock = lockNamed(request.params.name)
+      const session = sessionNamed(request.body.session)
+      const { token, mode, wait } = request.body
+      return await whileListening(room, reply, async (gone) => {
+        await ownSession(room, request.caller, session)
+        const waitMs = Math.round(wait * 1000)
+        return await plane.changeMode({ lock, session, token, mode, waitMs }, gone)
+      })
     },
   })
 
@@ -105,4 +135,22 @@ export function lockRoutes(app: ControlApp, room: ControlRoom): void {
 /** Whoever waited has left the queue: elsewhere he waits at its end, and is not told that he could not have it. */
 function goingAway(): GatewayError {
   return new GatewayError('store-unavailable', 'this gateway is going away: ask another one')
+}
+
+/** Runs what may wait for long; a caller that hangs up, and the end of this gateway, abort it. */
+async function whileListening<Answer>(
+  room: ControlRoom,
+  reply: FastifyReply,
+  act: (gone: AbortSignal) => Promise<Answer>,
+): Promise<Answer | FastifyReply> {
+  const caller = hangUpOf(reply.raw)
+  try {
+    return await act(AbortSignal.any([caller.signal, room.closing]))
+  } catch (error) {
+    if (caller.signal.aborted) return reply.hijack()
+    if (room.closing.aborted && !(error instanceof GatewayError)) throw goingAway()
+    throw error
+  } finally {
+    caller.release()
+  }
 }

@@ -54,6 +54,18 @@ export const AcquireLock = z.strictObject({
   note: line.optional().describe('Shown beside the waiter and the owner, for people.'),
 })
 
+export const ChangeMode = z.strictObject({
+  session: SessionId,
+  token: token.describe('Of the grant that the session holds. A retry names the same one again.'),
+  mode,
+  wait: z
+    .number()
+    .min(0)
+    .max(WAIT_SECONDS_MAX)
+    .default(0)
+    .describe('Seconds that an upgrade may wait for other readers; 0: try.'),
+})
+
 export const OperatorsWord = z.strictObject({
   by: line.describe('Who vouches.'),
   reason: line.describe('Why; stays in the record.'),
@@ -100,8 +112,13 @@ export const Owner = z.object({
   mode,
   token,
   since: time,
-  state: z.enum(['open', 'sealed']),
-  cause: z.enum(['released', 'expired', 'revoked']).optional().describe('Why the grant ended, once sealed.'),
+  state: z
+    .enum(['open', 'changing', 'sealed'])
+    .describe('`changing`: exclusive once the session’s own shared calls are over.'),
+  cause: z
+    .enum(['released', 'expired', 'revoked', 'upgraded'])
+    .optional()
+    .describe('Why the grant ended, once sealed.'),
   fence: z.string().optional(),
   inFlight: z.number().int(),
   unknown: z.number().int(),

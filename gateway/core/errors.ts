@@ -13,6 +13,8 @@ export type ErrorCode =
   | 'plan-unknown'
   | 'lock-held'
   | 'token-mismatch'
+  | 'mode-held'
+  | 'mode-pending'
   | 'too-large'
   | 'store-unavailable'
   | 'internal'
@@ -30,6 +32,8 @@ export const ERRORS: Readonly<Record<ErrorCode, { readonly status: number; reado
   'plan-unknown': { status: 422, title: 'There is no such fence plan' },
   'lock-held': { status: 409, title: 'The lock is held by another session' },
   'token-mismatch': { status: 409, title: 'The token is not the one that this session holds' },
+  'mode-held': { status: 409, title: 'Others stand against this mode' },
+  'mode-pending': { status: 409, title: 'The mode of this grant is being changed' },
   'too-large': { status: 413, title: 'The request is too large' },
   'store-unavailable': { status: 503, title: 'The store does not answer' },
   internal: { status: 500, title: 'The gateway failed' },

@@ -6,11 +6,19 @@
 //   queued ──open──▶ open ───────────seal───────────▶ sealed ───────────────────close──────────────────▶ gone
 //     ▲                                                                                                    │
 //     └──────────────────── the next in the queue is opened in the transaction of the close ◀──────────────┘
+//
+// An upgrade (shared to exclusive) is a handover of a session to itself: when everybody before it is gone, one transaction
+// seals the shared grant and enters the exclusive one as `changing`, which nobody can come before any more; it opens once
+// the sealed one has drained. A downgrade keeps key and token: the grant is shared at once, and excludes like the exclusive
+// one that it was until what needed it exclusively has drained.
 
 import type { FenceProof } from './fence-record.ts'
 import {
+  type ChangingGrant,
   conflicts,
+  excludingMode,
   type Grant,
+  type LivingGrant,
   type LockRecord,
   type OpenGrant,
   type SealCause,
@@ -24,6 +32,8 @@ export interface Waiter {
   readonly createRevision: Revision
   readonly session: SessionId
   readonly mode: LockMode
+  /** Of an upgrade: the session's shared grant that this is to replace. It has no claim without it. */
+  readonly replaces?: Revision | null
 }
 
 /** What every gateway's ledger says of the calls under one sealed grant. */
@@ -56,8 +66,10 @@ export interface HandoverInput {
   /** Ascending by create revision; holds the keys of open grants too. */
   readonly queue: readonly Waiter[]
   /** For an open grant: why it must be sealed, or null where its key stands and nobody condemned its session. */
-  readonly ending: (grant: OpenGrant) => SealCause | null
+  readonly ending: (grant: LivingGrant) => SealCause | null
   readonly drain: (grant: SealedGrant) => DrainFacts
+  /** Of an open grant that was exclusive: the calls that need it so. */
+  readonly formerDrain: (grant: OpenGrant) => DrainFacts
   readonly fence: (grant: SealedGrant) => FenceFacts
   /** Null where the waiter may be opened; else what is missing (its lease has no canary yet). */
   readonly unready: (waiter: Waiter) => string | null
@@ -65,81 +77,166 @@ export interface HandoverInput {
 
 /** Why a lock does not move on; the first that applies to a sealed grant. */
 export type Obstacle =
-  | { readonly kind: 'draining'; readonly grant: SealedGrant; readonly detail: string }
+  | { readonly kind: 'draining'; readonly grant: Grant; readonly detail: string }
   | {
       readonly kind: 'unknown'
-      readonly grant: SealedGrant
+      readonly grant: Grant
       readonly quietRemainingMs: number | 'counted-elsewhere' | null
       readonly detail: string
     }
-  | { readonly kind: 'fencing'; readonly grant: SealedGrant; readonly detail: string }
-  | { readonly kind: 'fence-blocked'; readonly grant: SealedGrant; readonly detail: string }
+  | { readonly kind: 'fencing'; readonly grant: Grant; readonly detail: string }
+  | { readonly kind: 'fence-blocked'; readonly grant: Grant; readonly detail: string }
   /** The store went back: a key's revision is below what was opened before. Never opened. */
   | { readonly kind: 'revision-regressed'; readonly waiter: Waiter; readonly detail: string }
   | { readonly kind: 'unready'; readonly waiter: Waiter; readonly detail: string }
 
+export interface Ending {
+  readonly grant: LivingGrant
+  readonly cause: SealCause
+}
+
+/** Everything that can be done at once to a record in which nothing has to be sealed. */
+export interface Move {
+  readonly kind: 'move'
+  readonly close: readonly SealedGrant[]
+  readonly open: readonly Waiter[]
+  /** Upgrades whose shared grants are over. */
+  readonly complete: readonly ChangingGrant[]
+  /** Downgrades whose exclusive calls are over. */
+  readonly settle: readonly OpenGrant[]
+}
+
+/** From here on there is no way back: `from` is sealed, and nobody gets the lock before `to`. */
+export interface Upgrade {
+  readonly kind: 'upgrade'
+  readonly from: OpenGrant
+  readonly to: Waiter
+}
+
 export type HandoverStep =
   | {
       readonly kind: 'seal'
-      readonly grants: readonly { readonly grant: OpenGrant; readonly cause: SealCause }[]
+      readonly grants: readonly Ending[]
     }
-  | { readonly kind: 'move'; readonly close: readonly SealedGrant[]; readonly open: readonly Waiter[] }
+  | Move
+  | Upgrade
   | { readonly kind: 'rest'; readonly obstacles: readonly Obstacle[] }
 
 export function nextStep(input: HandoverInput): HandoverStep {
   const grants = input.record?.grants ?? []
-  const ending: { grant: OpenGrant; cause: SealCause }[] = []
+  const ending: Ending[] = []
   for (const grant of grants) {
-    if (grant.state !== 'open') continue
+    if (grant.state === 'sealed') continue
     const cause = input.ending(grant)
     if (cause !== null) ending.push({ grant, cause })
   }
   if (ending.length > 0) return { kind: 'seal', grants: ending }
 
-  const close: SealedGrant[] = []
-  const staying: Grant[] = []
   const obstacles: Obstacle[] = []
-  for (const grant of grants) {
-    if (grant.state === 'open') {
-      staying.push(grant)
-      continue
-    }
-    const obstacle = obstacleOf(grant, input.drain(grant), input.fence(grant))
-    if (obstacle === null) close.push(grant)
-    else {
-      staying.push(grant)
-      obstacles.push(obstacle)
-    }
-  }
+  const { staying, ...ended } = whatStays(grants, input, obstacles)
+  const { open, upgrade } = whatOpens(input, staying, obstacles)
+  const move: Move = { kind: 'move', ...ended, open }
+  if (move.close.length + move.open.length + move.complete.length + move.settle.length > 0) return move
+  return upgrade ?? { kind: 'rest', obstacles }
+}
 
+/** `staying` is the record as it will be, but for what is opened from the queue. */
+function whatStays(
+  grants: readonly Grant[],
+  input: HandoverInput,
+  obstacles: Obstacle[],
+): Pick<Move, 'close' | 'complete' | 'settle'> & { readonly staying: readonly Grant[] } {
+  const close: SealedGrant[] = []
+  const complete: ChangingGrant[] = []
+  const settle: OpenGrant[] = []
+  const staying: Grant[] = []
+  for (const grant of grants) {
+    if (grant.state === 'sealed') {
+      const obstacle = obstacleOf(grant, input.drain(grant), input.fence(grant))
+      if (obstacle === null) close.push(grant)
+      else {
+        staying.push(grant)
+        obstacles.push(obstacle)
+      }
+    } else if (grant.state === 'open' && grant.formerMode !== undefined) {
+      const obstacle = obstacleOf(grant, input.formerDrain(grant), { state: 'none' })
+      if (obstacle === null) settle.push(grant)
+      else obstacles.push(obstacle)
+      staying.push(obstacle === null ? settled(grant) : grant)
+    } else staying.push(grant)
+  }
+  for (const grant of staying) {
+    if (grant.state !== 'changing') continue
+    if (staying.some((other) => other !== grant && excludes(other, grant))) continue
+    const missing = input.unready(grant)
+    if (missing === null) complete.push(grant)
+    else obstacles.push({ kind: 'unready', waiter: grant, detail: missing })
+  }
+  return { close, complete, settle, staying }
+}
+
+function whatOpens(
+  input: HandoverInput,
+  staying: readonly Grant[],
+  obstacles: Obstacle[],
+): { readonly open: readonly Waiter[]; readonly upgrade: Upgrade | null } {
   const open: Waiter[] = []
   const highWater = input.record?.highWater ?? 0
   for (const waiter of input.queue) {
-    if (grants.some((grant) => grant.createRevision === waiter.createRevision)) continue
+    if (input.record?.grants.some((grant) => grant.createRevision === waiter.createRevision)) continue
+    const base = baseOf(waiter, staying)
+    // What it was to replace is over: it may have been somebody else's in between, so it has no claim of its own.
+    if (isUpgrade(waiter) && base === null) continue
     // First come, first served: the first that cannot be opened keeps everyone behind him out, so that a writer who
     // waits is not overtaken by readers for ever.
-    if (staying.some((grant) => conflicts(grant.mode, waiter.mode))) break
+    if (staying.some((grant) => grant !== base && excludes(grant, waiter))) break
     if (open.some((other) => conflicts(other.mode, waiter.mode))) break
-    if (waiter.createRevision <= highWater) {
-      obstacles.push({
-        kind: 'revision-regressed',
-        waiter,
-        detail: `revision ${waiter.createRevision} is not above ${highWater}, which was open before: the store went back`,
-      })
+    const obstacle = waiterObstacle(waiter, highWater, input.unready)
+    if (obstacle !== null) {
+      obstacles.push(obstacle)
       break
     }
-    const missing = input.unready(waiter)
-    if (missing !== null) {
-      obstacles.push({ kind: 'unready', waiter, detail: missing })
-      break
-    }
+    if (base !== null) return { open, upgrade: { kind: 'upgrade', from: base, to: waiter } }
     open.push(waiter)
   }
-  if (close.length > 0 || open.length > 0) return { kind: 'move', close, open }
-  return { kind: 'rest', obstacles }
+  return { open, upgrade: null }
 }
 
-function obstacleOf(grant: SealedGrant, drain: DrainFacts, fence: FenceFacts): Obstacle | null {
+function isUpgrade(waiter: Waiter): boolean {
+  return waiter.replaces !== undefined && waiter.replaces !== null
+}
+
+function baseOf(waiter: Waiter, grants: readonly Grant[]): OpenGrant | null {
+  for (const grant of grants)
+    if (
+      grant.state === 'open' &&
+      grant.createRevision === waiter.replaces &&
+      grant.session === waiter.session
+    )
+      return grant
+  return null
+}
+
+function waiterObstacle(
+  waiter: Waiter,
+  highWater: number,
+  unready: HandoverInput['unready'],
+): Obstacle | null {
+  if (waiter.createRevision <= highWater)
+    return {
+      kind: 'revision-regressed',
+      waiter,
+      detail: `revision ${waiter.createRevision} is not above ${highWater}, which was open before: the store went back`,
+    }
+  const missing = unready(waiter)
+  return missing === null ? null : { kind: 'unready', waiter, detail: missing }
+}
+
+function excludes(grant: Grant, other: { readonly mode: LockMode }): boolean {
+  return conflicts(excludingMode(grant), other.mode)
+}
+
+function obstacleOf(grant: SealedGrant | OpenGrant, drain: DrainFacts, fence: FenceFacts): Obstacle | null {
   if (fence.state === 'blocked') return { kind: 'fence-blocked', grant, detail: fence.reason }
   if (drain.state === 'draining') return { kind: 'draining', grant, detail: drain.detail }
   if (fence.state === 'open') return { kind: 'fencing', grant, detail: fence.detail }
@@ -166,25 +263,40 @@ export function coversUnknownCalls(proofs: readonly FenceProof[]): boolean {
 }
 
 /** The record after a seal. `fence`: the fence's id where one is due for that cause. */
-export function sealGrants(
-  record: LockRecord,
-  seals: readonly { readonly grant: OpenGrant; readonly cause: SealCause }[],
-  sealedAt: string,
-): LockRecord {
+export function sealGrants(record: LockRecord, seals: readonly Ending[], sealedAt: string): LockRecord {
   const causes = new Map(seals.map(({ grant, cause }) => [grant.createRevision, cause]))
   return {
     ...record,
     grants: record.grants.map((grant): Grant => {
       const cause = causes.get(grant.createRevision)
       if (cause === undefined || grant.state === 'sealed') return grant
-      return {
-        ...grant,
-        state: 'sealed',
-        cause,
-        sealedAt,
-        fence: cause === 'released' ? null : grant.session,
-      }
+      const fence = cause === 'expired' || cause === 'revoked' ? grant.session : null
+      return { ...grant, state: 'sealed', cause, sealedAt, fence }
     }),
+  }
+}
+
+/** The record after an upgrade's first half. */
+export function beginUpgrade(record: LockRecord, { from, to }: Upgrade, at: string): LockRecord {
+  const sealed = sealGrants(record, [{ grant: from, cause: 'upgraded' }], at)
+  const changing: ChangingGrant = {
+    ...grantOf(to, at),
+    state: 'changing',
+    replaced: from.createRevision,
+  }
+  return { ...sealed, grants: [...sealed.grants, changing] }
+}
+
+/** The record after a downgrade; the token stays. */
+export function downgrade(record: LockRecord, token: Revision): LockRecord {
+  return {
+    ...record,
+    grants: record.grants.map(
+      (grant): Grant =>
+        grant.createRevision === token && grant.state === 'open' && grant.mode === 'exclusive'
+          ? { ...grant, mode: 'shared', formerMode: 'exclusive' }
+          : grant,
+    ),
   }
 }
 
@@ -192,24 +304,36 @@ export function sealGrants(
 export function moveGrants(
   lock: LockRecord['lock'],
   record: LockRecord | null,
-  move: { readonly close: readonly SealedGrant[]; readonly open: readonly Waiter[] },
+  move: Omit<Move, 'kind'>,
   openedAt: string,
 ): LockRecord | null {
-  const closed = new Set(move.close.map((grant) => grant.createRevision))
-  const grants: Grant[] = (record?.grants ?? []).filter((grant) => !closed.has(grant.createRevision))
-  let highWater = record?.highWater ?? 0
-  for (const waiter of move.open) {
-    grants.push({
-      key: waiter.key,
-      createRevision: waiter.createRevision,
-      session: waiter.session,
-      mode: waiter.mode,
-      openedAt,
-      state: 'open',
-    })
-    highWater = Math.max(highWater, waiter.createRevision)
+  const revisionsOf = (grants: readonly Grant[]) => new Set(grants.map((grant) => grant.createRevision))
+  const closed = revisionsOf(move.close)
+  const completed = revisionsOf(move.complete)
+  const calm = revisionsOf(move.settle)
+  const grants: Grant[] = []
+  for (const grant of record?.grants ?? []) {
+    const { createRevision } = grant
+    if (closed.has(createRevision)) continue
+    if (grant.state === 'changing' && completed.has(createRevision))
+      grants.push({ ...grant, state: 'open', openedAt })
+    else if (grant.state === 'open' && calm.has(createRevision)) grants.push(settled(grant))
+    else grants.push(grant)
   }
+  for (const waiter of move.open) grants.push({ ...grantOf(waiter, openedAt), state: 'open' })
+  const opened = [...move.open, ...move.complete].map((grant) => grant.createRevision)
+  const highWater = Math.max(record?.highWater ?? 0, ...opened)
   // A lock without grants needs no record: create revisions of one store only grow, so the next token is larger.
   // What a newer gateway added to the record stays in it.
   return grants.length === 0 ? null : { ...record, lock, grants, highWater }
+}
+
+function grantOf(waiter: Waiter, openedAt: string) {
+  const { key, createRevision, session, mode } = waiter
+  return { key, createRevision, session, mode, openedAt }
+}
+
+function settled(grant: OpenGrant): OpenGrant {
+  const { formerMode: _, ...rest } = grant
+  return rest
 }

@@ -2,6 +2,7 @@
 // gateways that are gone may have left behind. Facts only; the handover decides what they are worth.
 
 import type { DrainFacts } from '../core/handover.ts'
+import { invariant } from '../core/invariant.ts'
 import type { IncarnationId } from '../core/names.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { Ledger } from './ledger.ts'
@@ -65,7 +66,21 @@ export class Barrier {
 
   /** `sealRevision`: at which the record shows the grant sealed. */
   drain(grant: LiveGrant, sealRevision: number): DrainFacts {
-    let facts = this.#options.ledger.drain(grant)
+    return this.#overAll(grant, sealRevision, this.#options.ledger.drain(grant))
+  }
+
+  /** Of a downgraded grant: of the calls that need it as it was. */
+  formerDrain(grant: LiveGrant): DrainFacts {
+    const { narrowRevision } = grant
+    invariant(
+      narrowRevision > 0,
+      `grant ${grant.createRevision} was asked for a downgrade that it had not seen`,
+    )
+    return this.#overAll(grant, narrowRevision, this.#options.ledger.formerDrain(grant))
+  }
+
+  #overAll(grant: LiveGrant, sealRevision: number, own: DrainFacts): DrainFacts {
+    let facts = own
     const self = this.#options.self()
     for (const gateway of this.#options.view.gateways.values()) {
       // Whoever registered after the seal has loaded a snapshot that holds it.
@@ -82,8 +97,9 @@ export class Barrier {
     for (const lock of handovers)
       for (const grant of lock.live) {
         // What cannot be read may be a seal: others, who can, wait for our word about it.
-        if (!grant.sealed && lock.damage === null) continue
-        const drain = ledger.drain(grant)
+        const all = grant.sealed || lock.damage !== null
+        if (!all && grant.narrowRevision === 0) continue
+        const drain = all ? ledger.drain(grant) : ledger.formerDrain(grant)
         if (drain.state === 'draining') open.push([lock.name, grant.createRevision, 'draining'])
         else if (drain.state === 'unknown' && !drain.quietOver)
           open.push([lock.name, grant.createRevision, 'unknown'])

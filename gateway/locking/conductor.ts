@@ -3,20 +3,28 @@
 // drive the same lock do no harm.
 
 import type { FenceRecord } from '../core/fence-record.ts'
-import { type FenceFacts, type HandoverStep, moveGrants, nextStep, sealGrants } from '../core/handover.ts'
+import {
+  beginUpgrade,
+  type FenceFacts,
+  type HandoverStep,
+  moveGrants,
+  nextStep,
+  sealGrants,
+} from '../core/handover.ts'
 import { invariant } from '../core/invariant.ts'
 import type { SealedGrant } from '../core/lock-record.ts'
 import type { Revision, SessionId } from '../core/names.ts'
 import type { Clock, Timer } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
 import type { FencePlanner } from '../spi/fence-planner.ts'
-import { type Comparison, LeaseGone, type Store, StoreUnavailable, type Write } from '../spi/store.ts'
+import { type Comparison, type Store, StoreUnavailable, type Write } from '../spi/store.ts'
 import type { Barrier } from './barrier.ts'
 import { dueFence, EXPIRED } from './due-fence.ts'
 import type { Layout } from './layout.ts'
-import type { LiveGrant, LockState, QueuedWaiter } from './lock-state.ts'
+import type { LiveGrant, LockState } from './lock-state.ts'
 import { fenceRecords, lockRecords } from './records.ts'
 import type { View } from './view.ts'
+import { WaiterKeys } from './waiter-keys.ts'
 
 /** After the store failed to answer; a lock's next look is not more frequent than this. */
 const RETRY_MS = 200
@@ -49,13 +57,15 @@ export class Conductor {
   readonly #damaged = new WeakSet<LockState>()
   /** Sessions whose fence record is being written by one lock's seal; their other locks wait for it. */
   readonly #fencing = new Set<SessionId>()
+  readonly #keys: WaiterKeys
   #stopped = false
 
   constructor(options: ConductorOptions) {
     this.#options = options
+    this.#keys = new WaiterKeys({ ...options, again: (lock) => this.#later(lock, RETRY_MS) })
   }
 
-  /** Locks that have a sealed grant. */
+  /** Locks that have a sealed or a downgraded grant: whose calls others wait for. */
   get handovers(): ReadonlySet<LockState> {
     return this.#handovers
   }
@@ -68,7 +78,8 @@ export class Conductor {
   /** Looks at a lock in this tick; safe to call at any time, however often. */
   poke(lock: LockState): void {
     // Known also where nothing is driven any more: the watermarks that are still written go by it.
-    if (lock.live.some((grant) => grant.sealed || lock.damage !== null)) this.#handovers.add(lock)
+    if (lock.live.some((grant) => grant.sealed || grant.narrowRevision > 0 || lock.damage !== null))
+      this.#handovers.add(lock)
     else this.#handovers.delete(lock)
     if (this.#stopped) return
     if (this.#busy.has(lock)) {
@@ -115,11 +126,15 @@ export class Conductor {
         const live = lock.grantOf(grant.createRevision)
         return live === null ? { state: 'ended' } : barrier.drain(live, sealRevisionOf(live))
       },
+      formerDrain: (grant) => {
+        const live = lock.grantOf(grant.createRevision)
+        return live === null ? { state: 'ended' } : barrier.formerDrain(live)
+      },
       fence: (grant) => {
         const live = lock.grantOf(grant.createRevision)
         return this.#fenceFacts(grant, live === null ? lock.recordRevision : sealRevisionOf(live))
       },
-      unready: (waiter) => this.#unready(waiter),
+      unready: (waiter) => this.#keys.unready(waiter, lock),
     })
     switch (step.kind) {
       case 'seal':
@@ -130,6 +145,9 @@ export class Conductor {
         return
       case 'move':
         this.#carryOut(lock, () => this.#move(lock, step))
+        return
+      case 'upgrade':
+        this.#carryOut(lock, () => this.#upgrade(lock, step))
         return
       case 'rest':
         this.#rest(lock, step)
@@ -235,6 +253,7 @@ export class Conductor {
       compare: [
         { key, modRevision: lock.recordRevision },
         ...step.open.map((waiter) => ({ key: waiter.key, createRevision: waiter.createRevision })),
+        ...step.complete.map(({ key: own, createRevision }) => ({ key: own, createRevision })),
       ],
       writes: [next === null ? { delete: key } : { put: key, value: lockRecords.encode(next) }],
     })
@@ -248,13 +267,44 @@ export class Conductor {
         token: String(grant.createRevision),
         durationMs: Math.max(0, nowMs - Date.parse(grant.sealedAt)),
       })
-    for (const waiter of step.open)
+    for (const waiter of [...step.open, ...step.complete])
       events({
         type: 'handover.opened',
         lock: lock.name,
         session: waiter.session,
         token: String(waiter.createRevision),
       })
+    return result.revision
+  }
+
+  async #upgrade(
+    lock: LockState,
+    step: Extract<HandoverStep, { kind: 'upgrade' }>,
+  ): Promise<Revision | null> {
+    const { store, layout, clock, events } = this.#options
+    const { from, to } = step
+    const { record, name } = lock
+    invariant(record !== null, 'an upgrade was due on a lock without a record')
+    const put = layout.lockRecord(name)
+    const result = await store.transact({
+      compare: [
+        { key: put, modRevision: lock.recordRevision },
+        { key: from.key, createRevision: from.createRevision },
+        { key: to.key, createRevision: to.createRevision },
+      ],
+      // The new key keeps out clients that know nothing of us, as the old one did: whoever queued before it would have
+      // kept this step from being due.
+      writes: [
+        {
+          put,
+          value: lockRecords.encode(beginUpgrade(record, step, new Date(clock.wallMs()).toISOString())),
+        },
+        { delete: from.key },
+      ],
+    })
+    if (!result.succeeded) return null
+    const token = String(from.createRevision)
+    events({ type: 'grant.sealed', lock: name, session: from.session, token, detail: 'upgraded' })
     return result.revision
   }
 
@@ -265,10 +315,11 @@ export class Conductor {
     if (blocked !== null && !wasBlocked)
       this.#options.events({ type: 'lock.blocked', lock: lock.name, detail: blocked })
     for (const obstacle of step.obstacles) {
-      if (obstacle.kind === 'unready') void this.#plantCanary(lock, obstacle.waiter as QueuedWaiter)
+      if (obstacle.kind === 'unready') this.#keys.plantCanary(lock, obstacle.waiter)
       if (obstacle.kind === 'unknown' && typeof obstacle.quietRemainingMs === 'number')
         this.#later(lock, Math.max(1, obstacle.quietRemainingMs))
     }
+    this.#keys.withdrawBaseless(lock)
     for (const listener of [...lock.listeners]) listener()
     this.#options.view.tidy(lock)
   }
@@ -306,33 +357,6 @@ export class Conductor {
           state: 'closed',
           proofs: fence.record.proofs.filter((proof) => proof.sealedThrough >= sealRevision),
         }
-    }
-  }
-
-  #unready(waiter: { readonly session: SessionId; readonly createRevision: Revision }): string | null {
-    const { leased } = waiter as QueuedWaiter
-    if (!leased) return 'its key hangs on no lease, so its end could not be judged; delete the key'
-    const held = this.#options.held(waiter.createRevision)
-    if (held !== null) return held
-    return this.#options.view.canaries.has(waiter.session) ? null : 'its lease has no canary yet'
-  }
-
-  /** A foreign client's lease gets a key of ours: what goes with it tells an expiry from an unlock. */
-  async #plantCanary(lock: LockState, waiter: QueuedWaiter): Promise<void> {
-    if (!waiter.leased) return
-    const { store, layout } = this.#options
-    const key = layout.canary(waiter.session)
-    try {
-      await store.transact({
-        compare: [
-          { key, createRevision: 0 },
-          { key: waiter.key, createRevision: waiter.createRevision },
-        ],
-        writes: [{ put: key, value: '', lease: waiter.session }],
-      })
-    } catch (error) {
-      if (error instanceof StoreUnavailable) this.#later(lock, RETRY_MS)
-      else if (!(error instanceof LeaseGone)) throw error
     }
   }
 }

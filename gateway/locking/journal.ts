@@ -206,7 +206,7 @@ export class Journal implements FenceJournal {
     for (const lock of view.locksOf.get(session) ?? [])
       for (const grant of lock.record?.grants ?? []) {
         if (grant.session !== session) continue
-        if (grant.state === 'open') return null
+        if (grant.state !== 'sealed') return null
         needed = Math.max(needed, lock.recordRevision)
       }
     let through = view.applied

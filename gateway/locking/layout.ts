@@ -14,6 +14,7 @@ export type KeyMeaning =
   | { readonly kind: 'foreign' }
 
 const SHARED = 'shared'
+const UPGRADE = 'upgrade'
 
 /** Keys of one prefix. The lock's name is percent-encoded, so that no lock's keys lie among another's. */
 export class Layout {
@@ -41,6 +42,14 @@ export class Layout {
   waiter(lock: LockName, mode: LockMode, lease: LeaseId): string {
     const queue = `${this.#locks}${encodeURIComponent(lock)}/`
     return mode === 'exclusive' ? queue + lease : `${queue}${SHARED}/${lease}`
+  }
+
+  /**
+   * Key of an upgrade, exclusive as well. The session may hold its shared grant by a key of either other name: a grant that
+   * was exclusive and was downgraded keeps its own.
+   */
+  upgrade(lock: LockName, lease: LeaseId): string {
+    return `${this.#locks}${encodeURIComponent(lock)}/${UPGRADE}/${lease}`
   }
 
   /** Prefix of all waiter keys of one lock, shared ones too. */
@@ -99,12 +108,16 @@ export class Layout {
 
   #waiterMeaning(rest: string): KeyMeaning {
     const parts = rest.split('/')
-    const shared = parts.length === 3 && parts[1] === SHARED
-    if (parts.length !== 2 && !shared) return { kind: 'foreign' }
+    const queue = parts.length === 3 ? parts[1] : null
+    if (
+      (parts.length !== 2 && parts.length !== 3) ||
+      (queue !== null && queue !== SHARED && queue !== UPGRADE)
+    )
+      return { kind: 'foreign' }
     const lock = decodeLock(parts[0] ?? '')
     const lease = asLeaseId(parts.at(-1) ?? '')
     if (lock === null || lease === null) return { kind: 'foreign' }
-    return { kind: 'waiter', lock, mode: shared ? 'shared' : 'exclusive', lease }
+    return { kind: 'waiter', lock, mode: queue === SHARED ? 'shared' : 'exclusive', lease }
   }
 }
 

@@ -82,12 +82,18 @@ export class LedgerCall implements LedgerEntry {
   }
 
   get sealed(): boolean {
-    for (const grant of this.grants) if (grant.sealed) return true
+    for (const grant of this.grants) if (grant.sealed || !this.coveredBy(grant)) return true
     return false
   }
 
   get leaseStands(): boolean {
     return this.#lease.valid(this.#ledger.nowMs())
+  }
+
+  /** False where the call needs the lock exclusively, and the grant is shared by now. */
+  coveredBy(grant: LiveGrant): boolean {
+    if (grant.mode === 'exclusive') return true
+    return this.request.locks.every(({ name, mode }) => name !== grant.name || mode === 'shared')
   }
 
   recheck(): Refusal | null {
@@ -98,6 +104,14 @@ export class LedgerCall implements LedgerEntry {
         detail: `the grant of lock ${sealed.lock.name} ended before the call went out`,
         lock: sealed.lock.name,
         token: String(sealed.createRevision),
+      }
+    const narrowed = this.grants.find((grant) => !this.coveredBy(grant))
+    if (narrowed !== undefined)
+      return {
+        code: 'wrong-lock',
+        detail: `the grant of lock ${narrowed.name} became a shared one before the call, which needs it exclusively, went out`,
+        lock: narrowed.name,
+        token: String(narrowed.createRevision),
       }
     return this.#ledger.recheck()
   }
@@ -137,8 +151,8 @@ export class LedgerCall implements LedgerEntry {
     this.#state = ENDED
   }
 
-  /** One of the call's grants was sealed. */
-  grantSealed(): void {
+  /** One of the call's grants was sealed, or no longer covers it. */
+  grantEnded(): void {
     const listener = this.#sealedListener
     this.#sealedListener = null
     listener?.()
@@ -158,6 +172,7 @@ export class LedgerCall implements LedgerEntry {
 export class Ledger {
   readonly #options: LedgerOptions
   readonly #drains = new Map<LiveGrant, Timer>()
+  readonly #formerDrains = new Map<LiveGrant, Timer>()
   readonly #unknown = new Set<LedgerCall>()
   #open = 0
 
@@ -195,7 +210,7 @@ export class Ledger {
     this.#unknown.delete(call)
     for (const grant of call.grants) {
       const last = grant.leave(call)
-      if (grant.sealed && last) this.#options.onProgress(grant.lock)
+      if ((grant.sealed && last) || !call.coveredBy(grant)) this.#options.onProgress(grant.lock)
     }
   }
 
@@ -204,23 +219,35 @@ export class Ledger {
     this.#unknown.add(call)
     const { backend, method, target } = call.request
     this.#options.events({ type: 'call.unknown', backend, detail: `${method} ${target}: ${reason}` })
-    for (const grant of call.grants) if (grant.sealed) this.#options.onProgress(grant.lock)
+    for (const grant of call.grants)
+      if (grant.sealed || !call.coveredBy(grant)) this.#options.onProgress(grant.lock)
   }
 
   /** To be called once when a grant is sealed: bounds how long its calls may hold up the handover. */
   sealed(grant: LiveGrant): void {
-    if (grant.calls.length === 0 || this.#drains.has(grant)) return
+    this.#limit(this.#drains, grant, () => true)
+  }
+
+  /** As `sealed`, of a downgrade: only what needs the lock exclusively holds anybody up. */
+  narrowed(grant: LiveGrant): void {
+    this.#limit(this.#formerDrains, grant, (call) => !call.coveredBy(grant))
+  }
+
+  #limit(timers: Map<LiveGrant, Timer>, grant: LiveGrant, concerned: (call: LedgerCall) => boolean): void {
+    if (timers.has(grant) || !grant.calls.some(concerned)) return
     const timer = this.#options.clock.after(this.#options.drainMs, () => {
-      this.#drains.delete(grant)
-      for (const call of [...grant.calls]) call.abandon()
+      timers.delete(grant)
+      for (const call of [...grant.calls]) if (concerned(call)) call.abandon()
     })
-    this.#drains.set(grant, timer)
+    timers.set(grant, timer)
   }
 
   /** The handover is over: whatever stood for the fate of the remaining calls has been accepted. */
   closed(grant: LiveGrant): void {
-    this.#drains.get(grant)?.cancel()
-    this.#drains.delete(grant)
+    for (const timers of [this.#drains, this.#formerDrains]) {
+      timers.get(grant)?.cancel()
+      timers.delete(grant)
+    }
     for (const call of [...grant.calls]) {
       grant.leave(call)
       if (call.grants.every((other) => call.slotIn(other) < 0)) {
@@ -233,13 +260,22 @@ export class Ledger {
 
   /** What this gateway alone can say of a sealed grant's calls. */
   drain(grant: LiveGrant): DrainFacts {
+    return this.#drainOf(grant.calls)
+  }
+
+  /** And of a downgraded one's: of the calls for which it has to be exclusive. */
+  formerDrain(grant: LiveGrant): DrainFacts {
+    return this.#drainOf(grant.calls.filter((call) => !call.coveredBy(grant)))
+  }
+
+  #drainOf(calls: readonly LedgerCall[]): DrainFacts {
     let draining = 0
     let unknown = 0
     let quietOver = true
     let quietRemainingMs: number | null = 0
     let detail = ''
     const nowMs = this.nowMs()
-    for (const call of grant.calls) {
+    for (const call of calls) {
       switch (call.state.kind) {
         case 'forwarded':
           draining++
@@ -274,8 +310,10 @@ export class Ledger {
   /** Ends timers. The calls stay what they are, but for those for which the quiet time stands by now. */
   stop(): void {
     this.#forgetQuietCalls()
-    for (const timer of this.#drains.values()) timer.cancel()
-    this.#drains.clear()
+    for (const timers of [this.#drains, this.#formerDrains]) {
+      for (const timer of timers.values()) timer.cancel()
+      timers.clear()
+    }
   }
 
   // Unknown calls of a grant that lives on would pile up: after their quiet time they can do no more harm.

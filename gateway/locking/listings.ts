@@ -1,5 +1,6 @@
 // What the control API shows of locks and sessions, put together from the view and the ledger. Reads only.
 
+import type { Grant } from '../core/lock-record.ts'
 import type { LockName, SessionId } from '../core/names.ts'
 import type { Refusal } from '../core/verdict.ts'
 import type { Clock } from '../spi/clock.ts'
@@ -60,7 +61,7 @@ export function ownersOf(view: View, lock: LockState): OwnerInfo[] {
 export function waitersOf(view: View, lock: LockState, clock: Clock): WaiterInfo[] {
   const nowMs = clock.monotonicMs()
   return lock.queue
-    .filter((waiter) => lock.grantOf(waiter.createRevision) === null)
+    .filter((waiter) => !lock.granted(waiter.createRevision))
     .map((waiter) => ({
       session: waiter.session,
       holder: holderOf(view, waiter.session),
@@ -166,7 +167,7 @@ export function describeSession(
       if (grant.session === session && !grant.sealed)
         holds.push({ lock: lock.name, mode: grant.mode, token: String(grant.createRevision) })
     for (const waiter of lock.queue)
-      if (waiter.session === session && lock.grantOf(waiter.createRevision) === null)
+      if (waiter.session === session && !lock.granted(waiter.createRevision))
         waitsFor.push({ lock: lock.name, mode: waiter.mode })
   }
   return {
@@ -182,14 +183,17 @@ export function describeSession(
   }
 }
 
-export function grantInfo(lock: LockState, grant: LiveGrant, sign: Signer | null): GrantInfo {
-  const recorded = lock.record?.grants.find((other) => other.createRevision === grant.createRevision)
-  const signature = sign?.(lock.name, grant.createRevision, grant.session)
+export function grantInfo(
+  lock: LockName,
+  grant: Pick<Grant, 'createRevision' | 'session' | 'mode' | 'openedAt'>,
+  sign: Signer | null,
+): GrantInfo {
+  const signature = sign?.(lock, grant.createRevision, grant.session)
   return {
-    lock: lock.name,
+    lock,
     mode: grant.mode,
     token: String(grant.createRevision),
-    acquiredAt: recorded?.openedAt ?? '',
+    acquiredAt: grant.openedAt,
     ...(signature === undefined ? {} : { signed: `${grant.createRevision};s=:${signature}:` }),
   }
 }

@@ -16,7 +16,11 @@ export class LiveGrant {
   readonly name: LockName
   readonly createRevision: Revision
   readonly session: SessionId
-  readonly mode: LockMode
+  /** Its waiter key; a grant that changed its mode may stand under another than its mode would have. */
+  readonly key: string
+  #mode: LockMode
+  /** As `sealRevision`, of a downgrade whose exclusive calls have not drained everywhere; 0 where there is none. */
+  narrowRevision = 0
   /**
    * Revision at which the record shows it sealed: of the seal itself, or, where it stood sealed in a snapshot, a later one.
    * 0 while the record shows it open. The record's own revision moves on with the other grants in it.
@@ -28,12 +32,20 @@ export class LiveGrant {
   /** Dense, each call knowing its place: a Set that churns drags its old tables, and the calls in them, along. */
   #others: LedgerCall[] | null = null
 
-  constructor(lock: LockState, grant: { createRevision: Revision; session: SessionId; mode: LockMode }) {
+  constructor(
+    lock: LockState,
+    grant: { key: string; createRevision: Revision; session: SessionId; mode: LockMode },
+  ) {
     this.lock = lock
     this.name = lock.name
     this.createRevision = grant.createRevision
     this.session = grant.session
-    this.mode = grant.mode
+    this.key = grant.key
+    this.#mode = grant.mode
+  }
+
+  get mode(): LockMode {
+    return this.#mode
   }
 
   get sealed(): boolean {
@@ -76,7 +88,14 @@ export class LiveGrant {
   seal(): void {
     if (this.#sealed) return
     this.#sealed = true
-    for (const call of [...this.calls]) call.grantSealed()
+    for (const call of [...this.calls]) call.grantEnded()
+  }
+
+  /** From this tick on nothing is admitted under the grant that needs it exclusively. Idempotent. */
+  narrow(): void {
+    if (this.#mode === 'shared') return
+    this.#mode = 'shared'
+    for (const call of [...this.calls]) if (!call.coveredBy(this)) call.grantEnded()
   }
 }
 
@@ -84,6 +103,8 @@ export interface QueuedWaiter extends Waiter {
   /** False where the key hangs on no lease, or on another than its name says: it cannot be judged, so it never opens. */
   readonly leased: boolean
   readonly note: string | null
+  readonly replaces: Revision | null
+  readonly modRevision: Revision
   /** Monotonic; null where it was there before this gateway's view. */
   readonly seenAtMs: number | null
 }
@@ -113,6 +134,11 @@ export class LockState {
   grantOf(createRevision: number): LiveGrant | null {
     for (const grant of this.live) if (grant.createRevision === createRevision) return grant
     return null
+  }
+
+  /** Whether the record names it: it waits for nobody else any more. */
+  granted(createRevision: number): boolean {
+    return this.record?.grants.some((grant) => grant.createRevision === createRevision) ?? false
   }
 
   waiterOf(createRevision: number): QueuedWaiter | null {

@@ -136,6 +136,7 @@ class LockingRoom implements Locking {
       clock,
       onChange: (change) => this.#changed(change),
       onSealed: (grant) => this.#ledger.sealed(grant),
+      onNarrowed: (grant) => this.#ledger.narrowed(grant),
       onClosed: (grant) => this.#ledger.closed(grant),
     })
     const view = this.#view

@@ -59,14 +59,22 @@ export function makeControlPlane(parts: PlaneParts): ControlPlane {
       if (!(await sessions.known(request.session)))
         throw new GatewayError('session-unknown', `there is no session ${request.session}; open one first`)
       const outcome = await queue.acquire(request, gone)
-      if (outcome.kind === 'granted')
-        return {
-          kind: 'granted',
-          grant: grantInfo(outcome.lock, outcome.grant, sign),
-          already: outcome.already,
-        }
+      if (outcome.kind === 'granted') {
+        const { createRevision, session, mode } = outcome.grant
+        const recorded = outcome.lock.record?.grants.find((other) => other.createRevision === createRevision)
+        const grant = { createRevision, session, mode, openedAt: recorded?.openedAt ?? '' }
+        return { kind: 'granted', grant: grantInfo(request.lock, grant, sign), already: outcome.already }
+      }
       const owner = ownersOf(view, outcome.lock)[0] ?? null
       return { kind: 'held', owner, waiters: describeLock(view, request.lock, clock).waiters.length }
+    },
+    async changeMode(request, gone) {
+      if (!(await sessions.known(request.session)))
+        throw new GatewayError('session-unknown', `there is no session ${request.session}; open one first`)
+      // What the session did a moment ago, perhaps through another gateway, decides what there is to change.
+      if (!(await parts.catchUp())) throw new StoreUnavailable('the view could not be brought up to date')
+      const changed = await queue.changeMode({ ...request, token: Number(request.token) }, gone)
+      return grantInfo(request.lock, changed, sign)
     },
     async release(lock, session) {
       await queue.release(lock, session)

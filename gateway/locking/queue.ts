@@ -11,6 +11,7 @@ import type { Conductor } from './conductor.ts'
 import { Interest } from './interest.ts'
 import type { Layout } from './layout.ts'
 import type { LiveGrant, LockState } from './lock-state.ts'
+import { type ChangedGrant, type ModeChange, ModeChanges } from './mode-changes.ts'
 import { waiterKeyValue } from './records.ts'
 import { Releases, type Writing } from './releases.ts'
 import type { View } from './view.ts'
@@ -64,10 +65,12 @@ export class LockQueue {
   /** By waiter key: a retry joins the first request, and only the last to give up deletes the key. */
   readonly #waitingOn = new Map<string, Waiting>()
   readonly #releases: Releases
+  readonly #modes: ModeChanges
 
   constructor(options: QueueOptions) {
     this.#options = options
     this.#releases = new Releases(options)
+    this.#modes = new ModeChanges({ ...options, releases: this.#releases })
   }
 
   /** Rejects with GatewayError `session-unknown`, `lock-held` (own, in another mode), or StoreUnavailable. */
@@ -97,10 +100,15 @@ export class LockQueue {
       throw new GatewayError('lock-held', `this session holds ${lock.name} already, ${held.mode}`, {
         mode: held.mode,
       })
+    if (lock.record?.grants.some((grant) => grant.state === 'changing' && grant.session === request.session))
+      throw new GatewayError(
+        'mode-pending',
+        `the upgrade of this session's grant of ${lock.name} is not over`,
+      )
     // A try that cannot succeed costs the store nothing.
     if (held === null && request.waitMs === 0 && taken(lock, request)) return { kind: 'held', lock }
 
-    const key = layout.waiter(request.lock, request.mode, request.session)
+    const key = held?.key ?? layout.waiter(request.lock, request.mode, request.session)
     const waiting = this.#waitingOn.get(key) ?? { requests: 0, writing: null, granted: held !== null }
     this.#waitingOn.set(key, waiting)
     waiting.requests++
@@ -139,8 +147,13 @@ export class LockQueue {
     return { kind: 'granted', lock, grant: granted, already: false }
   }
 
+  changeMode(request: ModeChange, gone: AbortSignal): Promise<ChangedGrant> {
+    return this.#modes.change(request, gone)
+  }
+
   /**
-   * Never fails: what the store cannot hear now is said when it is back, and then false is returned. From this tick on
+   * What the store cannot hear now is said when it is back, and then false is returned. Rejects only where nothing shows
+   * what there is to give back. From this tick on
    * this gateway admits nothing under the grant.
    */
   release(lock: LockName, session: SessionId): Promise<boolean> {

@@ -59,6 +59,8 @@ const grantFields = {
   session: lease,
   mode: z.enum(['exclusive', 'shared']),
   openedAt: z.string(),
+  replaced: revision.exactOptional(),
+  formerMode: z.literal('exclusive').exactOptional(),
 }
 
 const lockRecord = z.looseObject({
@@ -68,10 +70,11 @@ const lockRecord = z.looseObject({
   grants: z.array(
     z.discriminatedUnion('state', [
       z.looseObject({ ...grantFields, state: z.literal('open') }),
+      z.looseObject({ ...grantFields, state: z.literal('changing') }),
       z.looseObject({
         ...grantFields,
         state: z.literal('sealed'),
-        cause: z.enum(['released', 'expired', 'revoked']),
+        cause: z.enum(['released', 'expired', 'revoked', 'upgraded']),
         sealedAt: z.string(),
         fence: z.string().nullable(),
       }),
@@ -210,7 +213,7 @@ export interface Watermark {
   readonly open: readonly (readonly [lock: string, createRevision: number, how: 'draining' | 'unknown'])[]
 }
 
-const waiterValue = z.looseObject({ note: z.string().optional() })
+const waiterValue = z.looseObject({ note: z.string().optional(), replaces: revision.optional() })
 
 type Codec<Value> = {
   encode(value: Value): string
@@ -253,20 +256,31 @@ export const sessionRecords: Codec<SessionRecord> = codec<SessionRecord>(session
 export const gatewayRecords: Codec<GatewayRecord> = codec<GatewayRecord>(gatewayRecord)
 export const watermarks: Codec<Watermark> = codec<Watermark>(watermark)
 
-/** A waiter key's value: ours is JSON, foreign clients leave it empty or write what they like. */
-export function waiterNote(value: string): string | null {
-  if (value === '') return null
+/** What a waiter key's value says: ours is JSON, foreign clients leave it empty or write what they like. */
+export function waiterWords(value: string): {
+  readonly note: string | null
+  readonly replaces: Revision | null
+} {
+  const nothing = { note: null, replaces: null }
+  if (value === '') return nothing
   try {
     const parsed = waiterValue.safeParse(JSON.parse(value))
-    return parsed.success ? (parsed.data.note ?? null) : null
+    return parsed.success
+      ? { note: parsed.data.note ?? null, replaces: parsed.data.replaces ?? null }
+      : nothing
   } catch {
-    return null
+    return nothing
   }
 }
 
 /** The value of a session's own waiter key; `request` names the acquisition that wrote it. */
 export function waiterKeyValue(note: string | null, request: string): string {
   return JSON.stringify(note === null ? { request } : { note, request })
+}
+
+/** Of a waiter key that is to replace the session's shared grant `replaces`. */
+export function upgradeKeyValue(replaces: Revision, request: string): string {
+  return JSON.stringify({ replaces, request })
 }
 
 export type { SessionId }

@@ -77,7 +77,10 @@ export class Releases {
     await this.#sayAll()
   }
 
-  /** False where the store has not heard it yet: then it is said again until it has. */
+  /**
+   * False where the store has not heard it yet: then it is said again until it has. Rejects with StoreUnavailable where
+   * neither view nor store could tell what there is to give back.
+   */
   async giveBack(release: Release): Promise<boolean> {
     // A request that gives up does not know yet whether another has joined it: then the grant goes on.
     if (release.writing === null)
@@ -91,6 +94,8 @@ export class Releases {
       }
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error
+      // Said later, it would take whatever the session has by then: nothing shows what it was about.
+      if (release.writing === null && release.tokens === null) throw error
       // It may have happened: what the session takes from now on is not what this release is about.
       if (release.tokens !== null) release.certain = true
     } finally {
@@ -179,7 +184,7 @@ export class Releases {
         compare.push({ key: waiter.key, modRevision: writing.modRevision })
         if (writing.joined) compare.push({ key, modRevision: lock?.recordRevision ?? 0 })
       }
-      if (lock?.record && grant?.state === 'open') {
+      if (lock?.record && grant !== undefined && grant.state !== 'sealed') {
         const now = new Date(clock.wallMs()).toISOString()
         const sealed = sealGrants(lock.record, [{ grant, cause: 'released' }], now)
         const result = await store.transact({

@@ -7,7 +7,8 @@ import type { Clock } from '../spi/clock.ts'
 import type { JournaledFence } from '../spi/fence-journal.ts'
 import type { KeyValue, Snapshot, StoreEvent } from '../spi/store.ts'
 import type { Layout } from './layout.ts'
-import { LiveGrant, LockState, type QueuedWaiter } from './lock-state.ts'
+import { type LiveGrant, LockState, type QueuedWaiter } from './lock-state.ts'
+import { readGrants } from './read-grants.ts'
 import {
   fenceRecords,
   formatReadByAll,
@@ -18,7 +19,7 @@ import {
   sessionRecords,
   UNREADABLE_GATEWAY,
   type Watermark,
-  waiterNote,
+  waiterWords,
   watermarks,
 } from './records.ts'
 
@@ -52,6 +53,8 @@ export interface ViewOptions {
   readonly onChange: (change: ViewChange) => void
   /** A live grant was sealed here, in the tick in which the view learned that it is over. */
   readonly onSealed: (grant: LiveGrant) => void
+  /** A live grant was downgraded: what needs it exclusively has to drain. */
+  readonly onNarrowed: (grant: LiveGrant) => void
   /** A grant has left the record: its handover is over. */
   readonly onClosed: (grant: LiveGrant) => void
 }
@@ -186,10 +189,11 @@ export class View {
         const waiter: QueuedWaiter = {
           key: kv.key,
           createRevision: kv.createRevision,
+          modRevision: kv.modRevision,
           session: kv.lease ?? meaning.lease,
           mode: meaning.mode,
           leased: kv.lease !== null,
-          note: waiterNote(kv.value),
+          ...waiterWords(kv.value),
           seenAtMs: this.#loaded ? this.#options.clock.monotonicMs() : null,
         }
         const others = lock.queue.filter((other) => other.key !== kv.key)
@@ -319,6 +323,7 @@ export class View {
 
   /** Brings the live grants in line with record and queue, and seals those that are over. */
   #reconcile(lock: LockState, departed: ReadonlySet<SessionId>): void {
+    const before = lock.live
     lock.damage = this.#damageOf(lock)
     if (lock.damage !== null && lock.record === null) {
       // Nothing is admitted, but what is open here stays known: other gateways, who can read the record, wait for it.
@@ -326,33 +331,21 @@ export class View {
       for (const waiter of departed) this.#unindex(waiter, lock)
       return
     }
-    const grants = lock.record?.grants ?? []
-    const before = lock.live
-    const live: LiveGrant[] = []
-    const endings = new Map<number, SealCause>()
-    for (const grant of grants) {
-      const known =
-        before.find((other) => other.createRevision === grant.createRevision) ?? new LiveGrant(lock, grant)
-      live.push(known)
-      if (grant.state === 'sealed' && known.sealRevision === 0) known.sealRevision = lock.recordRevision
-      if (lock.damage !== null) this.#hide(known)
-      else if (!this.grants.has(grant.createRevision)) this.grants.set(grant.createRevision, known)
-      if (grant.state === 'open' && lock.waiterOf(grant.createRevision) === null) {
-        // The key is gone. Its canary in the same revision: the lease ended. Canary still there: it was given back.
-        const cause =
-          lock.endings.get(grant.createRevision) ??
-          (this.canaries.has(grant.session) ? 'released' : 'expired')
-        endings.set(grant.createRevision, cause)
-      }
-      const over =
-        grant.state === 'sealed' || endings.has(grant.createRevision) || this.condemned(grant.session)
-      if (over && !known.sealed) {
-        known.seal()
-        this.#options.onSealed(known)
-      }
-    }
+    const { live, endings, over, narrowed } = readGrants(lock, {
+      leaseLives: (session) => this.canaries.has(session),
+      condemned: (session) => this.condemned(session),
+    })
+    for (const grant of live)
+      if (lock.damage !== null) this.#hide(grant)
+      else if (!this.grants.has(grant.createRevision)) this.grants.set(grant.createRevision, grant)
     lock.live = live
     lock.endings = endings
+    // Only now: what a call does when it hears of it may have the lock looked at, as a whole.
+    for (const grant of narrowed) {
+      grant.narrow()
+      this.#options.onNarrowed(grant)
+    }
+    for (const grant of over) this.#seal(grant)
     for (const grant of before)
       if (!live.includes(grant)) {
         // Nothing may be admitted under it, whatever made it vanish from the record.
@@ -378,9 +371,16 @@ export class View {
     if (this.grants.get(grant.createRevision) === grant) this.grants.delete(grant.createRevision)
   }
 
+  #seal(grant: LiveGrant): void {
+    if (grant.sealed) return
+    grant.seal()
+    this.#options.onSealed(grant)
+  }
+
   #unindex(session: SessionId, lock: LockState): void {
     if (lock.queue.some((waiter) => waiter.session === session)) return
     if (lock.live.some((grant) => grant.session === session)) return
+    if (lock.record?.grants.some((grant) => grant.session === session)) return
     const locks = this.locksOf.get(session)
     if (locks === undefined) return
     locks.delete(lock)

@@ -37,7 +37,8 @@ export interface OwnerInfo {
   readonly mode: LockMode
   readonly token: string
   readonly since: string
-  readonly state: 'open' | 'sealed'
+  /** `changing`: to be exclusive once its session's shared calls are over. */
+  readonly state: 'open' | 'changing' | 'sealed'
   readonly cause?: SealCause
   readonly fence?: string
   readonly inFlight: number
@@ -115,6 +116,17 @@ export interface ControlPlane {
     },
     gone: AbortSignal,
   ): Promise<AcquireResult>
+  /** `token` names the grant that is held, or the one that it replaced: a retry gets the same answer. */
+  changeMode(
+    request: {
+      readonly lock: LockName
+      readonly session: SessionId
+      readonly token: string
+      readonly mode: LockMode
+      readonly waitMs: number
+    },
+    gone: AbortSignal,
+  ): Promise<GrantInfo>
   /** Never fails for a lock that is not held; rejects only where the store does not answer. */
   release(lock: LockName, session: SessionId): Promise<void>
   lock(name: LockName): LockInfo

@@ -9,6 +9,8 @@ export interface GatewayEvent {
     | 'lock.granted'
     | 'lock.released'
     | 'grant.sealed'
+    | 'grant.upgraded'
+    | 'grant.downgraded'
     | 'handover.drained'
     | 'handover.opened'
     | 'lock.blocked'

@@ -54,6 +54,8 @@ const LEVELS: Readonly<Record<GatewayEvent['type'], Exclude<LogLevel, 'silent'>>
   'lock.granted': 'info',
   'lock.released': 'info',
   'grant.sealed': 'info',
+  'grant.upgraded': 'info',
+  'grant.downgraded': 'info',
   'handover.drained': 'info',
   'handover.opened': 'info',
   'lock.blocked': 'error',

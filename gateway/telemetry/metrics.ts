@@ -167,6 +167,8 @@ export function createMetrics(options: {
         case 'lock.granted':
         case 'lock.released':
         case 'grant.sealed':
+        case 'grant.upgraded':
+        case 'grant.downgraded':
         case 'lock.blocked':
         case 'fence.due':
         case 'fence.started':

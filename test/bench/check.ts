@@ -57,6 +57,7 @@ function openGate(): { readonly gate: Gate; readonly ledger: Ledger } {
     clock,
     onChange: () => undefined,
     onSealed: () => undefined,
+    onNarrowed: () => undefined,
     onClosed: () => undefined,
   })
   const items: KeyValue[] = []

@@ -46,7 +46,7 @@ export interface Report {
     readonly late: number
   }
   readonly grants: number
-  readonly handovers: Readonly<Record<'released' | 'expired' | 'revoked', number>>
+  readonly handovers: Readonly<Record<'released' | 'expired' | 'revoked' | 'upgraded', number>>
   readonly fences: Readonly<Record<string, number>>
   readonly holdersKilledByFencers: number
   readonly faults: readonly Outage[]
@@ -85,7 +85,7 @@ export function makeReport(run: ChaosRun): Report {
       arrivalMsMax = Math.max(arrivalMsMax, line.atMs - (forwardedAt.get(line.call)?.atMs ?? line.atMs))
     }
   }
-  const handovers = { released: 0, expired: 0, revoked: 0 }
+  const handovers = { released: 0, expired: 0, revoked: 0, upgraded: 0 }
   let grants = 0
   for (const event of history) {
     if (event.kind === 'sealed') handovers[event.cause]++

@@ -14,11 +14,11 @@ export interface Violation {
 interface KnownGrant {
   readonly token: number
   readonly session: string
-  readonly mode: LockMode
+  mode: LockMode
   queued: boolean
   leaseEnded: boolean
   opened: boolean
-  sealed: 'released' | 'expired' | 'revoked' | null
+  sealed: 'released' | 'expired' | 'revoked' | 'upgraded' | null
   sealRevision: number
   closed: boolean
   grantedAtMs: number | null
@@ -40,6 +40,10 @@ interface Release {
   answeredAtMs: number | null
 }
 
+function isFenced(cause: KnownGrant['sealed']): boolean {
+  return cause === 'expired' || cause === 'revoked'
+}
+
 export function check(history: readonly HistoryEvent[]): Violation[] {
   return new Checker().run(history)
 }
@@ -50,6 +54,8 @@ class Checker {
   /** State of each session's fence. */
   readonly #fences = new Map<string, string>()
   readonly #ordered = new Set<string>()
+  /** Sessions and locks: an upgrade takes the shared grant's key. */
+  readonly #modesAsked = new Set<string>()
   readonly #endedLeases = new Map<string, string | null>()
   readonly #releases = new Map<number, Release>()
   readonly #live = new Map<string, Set<string>>()
@@ -85,6 +91,14 @@ class Checker {
         return
       case 'sealed':
         this.#sealed(event)
+        return
+      case 'narrowed': {
+        const grant = this.#lock(event.lock).grants.get(event.token)
+        if (grant !== undefined) grant.mode = 'shared'
+        return
+      }
+      case 'mode-asked':
+        this.#modesAsked.add(`${event.session} ${event.lock}`)
         return
       case 'closed': {
         const grant = this.#lock(event.lock).grants.get(event.token)
@@ -200,7 +214,7 @@ class Checker {
         (release.lock === null || release.lock === event.lock) &&
         (release.answeredAtMs === null || release.answeredAtMs > grantedAtMs),
     )
-    if (!asked)
+    if (!asked && !this.#modesAsked.has(`${grant.session} ${event.lock}`))
       this.#violate(
         'I7',
         event.atMs,
@@ -313,9 +327,10 @@ class Checker {
     if (grant?.sealed && (this.#reported.get(event.gateway) ?? 0) >= grant.sealRevision)
       this.#violate('I1', event.atMs, `${about}, after it had reported its seal`)
     for (const older of lock.grants.values()) {
-      if (older.token >= event.token || !older.opened || !conflicts(older.mode, event.mode)) continue
+      if (older.token >= event.token || !conflicts(older.mode, event.mode)) continue
+      if (!older.opened && older.sealed === null) continue
       const fence = this.#fences.get(older.session)
-      const due = older.sealed === null ? older.leaseEnded : older.sealed !== 'released'
+      const due = older.sealed === null ? older.leaseEnded : isFenced(older.sealed)
       if (due && fence !== 'closed')
         this.#violate(
           'I3',

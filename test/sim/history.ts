@@ -32,10 +32,14 @@ export type HistoryEvent = { readonly atMs: number } & (
       readonly lock: string
       readonly token: number
       readonly session: string
-      readonly cause: 'released' | 'expired' | 'revoked'
+      readonly cause: 'released' | 'expired' | 'revoked' | 'upgraded'
       readonly by: string
       readonly revision: number
     }
+  /** A downgraded grant keeps nobody out any more whom a shared one would not. */
+  | { readonly kind: 'narrowed'; readonly lock: string; readonly token: number; readonly by: string }
+  /** A holder asks for another mode of what it holds. */
+  | { readonly kind: 'mode-asked'; readonly lock: string; readonly session: string }
   | { readonly kind: 'closed'; readonly lock: string; readonly token: number; readonly by: string }
   /** A lease of the store is over: its TTL passed, or somebody ended it. */
   | { readonly kind: 'lease-ended'; readonly lease: string; readonly by: string | null }

@@ -77,6 +77,7 @@ export class Holder {
     else if (dice < 0.8) this.#close()
     else if (dice < 0.83) this.#forget()
     else if (dice < 0.88) this.#asleepUntilMs = scheduler.nowMs + this.#ttlMs * random.between(0.5, 3)
+    else if (dice < 0.96) this.#changeMode()
   }
 
   #renew(): void {
@@ -183,6 +184,46 @@ export class Holder {
     scheduler.after(patienceMs, () => {
       if (answered) return
       asked.process.deliver(() => hangUp.abort())
+      this.#idle(life)
+    })
+  }
+
+  #changeMode(): void {
+    const { random, scheduler, record } = this.#options
+    const held = random.pick(this.#held)
+    if (held === null) return
+    const { lock, session, token } = held
+    const mode: LockMode = random.chance(0.9) === (held.mode === 'shared') ? 'exclusive' : 'shared'
+    const waitMs = random.pick([0, 500, 3_000]) ?? 0
+    const life = this.#life
+    const hangUp = new AbortController()
+    this.#busy = true
+    record({ kind: 'mode-asked', atMs: scheduler.nowMs, lock, session })
+    const asked = this.#ask(
+      (locking) =>
+        locking.plane.changeMode({ lock, session, token: String(token), mode, waitMs }, hangUp.signal),
+      {
+        done: (grant, gateway) => {
+          this.#idle(life)
+          if (hangUp.signal.aborted) return
+          const changed: Held = { lock, mode, token: Number(grant.token), session }
+          record({
+            kind: 'granted',
+            atMs: scheduler.nowMs,
+            lock,
+            token: changed.token,
+            session,
+            gateway: gateway.process.name,
+          })
+          if (this.#life !== life) return
+          this.#held = [...this.#held.filter((other) => other !== held), changed]
+          this.#remembered = [...this.#remembered, changed].slice(-REMEMBERED_MAX)
+        },
+        failed: () => this.#idle(life),
+      },
+    )
+    scheduler.after(waitMs + 8_000, () => {
+      asked?.process.deliver(() => hangUp.abort())
       this.#idle(life)
     })
   }

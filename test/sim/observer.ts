@@ -2,7 +2,7 @@
 // begun and ended. It looks at the store's own order, not at what any gateway believes.
 
 import type { FenceRecord } from '../../gateway/core/fence-record.ts'
-import type { Grant } from '../../gateway/core/lock-record.ts'
+import { excludingMode, type Grant } from '../../gateway/core/lock-record.ts'
 import type { Layout } from '../../gateway/locking/layout.ts'
 import { fenceRecords, lockRecords, watermarks } from '../../gateway/locking/records.ts'
 import type { HistoryEvent } from './history.ts'
@@ -98,8 +98,9 @@ type GrantChange =
       readonly kind: 'sealed'
       readonly token: number
       readonly session: string
-      readonly cause: 'released' | 'expired' | 'revoked'
+      readonly cause: 'released' | 'expired' | 'revoked' | 'upgraded'
     }
+  | { readonly kind: 'narrowed'; readonly token: number }
   | { readonly kind: 'closed'; readonly token: number }
 
 function compareGrants(
@@ -113,7 +114,8 @@ function compareGrants(
   for (const grant of after) {
     const { createRevision: token, session, mode } = grant
     const old = before.find((other) => other.createRevision === token)
-    if (old === undefined) change({ kind: 'opened', token, session, mode })
+    if (grant.state === 'open' && old?.state !== 'open') change({ kind: 'opened', token, session, mode })
+    if (old !== undefined && excludingMode(old) !== excludingMode(grant)) change({ kind: 'narrowed', token })
     if (grant.state === 'sealed' && old?.state !== 'sealed')
       change({ kind: 'sealed', token, session, cause: grant.cause })
   }

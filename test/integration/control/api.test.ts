@@ -102,6 +102,31 @@ describe('locks', () => {
     expect((await waiting).status).toBe(201)
   })
 
+  test('the mode of a grant is changed by who names its token, and refused with the reason', async () => {
+    const { call, open } = await start()
+    const session = await open()
+    const { token } = (await call('POST', '/v1/locks/x', { session })).body
+    const change = { session, token, mode: 'shared' }
+    expect(await call('PUT', '/v1/locks/x/mode', change)).toMatchObject({
+      status: 200,
+      body: { lock: 'x', mode: 'shared', token },
+    })
+    expect(await call('PUT', '/v1/locks/x/mode', { ...change, token: '1' })).toMatchObject({
+      status: 409,
+      body: { type: 'urn:fencegate:error:token-mismatch' },
+    })
+    const second = await open('b')
+    const waiting = call('POST', '/v1/locks/x', { session: second, wait: 30 })
+    await expect.poll(async () => (await call('GET', '/v1/locks/x')).body.waiters.length).toBe(1)
+    expect(await call('PUT', '/v1/locks/x/mode', { ...change, mode: 'exclusive', wait: 1 })).toMatchObject({
+      status: 409,
+      body: { type: 'urn:fencegate:error:mode-held' },
+    })
+    expect((await call('PUT', '/v1/locks/x/mode', { ...change, mode: 'none' })).status).toBe(400)
+    await call('DELETE', `/v1/locks/x?session=${session}`)
+    await waiting
+  })
+
   test('lists page with limit and after, and filter by prefix', async () => {
     const { call, open } = await start()
     const session = await open()

@@ -8,6 +8,7 @@ const PUBLISHED = [
   'GET /v1/sessions/{id}',
   'DELETE /v1/sessions/{id}',
   'POST /v1/locks/{name}',
+  'PUT /v1/locks/{name}/mode',
   'DELETE /v1/locks/{name}',
   'GET /v1/locks',
   'GET /v1/locks/{name}',

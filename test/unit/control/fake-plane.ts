@@ -98,6 +98,20 @@ export class FakePlane implements ControlPlane {
     })
   }
 
+  changeMode(request: Parameters<ControlPlane['changeMode']>[0]): Promise<GrantInfo> {
+    this.#fail()
+    const { lock, session, token, mode } = request
+    const owner = this.owners.get(lock)
+    if (owner?.session !== session || owner.token !== token)
+      throw new GatewayError('token-mismatch', `session ${session} does not hold ${lock} with token ${token}`)
+    if ((this.queues.get(lock) ?? []).length > 0 && mode === 'exclusive')
+      throw new GatewayError('mode-held', 'somebody waits already')
+    const grant = { ...owner, mode }
+    this.owners.set(lock, grant)
+    const { session: _, ...info } = grant
+    return Promise.resolve(info)
+  }
+
   release(lock: LockName, session: SessionId): Promise<void> {
     this.#fail()
     if (this.owners.get(lock)?.session === session) {

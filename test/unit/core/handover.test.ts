@@ -52,6 +52,7 @@ function input(over: Partial<HandoverInput>): HandoverInput {
     queue: [],
     ending: () => null,
     drain: () => ({ state: 'ended' }),
+    formerDrain: () => ({ state: 'ended' }),
     fence: () => ({ state: 'none' }),
     unready: () => null,
     ...over,
@@ -77,6 +78,8 @@ describe('the next step of a handover', () => {
       kind: 'move',
       close: [],
       open: [waiter(5)],
+      complete: [],
+      settle: [],
     })
   })
 
@@ -96,7 +99,7 @@ describe('the next step of a handover', () => {
   it('closes and opens in one move once the old grant is drained', () => {
     const grant = sealed(5, 'released')
     const step = nextStep(input({ record: record(grant), queue: [waiter(7)] }))
-    expect(step).toEqual({ kind: 'move', close: [grant], open: [waiter(7)] })
+    expect(step).toEqual({ kind: 'move', close: [grant], open: [waiter(7)], complete: [], settle: [] })
   })
 
   it.each<[string, DrainFacts, FenceFacts, string]>([
@@ -172,7 +175,7 @@ describe('the next step of a handover', () => {
   it('opens readers together, and does not let later readers overtake a writer who waits', () => {
     const queue = [waiter(3, 'shared'), waiter(4, 'shared'), waiter(5), waiter(6, 'shared')]
     const step = nextStep(input({ queue }))
-    expect(step).toEqual({ kind: 'move', close: [], open: queue.slice(0, 2) })
+    expect(step).toEqual({ kind: 'move', close: [], open: queue.slice(0, 2), complete: [], settle: [] })
   })
 })
 
@@ -221,11 +224,13 @@ describe('any sequence of steps', () => {
                 world.drained.has(grant.createRevision)
                   ? { state: 'ended' }
                   : { state: 'draining', calls: 1, detail: '' },
+              formerDrain: () => ({ state: 'ended' }),
               fence: (grant) =>
                 world.fenced.has(grant.createRevision) ? CLOSED : { state: 'open', detail: '' },
               unready: () => null,
             })
             if (step.kind === 'rest') break
+            if (step.kind === 'upgrade') throw new Error('nobody asked for it')
             if (step.kind === 'seal') {
               if (world.record === null) throw new Error('sealed without a record')
               world.record = sealGrants(world.record, step.grants, NOW)

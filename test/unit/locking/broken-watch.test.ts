@@ -34,6 +34,7 @@ beforeEach(async () => {
     clock,
     onChange: ({ revision }) => applied.push(revision),
     onSealed: () => undefined,
+    onNarrowed: () => undefined,
     onClosed: () => undefined,
   })
   replica = new Replica({

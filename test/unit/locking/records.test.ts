@@ -127,7 +127,8 @@ describe('records of a newer gateway', () => {
     const waiter = { key: '/n', createRevision: 9, session: 'b2', mode: 'exclusive' } as never
     const [old] = sealed.grants
     if (old?.state !== 'sealed') throw new Error('not sealed')
-    expect(moveGrants(record.lock, sealed, { close: [old], open: [waiter] }, 't')).toMatchObject({
+    const move = { close: [old], open: [waiter], complete: [], settle: [] }
+    expect(moveGrants(record.lock, sealed, move, 't')).toMatchObject({
       xcolour: [2],
       highWater: 9,
     })

@@ -5,9 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { LockMode, LockName, SessionId } from '../../../gateway/core/names.ts'
 import { type Locking, startLocking } from '../../../gateway/locking/locking.ts'
-import type { AcquireResult } from '../../../gateway/spi/control-plane.ts'
+import type { AcquireResult, GrantInfo } from '../../../gateway/spi/control-plane.ts'
 import type { GatewayEvent } from '../../../gateway/spi/events.ts'
 import type { FencePlanner } from '../../../gateway/spi/fence-planner.ts'
+import type { AdmissionRequest, LedgerEntry } from '../../../gateway/spi/gate.ts'
 import { type EmbeddedStore, openEmbeddedStore } from '../../../gateway/store/embedded/embedded-store.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { FarStore } from './far-store.ts'
@@ -32,6 +33,11 @@ export interface TestRoom {
   acquire(session: SessionId, waitMs?: number, mode?: LockMode): Promise<AcquireResult>
   /** The token; throws where it is not granted. */
   take(session: SessionId, waitMs?: number, mode?: LockMode): Promise<string>
+  change(session: SessionId, token: string, mode: LockMode, waitMs?: number): Promise<GrantInfo>
+  /** A call that needs the lock in this mode; throws where it is refused or parked. */
+  admit(token: string, mode: LockMode): LedgerEntry
+  /** The verdict on such a call, without making it. */
+  verdict(token: string, mode: LockMode): string
   close(): Promise<void>
 }
 
@@ -64,6 +70,16 @@ export async function openRoom(options: { readonly shared?: boolean } = {}): Pro
   })
   const acquire = (session: SessionId, waitMs = 0, mode: LockMode = 'exclusive') =>
     locking.plane.acquire({ lock: VOLUME, session, mode, waitMs, note: null }, NEVER)
+  const request = (token: string, mode: LockMode): AdmissionRequest => ({
+    backend: 'cinder',
+    method: 'POST',
+    target: '/',
+    rule: 'any',
+    locks: [{ name: VOLUME, mode }],
+    tokens: [{ lock: null, token: Number(token), signature: null }],
+    waitMs: 0,
+    quietMs: 20_000,
+  })
   return {
     clock,
     store,
@@ -80,6 +96,15 @@ export async function openRoom(options: { readonly shared?: boolean } = {}): Pro
       if (result.kind !== 'granted') throw new Error(`not granted: ${JSON.stringify(result)}`)
       return result.grant.token
     },
+    change: (session, token, mode, waitMs = 0) =>
+      locking.plane.changeMode({ lock: VOLUME, session, token, mode, waitMs }, NEVER),
+    admit(token, mode) {
+      const result = locking.gate.admit(request(token, mode), null)
+      if (result instanceof Promise || result.kind !== 'admitted')
+        throw new Error(`not admitted: ${JSON.stringify(result)}`)
+      return result.entry
+    },
+    verdict: (token, mode) => locking.gate.preview(request(token, mode)).verdict?.code ?? 'admitted',
     async close() {
       await store.close()
       await rm(folder, { recursive: true, force: true })
