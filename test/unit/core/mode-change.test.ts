@@ -95,6 +95,13 @@ describe('an upgrade', () => {
     expect(step({ record: record(base), queue })).toEqual({ kind: 'rest', obstacles: [] })
   })
 
+  it('is not what a session gets that takes the lock once more, be it over its own calls', () => {
+    const again = waiter(7, 'exclusive', { of: 3 })
+    expect(step({ record: record(base), queue: [waiter(3, 'shared'), again] }).kind).toBe('rest')
+    const sealed = sealGrants(record(base), [{ grant: base, cause: 'released' }], NOW)
+    expect(step({ record: sealed, queue: [again], drain: () => DRAINING }).kind).toBe('rest')
+  })
+
   it('opens only when the shared calls have drained, and nobody comes in between', () => {
     const begun = beginUpgrade(record(base), { kind: 'upgrade', from: base, to: upgrade }, NOW)
     expect(begun.grants).toMatchObject([
