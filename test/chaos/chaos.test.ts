@@ -74,12 +74,12 @@ describe.skipIf(!etcdAvailable()).concurrent('the checker', () => {
   it('is red where holders write straight to the backend', async () => {
     const { violations, calls } = await chaos('direct', [...few, '--route', 'direct'], relays)
     expect(calls.executed).toBeGreaterThan(10)
-    expect(violations.map(({ promise }) => promise)).toEqual(expect.arrayContaining(['I1', 'I2']))
+    expect(violations.map(({ promise }) => promise)).toContain('I2')
   }, 120_000)
 
   it('is red where the gateways enforce nothing', async () => {
     const { violations, calls } = await chaos('shadow', [...few, '--route', 'shadow'], relays)
     expect(calls.executed).toBeGreaterThan(10)
-    expect(violations.map(({ promise }) => promise)).toEqual(expect.arrayContaining(['I1', 'I2']))
+    expect(violations.map(({ promise }) => promise)).toContain('I2')
   }, 120_000)
 })

@@ -149,6 +149,12 @@ export class Faults {
           await sleep(durationMs)
           for (const [from, to] of ways) network.slow(from, to, 0)
         })
+      case 'backend-loses':
+        return this.#on(fault, [this.#world.backend], async (backend) => {
+          backend.send({ loses: true })
+          await sleep(durationMs)
+          backend.send({ loses: false })
+        })
       case 'clock-jump':
         return this.#onGateway(fault, async ({ program }) => {
           program.send({ wallOffsetMs: CLOCK_JUMPS_MS[victim % CLOCK_JUMPS_MS.length] ?? 0 })

@@ -47,14 +47,14 @@ const MUTANTS: readonly Mutant[] = [
     file: 'gateway/core/handover.ts',
     from: 'if (drain.quietOver) return null',
     to: 'return null',
-    faults: ['cut-gateway-backend', 'gateway-kill'],
+    faults: ['backend-loses'],
   },
   {
     name: 'a lost answer counts as the end of the call',
     file: 'gateway/locking/ledger.ts',
     from: "    this.#state = { kind: 'unknown', reason, sinceMs: this.#ledger.nowMs() }\n    this.#ledger.lost(this, reason)",
     to: '    void reason\n    this.#state = ENDED\n    this.#ledger.leave(this)',
-    faults: ['cut-gateway-backend'],
+    faults: ['backend-loses'],
   },
   {
     name: 'a job counts as ended once it is named',

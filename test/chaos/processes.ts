@@ -83,7 +83,7 @@ export class Program {
     })
   }
 
-  send(message: { readonly wallOffsetMs: number }): void {
+  send(message: { readonly wallOffsetMs: number } | { readonly loses: boolean }): void {
     if (this.#child?.connected === true) this.#child.send(message)
   }
 

@@ -185,7 +185,7 @@ function outages(
           .filter(({ gateway, call, lock }) => {
             if (victim.startsWith('gateway')) return gateway.startsWith(`${victim}.`)
             if (victim.startsWith('holder')) return partyOfCall(call, run).startsWith(`${victim}.`)
-            if (victim.startsWith('etcd')) return true
+            if (victim.startsWith('etcd') || victim === 'backend') return true
             return locksOf.get(victim)?.has(lock) === true
           })
           .map(({ lock }) => lock),

@@ -143,6 +143,8 @@ async function probe(world: World, lock: string, index: number): Promise<void> {
   if (gateway === undefined) return
   let detail = ''
   let granted = false
+  // One that stood still past its lease ends itself only when it wakes, and is then started again.
+  await waitFor(() => isAtHome(gateway), 20_000)
   try {
     const session = await ask(gateway, 'POST', '/v1/sessions', { ttl: 15, holder: { id: 'probe' } })
     const { session: id } = JSON.parse(session.text)
@@ -169,6 +171,13 @@ async function probe(world: World, lock: string, index: number): Promise<void> {
     detail = String(error)
   }
   world.log({ what: 'probed', atMs: nowMs(), lock, granted, detail })
+}
+
+async function isAtHome({ control, ready }: GatewayParty): Promise<boolean> {
+  if (!ready) return false
+  const answer = await fetch(`${control}/readyz`, { signal: AbortSignal.timeout(1_000) }).catch(() => null)
+  await answer?.text()
+  return answer?.ok === true
 }
 
 async function ask(

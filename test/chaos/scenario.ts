@@ -29,6 +29,7 @@ export const FAULT_KINDS = [
   'cut-holder-gateways',
   'cut-etcd-peers',
   'slow-links',
+  'backend-loses',
   'clock-jump',
   'order-fence',
 ] as const
@@ -51,6 +52,7 @@ export const FAULT_MEANINGS: Readonly<Record<FaultKind, string>> = {
   'cut-holder-gateways': 'nothing passes between a holder and the gateways',
   'cut-etcd-peers': 'nothing passes between an etcd member and the other two',
   'slow-links': 'what passes between a gateway and etcd and backend comes late',
+  'backend-loses': 'the backend breaks most connections, and does all the same, late, what it was asked',
   'clock-jump': 'the wall clock of a gateway jumps, and jumps back',
   'order-fence': 'an operator has a session fenced that lives',
 }

@@ -70,6 +70,11 @@ export class World {
     return this.#observer
   }
 
+  get backend(): Program {
+    if (this.#backend === null) throw new Error('there is no backend yet')
+    return this.#backend
+  }
+
   /** Of the etcd members, as the runner reaches them. */
   get endpoints(): readonly string[] {
     return this.#endpoints
@@ -212,7 +217,7 @@ export class World {
 
   /** Again and again, until it serves or the run is over. */
   async startGateway(gateway: GatewayParty): Promise<void> {
-    while (!this.#over && !gateway.program.running) {
+    while (!this.#closed && !gateway.program.running) {
       if ((await gateway.program.start(true)) !== null) {
         gateway.ready = true
         return
@@ -274,7 +279,7 @@ export class World {
     if (!this.#over && !holder.running) await holder.start(false)
   }
 
-  /** From now on nobody is started again. */
+  /** From now on no holder is started again. */
   async endHolders(): Promise<void> {
     this.#over = true
     await Promise.all(this.holders.map((holder) => holder.end('SIGTERM')))
@@ -303,7 +308,7 @@ export class World {
   }
 
   #gatewayEnded(name: string, served: boolean, end: ProgramEnd): void {
-    if (this.#over || end.ours) return
+    if (this.#closed || end.ours) return
     // Woken past its lease, it ends itself, as it must; and without a store it does not start.
     const stoodStill = end.signal === 'SIGKILL' && end.output.includes('stood still')
     if (served && !stoodStill) this.#crashed(name, end)
@@ -312,7 +317,7 @@ export class World {
   }
 
   #ended(name: string, end: ProgramEnd): void {
-    if (!this.#over && !end.ours) this.#crashed(name, end)
+    if (!this.#closed && !end.ours) this.#crashed(name, end)
   }
 
   #crashed(name: string, { code, signal, output }: ProgramEnd): void {

@@ -23,6 +23,7 @@ const random = new Random(Number(seed))
 const jobs = new Map<string, 'running' | 'done'>()
 /** Sessions of which nothing takes effect any more, whether it has come already or not. */
 const flushed = new Set<string>()
+let loses = false
 
 function note(what: 'arrived' | 'executed' | 'dropped', change: Change): void {
   log({ what, atMs: nowMs(), ...change })
@@ -59,6 +60,10 @@ async function change(request: IncomingMessage, response: ServerResponse, parts:
     jobs.set(job, 'running')
     void takeEffect(asked, random.between(50, EFFECT_MS_MAX)).then(() => jobs.set(job, 'done'))
     return answer(response, 202, { job })
+  }
+  if (loses && random.chance(0.7)) {
+    response.destroy()
+    return takeEffect(asked, random.between(600, EFFECT_MS_MAX))
   }
   const fate = random.unit()
   if (fate < 0.8) {
@@ -101,4 +106,7 @@ const server = createServer((request, response) => {
   change(request, response, parts).catch(() => response.destroy())
 })
 server.listen(Number(port), host, () => process.send?.({ ready: true }))
+process.on('message', (message) => {
+  if (typeof message === 'object' && message !== null && 'loses' in message) loses = message.loses === true
+})
 process.once('disconnect', () => process.exit())
