@@ -106,6 +106,11 @@ export class Incarnation {
     void this.#renew()
   }
 
+  /** Our own watermark went: with the lease, so the others take us for gone from that revision on. */
+  vanished(): void {
+    this.#lost('the lease is over')
+  }
+
   /** Writes a watermark soon: a seal has been applied, or a grant has drained. At most one write is under way. */
   report(): void {
     if (!this.#options.store.shared || this.#over) {

@@ -339,6 +339,7 @@ class LockingRoom implements Locking {
       this.#barrier.note()
       const own = this.#view.watermarks.get(this.#incarnation.id)
       if (own !== undefined) this.#incarnation.seen(own)
+      else if (this.#serving && this.#store.shared) this.#incarnation.vanished()
       if (this.#serving) void this.#sweeper.markGone()
     }
     for (const lock of change.locks) this.#conductor.poke(lock)

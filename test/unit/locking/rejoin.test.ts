@@ -41,6 +41,15 @@ function forgetsGateway({ writes }: Transaction): boolean {
 }
 
 describe('a gateway that survives its lease', () => {
+  it('stops in the moment in which a third hand has ended its lease: the others wait for its word no longer', async () => {
+    const token = await room.take(await room.openSession())
+    await loseLease()
+    await room.clock.advance(0)
+    expect(await room.locking.gate.admit(call(token), null)).toMatchObject({
+      refusal: { code: 'view-not-current' },
+    })
+  })
+
   it('closes its earlier record once what it had admitted has ended, also where the store is deaf at first', async () => {
     const token = await room.take(await room.openSession())
     const [first] = await incarnations()
