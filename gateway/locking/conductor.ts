@@ -28,6 +28,9 @@ import { WaiterKeys } from './waiter-keys.ts'
 
 /** After the store failed to answer; a lock's next look is not more frequent than this. */
 const RETRY_MS = 200
+/** A transaction has up to 128 comparisons and 128 writes: each seal needs two of both, each opening one. The next look goes on. */
+const SEALS_AT_ONCE_MAX = 50
+const OPENS_AT_ONCE_MAX = 100
 
 export interface ConductorOptions {
   readonly store: Store
@@ -141,10 +144,12 @@ export class Conductor {
         // Another lock of the session is writing its fence record; it pokes this one when that is done.
         if (step.grants.some(({ grant, cause }) => cause !== 'released' && this.#fencing.has(grant.session)))
           return
-        this.#carryOut(lock, () => this.#seal(lock, step))
+        this.#carryOut(lock, () =>
+          this.#seal(lock, { ...step, grants: step.grants.slice(0, SEALS_AT_ONCE_MAX) }),
+        )
         return
       case 'move':
-        this.#carryOut(lock, () => this.#move(lock, step))
+        this.#carryOut(lock, () => this.#move(lock, { ...step, open: step.open.slice(0, OPENS_AT_ONCE_MAX) }))
         return
       case 'upgrade':
         this.#carryOut(lock, () => this.#upgrade(lock, step))

@@ -12,6 +12,7 @@ import {
   StoreUnavailable,
   type Transaction,
   type TransactionResult,
+  TransactionTooLarge,
 } from '../spi/store.ts'
 import type { Layout } from './layout.ts'
 import { type SessionRecord, sessionRecords } from './records.ts'
@@ -157,6 +158,8 @@ export class SessionKeeper {
       // The lease ran out before it was used: we stood still, or the store answered too late. Nobody knows it yet.
       if (error instanceof LeaseGone)
         throw new StoreUnavailable('the lease ended before the session was written')
+      if (error instanceof TransactionTooLarge)
+        throw new GatewayError('bad-request', `the session does not fit into the store: ${error.message}`)
       throw error
     }
   }

@@ -78,7 +78,7 @@ export interface LeaseState {
 /**
  * Every method rejects with `StoreUnavailable` where no answer came in time; a transaction, grant or revocation
  * that so failed may still have happened. A transaction that writes under a lease that is gone rejects with `LeaseGone`.
- * Other errors are programmer faults.
+ * One that is too large for any store rejects with `TransactionTooLarge`. Other errors are programmer faults.
  */
 export interface Store {
   readonly kind: 'etcd' | 'embedded'
@@ -107,5 +107,13 @@ export class LeaseGone extends Error {
 
 /** The store did not answer in time or has no quorum. What was asked of it may have happened. */
 export class StoreUnavailable extends Error {
-  override readonly name = 'StoreUnavailable'
+  override readonly name: string = 'StoreUnavailable'
+}
+
+/**
+ * The store takes no transaction of this size; nothing was written, and nothing will be until it is smaller. For whoever
+ * only retries it is one more outage.
+ */
+export class TransactionTooLarge extends StoreUnavailable {
+  override readonly name = 'TransactionTooLarge'
 }

@@ -1,7 +1,7 @@
 // What both stores ask of a transaction before they take it, so that a programmer's fault shows on either alike.
 
 import { invariant } from '../core/invariant.ts'
-import type { Transaction, Write } from '../spi/store.ts'
+import { type Transaction, TransactionTooLarge, type Write } from '../spi/store.ts'
 
 /** etcd's default `--max-txn-ops`. It counts comparisons and writes apart. */
 export const TRANSACTION_OPERATIONS_MAX = 128
@@ -13,7 +13,10 @@ export function writtenKey(write: Write): string {
   return 'put' in write ? write.put : write.delete
 }
 
-/** Throws `InvariantViolation` where no store would carry the transaction out as it is meant. */
+/**
+ * Throws `InvariantViolation` where no store would carry the transaction out as it is meant, and `TransactionTooLarge` for what
+ * a user has put in.
+ */
 export function checkTransaction({ compare, writes }: Transaction): void {
   invariant(
     compare.length <= TRANSACTION_OPERATIONS_MAX,
@@ -24,6 +27,7 @@ export function checkTransaction({ compare, writes }: Transaction): void {
     `a transaction has at most ${TRANSACTION_OPERATIONS_MAX} writes, not ${writes.length}`,
   )
   let bytes = 0
+  let largest = { key: '', bytes: 0 }
   for (const comparison of compare) {
     bytes += checkedBytes(comparison.key)
     const revision = 'createRevision' in comparison ? comparison.createRevision : comparison.modRevision
@@ -37,13 +41,15 @@ export function checkTransaction({ compare, writes }: Transaction): void {
     written.add(key)
     if ('put' in write) {
       invariant(write.value.isWellFormed(), `the value of ${JSON.stringify(key)} is no well-formed Unicode`)
-      bytes += Buffer.byteLength(write.value)
+      const valueBytes = Buffer.byteLength(write.value)
+      if (valueBytes > largest.bytes) largest = { key, bytes: valueBytes }
+      bytes += valueBytes
     }
   }
-  invariant(
-    bytes <= TRANSACTION_BYTES_MAX,
-    `a transaction has at most ${TRANSACTION_BYTES_MAX} bytes, not ${bytes}`,
-  )
+  if (bytes > TRANSACTION_BYTES_MAX)
+    throw new TransactionTooLarge(
+      `a transaction has at most ${TRANSACTION_BYTES_MAX} bytes, not ${bytes}; its largest value is that of ${largest.key}, with ${largest.bytes}`,
+    )
 }
 
 /** Throws `InvariantViolation` where `ttlMs` is no time to live. */

@@ -7,7 +7,14 @@ import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { InvariantViolation } from '../../gateway/core/invariant.ts'
 import { asLeaseId, type LeaseId, type Revision } from '../../gateway/core/names.ts'
-import { LeaseGone, type Store, StoreUnavailable, type Watch, type Write } from '../../gateway/spi/store.ts'
+import {
+  LeaseGone,
+  type Store,
+  StoreUnavailable,
+  TransactionTooLarge,
+  type Watch,
+  type Write,
+} from '../../gateway/spi/store.ts'
 import { openEmbeddedStore } from '../../gateway/store/embedded/embedded-store.ts'
 import { openEtcdStore } from '../../gateway/store/etcd/etcd-store.ts'
 import { systemClock } from '../../gateway/telemetry/system-clock.ts'
@@ -207,10 +214,19 @@ describe.each([embeddedGround(), etcdGround()])('the $kind store', (ground) => {
           [put('a', '\ud800')],
           [{ put: `${prefix}\udc00`, value: '' }],
           Array.from({ length: 129 }, (_, index) => put(String(index))),
-          [put('a', 'x'.repeat(1_048_577))],
         ]
         for (const writes of faults)
           await expect(store.transact({ compare: [], writes })).rejects.toBeInstanceOf(InvariantViolation)
+        expect(await keys()).toEqual([])
+      })
+
+      test('that are too large for a request are told so, with the key that makes them so, and nothing is written', async () => {
+        const writing = store.transact({ compare: [], writes: [put('a'), put('big', 'x'.repeat(1_048_577))] })
+        const error = await writing.catch((reason: unknown) => reason)
+        expect(error).toBeInstanceOf(TransactionTooLarge)
+        expect(String(error)).toMatch(
+          /at most 1048576 bytes, not \d+; its largest value is that of .*big, with 1048577/,
+        )
         expect(await keys()).toEqual([])
       })
 
