@@ -71,13 +71,6 @@ const MUTANTS: readonly Mutant[] = [
     faults: ['holder-stop'],
   },
   {
-    name: 'a body goes on after the gateway has lost its lease',
-    file: 'gateway/proxy/forwarded-body.ts',
-    from: 'if (this.#mayGoOn()) return false',
-    to: 'if (this.#mayGoOn() || this.#mayGoOn !== null) return false',
-    faults: ['gateway-stop'],
-  },
-  {
     name: 'a gateway admits past its lease, on a watch that stands still',
     file: 'gateway/locking/locking.ts',
     from: 'if (!this.#incarnation.valid(',
