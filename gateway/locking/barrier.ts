@@ -83,9 +83,14 @@ export class Barrier {
     let facts = own
     const self = this.#options.self()
     for (const gateway of this.#options.view.gateways.values()) {
-      // Whoever registered after the seal has loaded a snapshot that holds it.
-      if (gateway.incarnation === self || gateway.createRevision > sealRevision) continue
-      facts = combine(facts, this.#report(gateway, grant, sealRevision))
+      if (gateway.incarnation === self) continue
+      // Whoever registered after the seal has loaded a snapshot that holds it. It need not have reported, but what it
+      // reports counts: a process that came back has the calls of its former self still open.
+      const theirs =
+        gateway.createRevision > sealRevision
+          ? this.#reportedOpen(gateway, grant)
+          : this.#report(gateway, grant, sealRevision)
+      facts = combine(facts, theirs)
     }
     return facts
   }
@@ -137,7 +142,12 @@ export class Barrier {
         calls: 1,
         detail: `gateway ${gateway.record.name} has not reported the seal yet`,
       }
-    for (const [lock, createRevision, how] of watermark.open) {
+    return this.#reportedOpen(gateway, grant)
+  }
+
+  #reportedOpen(gateway: KnownGateway, grant: LiveGrant): DrainFacts {
+    for (const [lock, createRevision, how] of this.#options.view.watermarks.get(gateway.incarnation)?.open ??
+      []) {
       if (lock !== grant.lock.name || createRevision !== grant.createRevision) continue
       const detail = `gateway ${gateway.record.name} has calls open`
       if (how === 'draining') return { state: 'draining', calls: 1, detail }

@@ -92,3 +92,36 @@ describe('a gateway that survives its lease', () => {
     expect(await incarnations()).toHaveLength(1)
   })
 })
+
+describe('another gateway that came back', () => {
+  it('is waited for while it reports calls of its former self, though it registered after the seal', async () => {
+    const session = await room.openSession()
+    const entry = room.admit(await room.take(session), 'exclusive')
+    await room.locking.plane.release(VOLUME, session)
+    const [token] = room.locking.plane.lock(VOLUME).owners.map((owner) => Number(owner.token))
+    const { lease } = await room.store.grantLease(600_000)
+    const record = { version: 1, state: 'serving', quietMs: 1_000, name: 'gateway-2', startedAt: '' }
+    const reports = async (open: readonly unknown[]) => {
+      const value = JSON.stringify({ version: 1, beat: 1, sealed: 1_000_000, open })
+      await room.store.transact({
+        compare: [],
+        writes: [
+          { put: '/fencegate/gateways/other', value: JSON.stringify(record) },
+          { put: '/fencegate/watermarks/other', value, lease },
+        ],
+      })
+      await room.clock.advance(0)
+    }
+    await reports([[VOLUME, token, 'draining']])
+    entry.ended()
+    await room.clock.advance(60_000)
+    expect(room.locking.plane.lock(VOLUME)).toMatchObject({
+      phase: 'handover',
+      waitingOn: ['gateway gateway-2 has calls open'],
+    })
+    await reports([])
+    await room.clock.advance(1_000)
+    expect(room.locking.plane.lock(VOLUME).phase).toBe('free')
+    await room.store.revokeLease(lease)
+  })
+})
