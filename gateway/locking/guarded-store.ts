@@ -12,8 +12,8 @@ export function guardStore(store: Store, forbidden: () => string | null): Store 
   return {
     kind: store.kind,
     shared: store.shared,
-    read: (prefix) => store.read(prefix),
-    watch: (prefix, after, listener) => store.watch(prefix, after, listener),
+    read: (prefixes) => store.read(prefixes),
+    watch: (prefixes, after, listener) => store.watch(prefixes, after, listener),
     currentRevision: () => store.currentRevision(),
     close: () => store.close(),
     async transact(transaction) {

@@ -18,6 +18,9 @@ export type Comparison =
   | { readonly key: string; readonly createRevision: number }
   | { readonly key: string; readonly modRevision: number }
 
+/** One prefix, or several: the keys that begin with one of them. */
+export type Prefixes = string | readonly string[]
+
 /** A key is written at most once in one transaction. */
 export type Write =
   | { readonly put: string; readonly value: string; readonly lease?: LeaseId }
@@ -49,8 +52,8 @@ export type StoreEvent =
 
 export interface WatchListener {
   /**
-   * All events of one revision under the prefix, never split, never reordered, none left out. What a lease
-   * takes with it when it ends, or a transaction writes, comes in one call.
+   * All events of one revision under the prefixes, never split, never reordered, none left out. What a lease
+   * takes with it when it ends, or a transaction writes, comes in one call; under however many of the prefixes.
    */
   revision(revision: Revision, events: readonly StoreEvent[]): void
   /** Everything up to `revision` has been delivered (the store says so without an event of ours). */
@@ -84,11 +87,11 @@ export interface Store {
   readonly kind: 'etcd' | 'embedded'
   /** False where this process alone can open the store: then no other gateway can be alive beside it. */
   readonly shared: boolean
-  /** A linearizable read of all keys that begin with `prefix`. */
-  read(prefix: string): Promise<Snapshot>
+  /** A linearizable read of all keys under the prefixes, at one revision. */
+  read(prefixes: Prefixes): Promise<Snapshot>
   transact(transaction: Transaction): Promise<TransactionResult>
-  /** Events of revisions greater than `after`, for keys that begin with `prefix`. Does no waiting. */
-  watch(prefix: string, after: Revision, listener: WatchListener): Watch
+  /** Events of revisions greater than `after`, for keys under the prefixes. Does no waiting. */
+  watch(prefixes: Prefixes, after: Revision, listener: WatchListener): Watch
   grantLease(ttlMs: number): Promise<LeaseState>
   /** Null where the lease is gone: the store has said so, this is not an outage. */
   keepAlive(lease: LeaseId): Promise<LeaseState | null>

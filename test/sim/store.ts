@@ -6,6 +6,7 @@ import {
   type KeyValue,
   LeaseGone,
   type LeaseState,
+  type Prefixes,
   type Snapshot,
   type Store,
   type StoreEvent,
@@ -77,11 +78,15 @@ export class SharedState {
     return this.#revision as Revision
   }
 
-  read(prefix: string): Snapshot {
+  read(prefixes: Prefixes): Snapshot {
     const items = [...this.#keys.values()]
-      .filter((kv) => kv.key.startsWith(prefix))
+      .filter((kv) => isUnder(prefixes, kv.key))
       .toSorted((a, b) => (a.key < b.key ? -1 : 1))
     return { revision: this.revision, items }
+  }
+
+  leaseOf(key: string): LeaseId | null {
+    return this.#keys.get(key)?.lease ?? null
   }
 
   transact(transaction: Transaction, by: string): TransactionResult | LeaseGone {
@@ -192,7 +197,7 @@ export class SimulatedStore implements Store {
   readonly #scheduler: Scheduler
   readonly #random: Random
   readonly #faults: () => NetworkFaults
-  readonly #onReadPrefix: (prefix: string) => void
+  readonly #onReadPrefix: (prefixes: Prefixes) => void
   readonly #watches = new Set<SimulatedWatch>()
   #closed = false
 
@@ -202,8 +207,8 @@ export class SimulatedStore implements Store {
     readonly scheduler: Scheduler
     readonly random: Random
     readonly faults: () => NetworkFaults
-    /** The whole prefix is being read. */
-    readonly onRead: (prefix: string) => void
+    /** These prefixes are being read. */
+    readonly onRead: (prefixes: Prefixes) => void
   }) {
     this.#state = options.state
     this.#process = options.process
@@ -214,10 +219,10 @@ export class SimulatedStore implements Store {
     this.#process.onDeath.push(() => this.#end())
   }
 
-  read(prefix: string): Promise<Snapshot> {
+  read(prefixes: Prefixes): Promise<Snapshot> {
     return this.#ask(() => {
-      this.#onReadPrefix(prefix)
-      return this.#state.read(prefix)
+      this.#onReadPrefix(prefixes)
+      return this.#state.read(prefixes)
     })
   }
 
@@ -227,14 +232,14 @@ export class SimulatedStore implements Store {
     return result
   }
 
-  watch(prefix: string, after: Revision, listener: WatchListener): Watch {
+  watch(prefixes: Prefixes, after: Revision, listener: WatchListener): Watch {
     const watch = new SimulatedWatch({
       state: this.#state,
       process: this.#process,
       scheduler: this.#scheduler,
       random: this.#random,
       faults: this.#faults,
-      prefix,
+      prefixes,
       after,
       listener,
     })
@@ -304,7 +309,7 @@ class SimulatedWatch implements Watch {
   readonly #scheduler: Scheduler
   readonly #random: Random
   readonly #faults: () => NetworkFaults
-  readonly #prefix: string
+  readonly #prefixes: Prefixes
   readonly #listener: WatchListener
   #sentThrough: number
   #place: number
@@ -318,7 +323,7 @@ class SimulatedWatch implements Watch {
     readonly scheduler: Scheduler
     readonly random: Random
     readonly faults: () => NetworkFaults
-    readonly prefix: string
+    readonly prefixes: Prefixes
     readonly after: Revision
     readonly listener: WatchListener
   }) {
@@ -327,7 +332,7 @@ class SimulatedWatch implements Watch {
     this.#scheduler = options.scheduler
     this.#random = options.random
     this.#faults = options.faults
-    this.#prefix = options.prefix
+    this.#prefixes = options.prefixes
     this.#listener = options.listener
     this.#sentThrough = options.after
     this.#place = this.#state.history.findIndex(({ revision }) => revision > options.after)
@@ -366,7 +371,7 @@ class SimulatedWatch implements Watch {
       this.#place++
       this.#sentThrough = committed.revision
       const events = committed.events.filter((event) =>
-        (event.type === 'put' ? event.kv.key : event.key).startsWith(this.#prefix),
+        isUnder(this.#prefixes, event.type === 'put' ? event.kv.key : event.key),
       )
       if (events.length > 0) this.#send(() => this.#listener.revision(committed.revision, events))
     }
@@ -405,4 +410,9 @@ class SimulatedWatch implements Watch {
     this.#over = true
     this.#state.watchers.delete(this.#pump)
   }
+}
+
+function isUnder(prefixes: Prefixes, key: string): boolean {
+  if (typeof prefixes === 'string') return key.startsWith(prefixes)
+  return prefixes.some((prefix) => key.startsWith(prefix))
 }

@@ -9,6 +9,7 @@ import {
   type Comparison,
   LeaseGone,
   type LeaseState,
+  type Prefixes,
   type Snapshot,
   type Store,
   type StoreEvent,
@@ -19,7 +20,7 @@ import {
   type WatchListener,
 } from '../../spi/store.ts'
 import { checkTransaction, checkTtl } from '../check-transaction.ts'
-import { prefixRange } from '../key-range.ts'
+import { prefixRanges } from '../key-range.ts'
 import { EmbeddedDatabase, messageOf } from './database.ts'
 import { EventHistory, type HistoryLimits } from './event-history.ts'
 import { LeaseDeadlines } from './lease-deadlines.ts'
@@ -87,9 +88,12 @@ export class EmbeddedStore implements Store {
     return this.#database.file
   }
 
-  async read(prefix: string): Promise<Snapshot> {
-    const range = prefixRange(prefix)
-    return this.#asked(() => ({ revision: this.#revision, items: this.#database.range(range) }))
+  async read(prefixes: Prefixes): Promise<Snapshot> {
+    const ranges = prefixRanges(prefixes)
+    return this.#asked(() => ({
+      revision: this.#revision,
+      items: ranges.flatMap((range) => this.#database.range(range)),
+    }))
   }
 
   async currentRevision(): Promise<Revision> {
@@ -110,9 +114,11 @@ export class EmbeddedStore implements Store {
     })
   }
 
-  watch(prefix: string, after: Revision, listener: WatchListener): Watch {
-    invariant(prefix.isWellFormed(), `a prefix must be well-formed Unicode: ${JSON.stringify(prefix)}`)
-    if (this.#over === null) return this.#history.watch(prefix, after, listener)
+  watch(prefixes: Prefixes, after: Revision, listener: WatchListener): Watch {
+    const all = typeof prefixes === 'string' ? [prefixes] : prefixes
+    for (const prefix of all)
+      invariant(prefix.isWellFormed(), `a prefix must be well-formed Unicode: ${JSON.stringify(prefix)}`)
+    if (this.#over === null) return this.#history.watch(all, after, listener)
     const message = this.#over
     let open = true
     queueMicrotask(() => {

@@ -16,7 +16,7 @@ interface Entry {
 }
 
 interface Watcher {
-  readonly prefix: string
+  readonly prefixes: readonly string[]
   readonly listener: WatchListener
   /** Everything up to here was delivered. */
   position: number
@@ -57,8 +57,8 @@ export class EventHistory {
     }
   }
 
-  watch(prefix: string, after: Revision, listener: WatchListener): Watch {
-    const watcher: Watcher = { prefix, listener, position: after, progressWanted: false }
+  watch(prefixes: readonly string[], after: Revision, listener: WatchListener): Watch {
+    const watcher: Watcher = { prefixes, listener, position: after, progressWanted: false }
     this.#watchers.add(watcher)
     this.#deliverSoon()
     return {
@@ -100,7 +100,7 @@ export class EventHistory {
   }
 
   #catchUp(watcher: Watcher): void {
-    const { prefix, listener } = watcher
+    const { prefixes, listener } = watcher
     while (watcher.position < this.#current && this.#watchers.has(watcher)) {
       if (watcher.position < this.#compacted) {
         this.#watchers.delete(watcher)
@@ -112,7 +112,7 @@ export class EventHistory {
       }
       watcher.position += 1
       const events =
-        this.#entries.get(watcher.position)?.events.filter((event) => isUnder(prefix, event)) ?? []
+        this.#entries.get(watcher.position)?.events.filter((event) => isUnder(prefixes, event)) ?? []
       if (events.length > 0) listener.revision(watcher.position as Revision, events)
     }
     if (watcher.progressWanted && this.#watchers.has(watcher)) {
@@ -122,8 +122,9 @@ export class EventHistory {
   }
 }
 
-function isUnder(prefix: string, event: StoreEvent): boolean {
-  return (event.type === 'put' ? event.kv.key : event.key).startsWith(prefix)
+function isUnder(prefixes: readonly string[], event: StoreEvent): boolean {
+  const key = event.type === 'put' ? event.kv.key : event.key
+  return prefixes.some((prefix) => key.startsWith(prefix))
 }
 
 /** An estimate: strings take one or two bytes a unit. */

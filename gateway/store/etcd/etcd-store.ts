@@ -1,13 +1,21 @@
 // The store of several gateways: an etcd cluster. It repeats nothing that must not happen twice, waits for nothing
 // without an end, and trusts no idea of the client package about leases or watches.
 
-import { type Etcd3, EtcdLeaseInvalidError, type IKeyValue, type ILeaseKeepAliveResponse } from 'etcd3'
+import {
+  type Etcd3,
+  EtcdLeaseInvalidError,
+  type IKeyValue,
+  type ILeaseKeepAliveResponse,
+  type IRangeRequest,
+  type IRangeResponse,
+} from 'etcd3'
 import { invariant } from '../../core/invariant.ts'
 import type { LeaseId, Revision } from '../../core/names.ts'
 import type { Clock } from '../../spi/clock.ts'
 import {
   LeaseGone,
   type LeaseState,
+  type Prefixes,
   type Snapshot,
   type Store,
   StoreUnavailable,
@@ -17,7 +25,7 @@ import {
   type WatchListener,
 } from '../../spi/store.ts'
 import { checkTransaction, checkTtl } from '../check-transaction.ts'
-import { prefixRange } from '../key-range.ts'
+import { prefixRanges } from '../key-range.ts'
 import type { EtcdTls } from './connection.ts'
 import { Endpoints } from './endpoints.ts'
 import { EtcdWatch, type WatchTiming } from './etcd-watch.ts'
@@ -82,11 +90,11 @@ export class EtcdStore implements Store {
     this.#probeKey = Buffer.from(options.probeKey ?? '\u0000')
   }
 
-  async read(prefix: string): Promise<Snapshot> {
-    const range = etcdRange(prefixRange(prefix))
+  async read(prefixes: Prefixes): Promise<Snapshot> {
+    const ranges = prefixRanges(prefixes).map(etcdRange)
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#readPages(range)
+        return await this.#readPages(ranges)
       } catch (error) {
         if (attempt === READ_ATTEMPTS_MAX || !isCompacted(error)) throw error
       }
@@ -122,13 +130,12 @@ export class EtcdStore implements Store {
     }
   }
 
-  watch(prefix: string, after: Revision, listener: WatchListener): Watch {
-    prefixRange(prefix)
+  watch(prefixes: Prefixes, after: Revision, listener: WatchListener): Watch {
     const watch = new EtcdWatch({
       endpoints: this.#endpoints,
       clock: this.#clock,
       timing: this.#watchTiming,
-      prefix,
+      prefixes,
       after,
       listener: {
         revision: (revision, events) => listener.revision(revision, events),
@@ -186,21 +193,28 @@ export class EtcdStore implements Store {
     this.#endpoints.close()
   }
 
-  async #readPages(whole: EtcdRange): Promise<Snapshot> {
+  async #readPages(ranges: readonly EtcdRange[]): Promise<Snapshot> {
     const found: IKeyValue[] = []
     let revision: Revision | null = null
-    let range = whole
-    for (;;) {
-      const request = { ...range, limit: READ_PAGE_KEYS, ...(revision === null ? {} : { revision }) }
-      const page = await this.#endpoints.repeatable('read', (client, options) =>
-        client.kv.range(request, options),
-      )
-      revision ??= headerRevision(page)
-      found.push(...page.kvs)
-      const last = page.kvs.at(-1)
-      if (!page.more || last === undefined) return { revision, items: found.map(keyValueOf) }
-      range = rangeAfter(last.key, range)
+    for (const whole of ranges) {
+      let range: EtcdRange | null = whole
+      while (range !== null) {
+        const request: IRangeRequest = {
+          ...range,
+          limit: READ_PAGE_KEYS,
+          ...(revision === null ? {} : { revision }),
+        }
+        const page: IRangeResponse = await this.#endpoints.repeatable('read', (client, options) =>
+          client.kv.range(request, options),
+        )
+        revision ??= headerRevision(page)
+        found.push(...page.kvs)
+        const last = page.kvs.at(-1)
+        range = page.more && last !== undefined ? rangeAfter(last.key, range) : null
+      }
     }
+    invariant(revision !== null, 'a read of no range')
+    return { revision, items: found.map(keyValueOf) }
   }
 }
 

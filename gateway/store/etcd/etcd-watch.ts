@@ -1,11 +1,14 @@
 // One watch on one stream of its own. It fails loudly and once: it never begins again behind the listener's back, and
 // a stream that has gone silent counts as broken.
+//
+// Several prefixes are one watch over all that lies from the first to the last of them, and what lies between is dropped
+// here. etcd orders events within a watch only, and before 3.4.31 and 3.5.13 the progress of several cannot be told.
 
 import type { IEvent, IWatchRequest, IWatchResponse, WatchClient } from 'etcd3'
 import type { Revision } from '../../core/names.ts'
 import type { Clock, Timer } from '../../spi/clock.ts'
-import type { StoreEvent, Watch, WatchListener } from '../../spi/store.ts'
-import { prefixRange } from '../key-range.ts'
+import type { Prefixes, StoreEvent, Watch, WatchListener } from '../../spi/store.ts'
+import { coveringRange, inRange, type KeyRange, prefixRanges } from '../key-range.ts'
 import type { Endpoint, Endpoints } from './endpoints.ts'
 import { type CallHandle, callHandle, withinDeadline } from './grpc-call.ts'
 import { etcdRange, eventOf, headerRevision, revisionOf } from './messages.ts'
@@ -22,7 +25,7 @@ export interface EtcdWatchOptions {
   readonly endpoints: Endpoints
   readonly clock: Clock
   readonly timing: WatchTiming
-  readonly prefix: string
+  readonly prefixes: Prefixes
   readonly after: Revision
   readonly listener: WatchListener
 }
@@ -34,6 +37,7 @@ const WHOLE_STREAM = '-1'
 
 export class EtcdWatch implements Watch {
   readonly #options: EtcdWatchOptions
+  readonly #ranges: readonly [KeyRange, ...KeyRange[]]
   #over = false
   #stream: Stream | null = null
   #handle: CallHandle | null = null
@@ -47,6 +51,7 @@ export class EtcdWatch implements Watch {
 
   constructor(options: EtcdWatchOptions) {
     this.#options = options
+    this.#ranges = prefixRanges(options.prefixes)
     this.#position = options.after
     this.#lastHeardMs = options.clock.monotonicMs()
     this.#begin().catch((error: unknown) => this.#fail('lost', messageOf(error)))
@@ -63,7 +68,7 @@ export class EtcdWatch implements Watch {
   }
 
   async #begin(): Promise<void> {
-    const { endpoints, clock, timing, prefix, after } = this.#options
+    const { endpoints, clock, timing, after } = this.#options
     const endpoint = await endpoints.answering()
     if (this.#over) return
     const what = `watch at ${endpoint.url}`
@@ -89,7 +94,7 @@ export class EtcdWatch implements Watch {
     this.#lastHeardMs = clock.monotonicMs()
     this.#send({
       create_request: {
-        ...etcdRange(prefixRange(prefix)),
+        ...etcdRange(coveringRange(this.#ranges)),
         start_revision: after + 1,
         progress_notify: true,
       },
@@ -121,13 +126,14 @@ export class EtcdWatch implements Watch {
   #deliver(): void {
     const parts = this.#parts
     this.#parts = []
+    const { listener } = this.#options
     let revision = this.#position
     let events: StoreEvent[] = []
     const flush = (): void => {
       // Servers before 3.4.25 may send a revision again after they were slow.
       if (this.#over || events.length === 0 || revision <= this.#position) return
       this.#position = revision
-      this.#options.listener.revision(revision, events)
+      listener.revision(revision, events)
     }
     for (const part of parts) {
       const next = revisionOf(part.kv.mod_revision)
@@ -136,9 +142,17 @@ export class EtcdWatch implements Watch {
         revision = next
         events = []
       }
-      events.push(eventOf(part))
+      if (this.#isWanted(part)) events.push(eventOf(part))
     }
     flush()
+    // The last of them may have been none of ours; that nothing of ours came before it is known all the same.
+    if (this.#over || revision <= this.#position) return
+    this.#position = revision
+    listener.progress(revision)
+  }
+
+  #isWanted({ kv }: IEvent): boolean {
+    return this.#ranges.length === 1 || this.#ranges.some((range) => inRange(range, kv.key))
   }
 
   #progressed(response: IWatchResponse): void {

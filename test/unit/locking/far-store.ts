@@ -2,6 +2,7 @@
 
 import type { Revision } from '../../../gateway/core/names.ts'
 import {
+  type Prefixes,
   type Snapshot,
   type Store,
   StoreUnavailable,
@@ -68,12 +69,12 @@ export class FarStore {
     return result
   }
 
-  #watch(prefix: string, after: Revision, listener: WatchListener): Watch {
+  #watch(prefixes: Prefixes, after: Revision, listener: WatchListener): Watch {
     this.#listeners.add(listener)
     const own = (act: () => void) => {
       if (this.#listeners.has(listener)) act()
     }
-    const watch = this.#store.watch(prefix, after, {
+    const watch = this.#store.watch(prefixes, after, {
       revision: (revision, events) => own(() => listener.revision(revision, events)),
       progress: (revision) => own(() => listener.progress(revision)),
       failed: (failure) => own(() => listener.failed(failure)),
