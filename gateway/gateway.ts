@@ -3,7 +3,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { type Config, formatListen, type ListenAddress } from './config/index.ts'
+import { type Config, formatListen, type ListenAddress, lockSources } from './config/index.ts'
 import { type RunningControl, startControl } from './control/index.ts'
 import { parseFencingToken } from './core/fencing-token.ts'
 import { createFencing } from './fencing/plans.ts'
@@ -118,6 +118,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
   )
   const locking = await startLocking({
     ...common,
+    sources: lockSources(config.sources),
     store: epoch.store,
     mark: epoch,
     epoch,

@@ -6,6 +6,7 @@ import type { ConfigFault } from './fault.ts'
 import { collide, formatListen, isLoopback, type ListenAddress } from './listen.ts'
 import { nearest } from './nearest.ts'
 import type { Config } from './schema.ts'
+import { checkSources } from './source-section.ts'
 
 /** A fault that another room found in its part of the file. */
 export interface RoomFault {
@@ -72,6 +73,8 @@ export function checkConfig(
   checkBackends(config, warn)
   checkPlans(config, fault, warn)
   checkFencers(config, knowledge, fault, warn)
+  const ownPrefix = config.store.kind === 'etcd' ? config.store.prefix : null
+  checkSources({ ...config, ownPrefix, fault, warn })
   if (knowledge !== null) checkTls(config, knowledge, fault)
   if (knowledge !== null) checkPolicies(config, knowledge.policies(config.policies), fault)
   return { faults, warnings }
@@ -211,6 +214,8 @@ function checkPlans(config: Config, fault: Report, warn: Warn): void {
     }
   }
   const plans = Object.keys(config.plans)
+  for (const [name, { plan }] of Object.entries(config.sources))
+    if (plan !== null && !plans.includes(plan)) fault(['sources', name, 'plan'], unknown('plan', plan, plans))
   if (config.defaultPlan !== null && !plans.includes(config.defaultPlan))
     fault(['defaultPlan'], unknown('plan', config.defaultPlan, plans))
   if (config.defaultPlan === null)

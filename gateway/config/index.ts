@@ -15,3 +15,4 @@ export type {
   StoreConfig,
 } from './schema.ts'
 export { Secret } from './secret.ts'
+export { lockSources } from './source-section.ts'

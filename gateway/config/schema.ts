@@ -6,6 +6,7 @@ import { STORM_DEFAULTS } from '../core/storm.ts'
 import { named, seconds, strict, text, whole } from './fields.ts'
 import { parseListen } from './listen.ts'
 import { Secret } from './secret.ts'
+import { sourcesSection } from './source-section.ts'
 
 /** Two looks of a load balancer that looks once a second, and one to spare. */
 const DELAY_MS = 3_000
@@ -330,6 +331,8 @@ export const ConfigSchema = strict(
     ).default({}),
     fencers: named(fencer, 'fencers by name').default({}),
     plans: named(plan, 'plans by name').default({}),
+    /** Locks that others keep in etcd in a layout of their own. */
+    sources: sourcesSection,
     /** For sessions that name no plan. */
     defaultPlan: text('the name of a plan').optional(),
     sessions: sessions.prefault({}),

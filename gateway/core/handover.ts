@@ -300,12 +300,13 @@ export function downgrade(record: LockRecord, token: Revision): LockRecord {
   }
 }
 
-/** The record after a move; null where nothing is left to say of the lock. */
+/** The record after a move; null where nothing is left to say of the lock. `queue`: of which it opens some. */
 export function moveGrants(
   lock: LockRecord['lock'],
   record: LockRecord | null,
   move: Omit<Move, 'kind'>,
   openedAt: string,
+  queue: readonly Waiter[] = [],
 ): LockRecord | null {
   const revisionsOf = (grants: readonly Grant[]) => new Set(grants.map((grant) => grant.createRevision))
   const closed = revisionsOf(move.close)
@@ -324,8 +325,10 @@ export function moveGrants(
   const opened = [...move.open, ...move.complete].map((grant) => grant.createRevision)
   const highWater = Math.max(record?.highWater ?? 0, ...opened)
   // A lock without grants needs no record: create revisions of one store only grow, so the next token is larger.
+  // Who waits with an older token nevertheless was overtaken while nobody watched for it, and must never be opened.
+  const isOvertaken = queue.some((waiter) => waiter.createRevision <= highWater && !isUpgrade(waiter))
   // What a newer gateway added to the record stays in it.
-  return grants.length === 0 ? null : { ...record, lock, grants, highWater }
+  return grants.length === 0 && !isOvertaken ? null : { ...record, lock, grants, highWater }
 }
 
 function grantOf(waiter: Waiter, openedAt: string) {

@@ -20,6 +20,7 @@ import type { FencePlanner } from '../spi/fence-planner.ts'
 import { type Comparison, type Store, StoreUnavailable, type Write } from '../spi/store.ts'
 import type { Barrier } from './barrier.ts'
 import { dueFence, EXPIRED } from './due-fence.ts'
+import { knownHolder } from './holders.ts'
 import type { Layout } from './layout.ts'
 import type { LiveGrant, LockState } from './lock-state.ts'
 import { fenceRecords, lockRecords } from './records.ts'
@@ -116,9 +117,9 @@ export class Conductor {
       if (!this.#damaged.has(lock))
         this.#options.events({ type: 'lock.blocked', lock: lock.name, detail: lock.damage })
       this.#damaged.add(lock)
-      return
-    }
-    this.#damaged.delete(lock)
+      // Where only its owner's key is not watched here, an operator may have the owner fenced.
+      if (!lock.isBlind) return
+    } else this.#damaged.delete(lock)
     const { view, barrier } = this.#options
     const step = nextStep({
       record: lock.record,
@@ -203,8 +204,7 @@ export class Conductor {
       }
       if (cause === 'released' || view.condemned(grant.session) || newFences.includes(grant.session)) continue
       newFences.push(grant.session)
-      const known = view.sessions.get(grant.session)
-      const fence = dueFence(grant.session, known?.record ?? null, EXPIRED, planner, now)
+      const fence = dueFence(grant.session, knownHolder(view, grant.session), EXPIRED, planner, now)
       fences.push(fence)
       compare.push({ key: layout.fence(fence.id), createRevision: 0 })
       writes.push({ put: layout.fence(fence.id), value: fenceRecords.encode(fence) })
@@ -253,7 +253,8 @@ export class Conductor {
   async #move(lock: LockState, step: Extract<HandoverStep, { kind: 'move' }>): Promise<Revision | null> {
     const { store, layout, clock, events } = this.#options
     const key = layout.lockRecord(lock.name)
-    const next = moveGrants(lock.name, lock.record, step, new Date(clock.wallMs()).toISOString())
+    const now = new Date(clock.wallMs()).toISOString()
+    const next = moveGrants(lock.name, lock.record, step, now, lock.queue)
     const result = await store.transact({
       compare: [
         { key, modRevision: lock.recordRevision },

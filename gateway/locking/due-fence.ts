@@ -3,7 +3,7 @@
 import type { FenceRecord, FenceState } from '../core/fence-record.ts'
 import type { SessionId } from '../core/names.ts'
 import type { FencePlanner } from '../spi/fence-planner.ts'
-import type { SessionRecord } from './records.ts'
+import type { KnownHolder } from './holders.ts'
 
 export interface FenceOrder {
   readonly cause: FenceRecord['cause']
@@ -15,22 +15,23 @@ export interface FenceOrder {
 
 export const EXPIRED: FenceOrder = { cause: 'expired', by: null, reason: null, plan: null }
 
-/** `session` null: a foreign lease, of which nobody told us whom to stop. */
+/** `holder` null: a foreign lease, of which nobody told us whom to stop. */
 export function dueFence(
   id: SessionId,
-  session: SessionRecord | null,
+  holder: KnownHolder | null,
   order: FenceOrder,
   planner: FencePlanner,
   nowRfc3339: string,
 ): FenceRecord {
-  const plan = order.plan ?? session?.plan ?? planner.defaultPlan
-  const fenceInfo = session?.fenceInfo ?? {}
+  const unfencedBy = holder?.unfencedBy ?? null
+  const plan = order.plan ?? holder?.plan ?? (unfencedBy === null ? planner.defaultPlan : null)
+  const fenceInfo = holder?.fenceInfo ?? {}
   const common = {
     id,
     cause: order.cause,
     by: order.by,
     reason: order.reason,
-    holder: session?.holder ?? null,
+    holder: holder?.holder ?? null,
     plan,
     createdAt: nowRfc3339,
     attempts: [],
@@ -42,7 +43,7 @@ export function dueFence(
       outcome: 'unfenced',
       closedAt: nowRfc3339,
       by: null,
-      reason: 'the session has no fence plan, and the configuration no default',
+      reason: unfencedBy ?? 'the session has no fence plan, and the configuration no default',
     }
     return { ...common, fenceInfo, levels: [], targets: [], progress }
   }
@@ -52,7 +53,7 @@ export function dueFence(
       ...common,
       fenceInfo,
       levels: [],
-      targets: session?.targets ?? [],
+      targets: holder?.targets ?? [],
       progress: blocked(
         `there is no plan ${plan} in the configuration; confirm, once the holder is known to be dead`,
       ),
@@ -63,7 +64,7 @@ export function dueFence(
       ...common,
       fenceInfo,
       levels,
-      targets: session?.targets ?? [],
+      targets: holder?.targets ?? [],
       progress: blocked(
         `nobody told whom to stop (${check.faults.join('; ')}); confirm, once the holder is known to be dead`,
       ),

@@ -62,9 +62,10 @@ export function epochStore(options: EpochStoreOptions): Store {
     revokeLease: (lease) => store.revokeLease(lease),
     close: () => store.close(),
 
-    async read(prefix) {
-      const { revision, items } = await store.read(prefix)
-      if (keys.record.startsWith(prefix)) {
+    async read(prefixes) {
+      const { revision, items } = await store.read(prefixes)
+      const all = typeof prefixes === 'string' ? [prefixes] : prefixes
+      if (all.some((prefix) => keys.record.startsWith(prefix))) {
         const record = items.find(({ key }) => key === keys.record)
         if ((record?.modRevision ?? 0) !== recordRevision) throw outdated(EPOCH_CHANGED)
       }
@@ -85,7 +86,7 @@ export function epochStore(options: EpochStoreOptions): Store {
       return positioned(() => epochs.position(revision))
     },
 
-    watch(prefix, after, listener) {
+    watch(prefixes, after, listener) {
       let isOver = false
       const end = (reason: string): void => {
         isOver = true
@@ -114,7 +115,7 @@ export function epochStore(options: EpochStoreOptions): Store {
         progress: (revision) => pass(revision, (position) => listener.progress(position)),
         failed: (failure) => listener.failed(failure),
       }
-      return store.watch(prefix, epochs.revision(after) as Revision, converted)
+      return store.watch(prefixes, epochs.revision(after) as Revision, converted)
     },
   }
 }

@@ -16,6 +16,8 @@ export interface IncarnationOptions {
   readonly newId: () => string
   readonly name: string
   readonly quietMs: number | null
+  /** As text to compare; '' for none. */
+  readonly sources: string
   readonly leaseMs: number
   /** What the next watermark reports; read in one tick, so that revision and exceptions are one snapshot. */
   readonly report: () => Pick<Watermark, 'sealed' | 'open'>
@@ -73,6 +75,7 @@ export class Incarnation {
       name: this.#options.name,
       startedAt: new Date(clock.wallMs()).toISOString(),
       formats: FORMATS,
+      ...(this.#options.sources === '' ? {} : { sources: this.#options.sources }),
     }
     const writes: Write[] = [{ put: layout.gateway(this.id), value: gatewayRecords.encode(record) }]
     let validUntilMs = Number.POSITIVE_INFINITY

@@ -10,6 +10,7 @@ import type { FenceJournal, JournaledFence } from '../spi/fence-journal.ts'
 import type { FencePlanner } from '../spi/fence-planner.ts'
 import type { Store } from '../spi/store.ts'
 import { dueFence } from './due-fence.ts'
+import { knownHolder } from './holders.ts'
 import type { Layout } from './layout.ts'
 import { fenceRecords } from './records.ts'
 import type { View, ViewChange } from './view.ts'
@@ -113,8 +114,7 @@ export class Journal implements FenceJournal {
     order: { readonly by: string; readonly reason: string; readonly plan: string | null },
   ): Promise<FenceRecord> {
     const { store, layout, view, planner, clock, events } = this.#options
-    const known = view.sessions.get(session)
-    if (known === undefined && !view.locksOf.has(session))
+    if (!view.sessions.has(session) && !view.locksOf.has(session))
       throw new GatewayError('session-unknown', `there is no session ${session}`)
     if (order.plan !== null && planner.levels(order.plan) === null)
       throw new GatewayError(
@@ -122,7 +122,8 @@ export class Journal implements FenceJournal {
         `there is no fence plan ${JSON.stringify(order.plan)} in the configuration`,
       )
     const now = new Date(clock.wallMs()).toISOString()
-    const fence = dueFence(session, known?.record ?? null, { cause: 'operator', ...order }, planner, now)
+    const holder = knownHolder(view, session)
+    const fence = dueFence(session, holder, { cause: 'operator', ...order }, planner, now)
     const key = layout.fence(session)
     const result = await store.transact({
       compare: [{ key, createRevision: 0 }],

@@ -1,16 +1,24 @@
 // Where everything stands in the store. Waiter keys follow etcd's own `concurrency` package, so that `etcdctl lock` and
 // Go's concurrency.Mutex on `<prefix>/locks/<name>` exclude us and we them.
 
+import { type ForeignLock, foreignLock, type LockSource } from '../core/lock-source.ts'
 import { asLeaseId, asLockName, type LeaseId, type LockMode, type LockName } from '../core/names.ts'
 
 export type KeyMeaning =
-  | { readonly kind: 'waiter'; readonly lock: LockName; readonly mode: LockMode; readonly lease: LeaseId }
+  /** `lease` null: the key's name does not tell it. */
+  | {
+      readonly kind: 'waiter'
+      readonly lock: LockName
+      readonly mode: LockMode
+      readonly lease: LeaseId | null
+    }
   | { readonly kind: 'lock-record'; readonly lock: LockName }
   | { readonly kind: 'session'; readonly session: LeaseId }
   | { readonly kind: 'canary'; readonly lease: LeaseId }
   | { readonly kind: 'fence'; readonly id: LeaseId }
   | { readonly kind: 'gateway'; readonly incarnation: string }
   | { readonly kind: 'watermark'; readonly incarnation: string }
+  | { readonly kind: 'sources' }
   | { readonly kind: 'foreign' }
 
 const SHARED = 'shared'
@@ -20,6 +28,11 @@ const UPGRADE = 'upgrade'
 export class Layout {
   /** Ends in a slash: everything of ours, and nothing else, begins with it. */
   readonly root: string
+  /** What must be read and watched: the root, and what the sources' keys begin with. */
+  readonly prefixes: readonly string[]
+  /** Which sources the gateways go by; it is there once there were any. */
+  readonly sources: string
+  readonly #foreign: readonly LockSource[]
   readonly #locks: string
   readonly #lockRecords: string
   readonly #sessions: string
@@ -28,8 +41,12 @@ export class Layout {
   readonly #gateways: string
   readonly #watermarks: string
 
-  constructor(prefix: string) {
+  /** `sources`: their prefixes lie neither under this one nor it under theirs. */
+  constructor(prefix: string, sources: readonly LockSource[] = []) {
     this.root = prefix.endsWith('/') ? prefix : `${prefix}/`
+    this.prefixes = [this.root, ...sources.map((source) => source.prefix)]
+    this.sources = `${this.root}sources/agreed`
+    this.#foreign = sources
     this.#locks = `${this.root}locks/`
     this.#lockRecords = `${this.root}lock-records/`
     this.#sessions = `${this.root}sessions/`
@@ -81,9 +98,20 @@ export class Layout {
     return this.#watermarks + incarnation
   }
 
-  /** What a key under the root stands for; `foreign` where it is none of ours. */
+  /** What a source makes of the key; null where it is no source's. */
+  foreign(key: string): ForeignLock | null {
+    return key.startsWith(this.root) ? null : foreignLock(this.#foreign, key)
+  }
+
+  /** What a key stands for; `foreign` where it is none of ours, and no lock of a source. */
   meaning(key: string): KeyMeaning {
     if (key.startsWith(this.#locks)) return this.#waiterMeaning(key.slice(this.#locks.length))
+    if (!key.startsWith(this.root)) {
+      const found = this.foreign(key)
+      if (found === null) return { kind: 'foreign' }
+      return { kind: 'waiter', lock: found.lock, mode: 'exclusive', lease: null }
+    }
+    if (key === this.sources) return { kind: 'sources' }
     const slash = key.indexOf('/', this.root.length)
     const name = key.slice(slash + 1)
     switch (key.slice(0, slash + 1)) {

@@ -16,6 +16,8 @@ import type {
   WaiterInfo,
 } from '../spi/control-plane.ts'
 import { blockedBy } from './conductor.ts'
+import { knownHolder } from './holders.ts'
+import type { Ledger } from './ledger.ts'
 import type { LiveGrant, LockState } from './lock-state.ts'
 import type { View } from './view.ts'
 
@@ -31,8 +33,8 @@ export function ownerOf(view: View, lock: LockState): NonNullable<Refusal['owner
 }
 
 function holderOf(view: View, session: SessionId): HolderIdentity | null {
-  const known = view.sessions.get(session)
-  if (known !== undefined) return known.record.holder
+  const known = knownHolder(view, session)
+  if (known !== null) return known.holder
   const fenced = view.fences.get(session)?.record.holder
   return fenced !== undefined && fenced !== null && typeof fenced['id'] === 'string'
     ? { ...fenced, id: fenced['id'] }
@@ -80,11 +82,16 @@ export function phaseOf(lock: LockState): LockPhase {
 }
 
 /** For the metrics. */
-export function countLocks(view: View): {
+export interface Counts {
   readonly sessions: number
   readonly locks: Readonly<Record<'open' | 'handover' | 'blocked', number>>
   readonly waiting: number
-} {
+  readonly inFlight: number
+  readonly unknown: number
+  readonly parked: number
+}
+
+export function countAll(view: View, ledger: Ledger, parked: number): Counts {
   const locks = { open: 0, handover: 0, blocked: 0 }
   let waiting = 0
   for (const lock of view.locks.values()) {
@@ -92,7 +99,8 @@ export function countLocks(view: View): {
     if (phase !== 'free') locks[phase]++
     waiting += lock.queue.length - lock.live.filter((grant) => !grant.sealed).length
   }
-  return { sessions: view.sessions.size, locks, waiting: Math.max(0, waiting) }
+  const calls = { inFlight: ledger.open, unknown: ledger.unknownCalls, parked }
+  return { sessions: view.sessions.size, locks, waiting: Math.max(0, waiting), ...calls }
 }
 
 export function describeLock(view: View, name: LockName, clock: Clock): LockInfo {
@@ -160,6 +168,7 @@ export function describeSession(
   const known = view.sessions.get(session)
   const locks = view.locksOf.get(session)
   if (known === undefined && locks === undefined) return null
+  const holder = knownHolder(view, session)
   const holds: SessionInfo['holds'][number][] = []
   const waitsFor: SessionInfo['waitsFor'][number][] = []
   for (const lock of locks ?? []) {
@@ -174,9 +183,9 @@ export function describeSession(
     session,
     ttlMs: known?.record.ttlMs ?? 0,
     expiresAtMs,
-    holder: known?.record.holder ?? null,
-    fenceInfo: known?.record.fenceInfo ?? {},
-    plan: known?.record.plan ?? null,
+    holder: holder?.holder ?? null,
+    fenceInfo: holder?.fenceInfo ?? {},
+    plan: holder?.plan ?? null,
     openedAt: known?.record.openedAt ?? null,
     holds,
     waitsFor,

@@ -116,6 +116,8 @@ export class LockState {
   recordRevision = 0
   /** Why the record cannot be used; admits nothing while it is not null. */
   damage: string | null = null
+  /** The damage is that its owner's key is not watched here. */
+  isBlind = false
   /** Ascending by create revision. */
   queue: readonly QueuedWaiter[] = []
   /** The grants of the record, open and sealed. */
@@ -129,6 +131,20 @@ export class LockState {
 
   constructor(name: LockName) {
     this.name = name
+  }
+
+  setDamage(damage: { readonly detail: string; readonly isBlind: boolean } | null): void {
+    this.damage = damage?.detail ?? null
+    this.isBlind = damage?.isBlind ?? false
+  }
+
+  /** Puts it in its place, and gives back those that had the same key before. */
+  enqueue(waiter: QueuedWaiter): readonly QueuedWaiter[] {
+    const others = this.queue.filter((other) => other.key !== waiter.key)
+    const before = this.queue.filter((other) => other.key === waiter.key)
+    const at = others.findIndex((other) => other.createRevision > waiter.createRevision)
+    this.queue = at < 0 ? [...others, waiter] : others.toSpliced(at, 0, waiter)
+    return before
   }
 
   grantOf(createRevision: number): LiveGrant | null {

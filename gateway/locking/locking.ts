@@ -1,6 +1,7 @@
 // Assembles the room: view, ledger, barrier, conductor, gate and the rest around one store, and brings this process in and
 // out of the circle of gateways in the right order.
 
+import type { LockSource } from '../core/lock-source.ts'
 import type { Revision, SessionId } from '../core/names.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { ControlPlane } from '../spi/control-plane.ts'
@@ -13,19 +14,20 @@ import { type Store, StoreUnavailable } from '../spi/store.ts'
 import { Barrier } from './barrier.ts'
 import { Conductor } from './conductor.ts'
 import { type EpochKeeper, wentBack } from './epoch-keeper.ts'
-import { LockGate } from './gate.ts'
+import { LockGate, type TokenCheck } from './gate.ts'
 import { guardStore } from './guarded-store.ts'
 import { Incarnation } from './incarnation.ts'
 import { Journal } from './journal.ts'
 import { Layout } from './layout.ts'
 import { Ledger, type LedgerCall } from './ledger.ts'
-import { countLocks, type Signer } from './listings.ts'
+import { type Counts, countAll, type Signer } from './listings.ts'
 import type { LiveGrant } from './lock-state.ts'
 import { type ParkingSettings, parkingLimits } from './parking.ts'
 import { makeControlPlane } from './plane.ts'
 import { LockQueue } from './queue.ts'
 import { Replica } from './replica.ts'
 import { SessionKeeper } from './session-keeper.ts'
+import { SourceAgreement } from './source-agreement.ts'
 import { Sweeper } from './sweeper.ts'
 import { View, type ViewChange } from './view.ts'
 
@@ -36,6 +38,8 @@ const REJOIN_MS = 500
 export interface LockingOptions {
   readonly store: Store
   readonly prefix: string
+  /** Locks that others keep in layouts of their own. Only with a store that they can reach. */
+  readonly sources?: readonly LockSource[]
   readonly clock: Clock
   readonly events: EventSink
   readonly planner: FencePlanner
@@ -55,12 +59,7 @@ export interface LockingOptions {
   readonly parking?: ParkingSettings
   readonly ttlMsMin: number
   readonly ttlMsMax: number
-  /** `required`: a token without a signature is refused. */
-  readonly signing: {
-    readonly required: boolean
-    readonly sign: Signer
-    readonly verify: (lock: string, token: number, session: string, signature: Uint8Array) => boolean
-  } | null
+  readonly signing: (TokenCheck & { readonly sign: Signer }) | null
   /** The process stood still past its lease: it has to end at once, before it writes anything. */
   readonly onStopped: (reason: string) => void
 }
@@ -70,11 +69,7 @@ export interface Locking {
   readonly plane: ControlPlane
   readonly journal: FenceJournal
   /** Figures for the metrics. */
-  counts(): ReturnType<typeof countLocks> & {
-    readonly inFlight: number
-    readonly unknown: number
-    readonly parked: number
-  }
+  counts(): Counts
   /** Admits no more, waits up to `waitMs` for what is in flight, says "nothing open" where that is so, and goes. */
   close(waitMs: number): Promise<void>
 }
@@ -100,6 +95,7 @@ class LockingRoom implements Locking {
   readonly #gate: LockGate
   readonly #journal: Journal
   readonly plane: ControlPlane
+  readonly #agreement: SourceAgreement
   #incarnation: Incarnation
   #serving = false
   /** Why this store must not be served, since it went back; null where it did not. */
@@ -111,12 +107,11 @@ class LockingRoom implements Locking {
 
   constructor(options: LockingOptions) {
     this.#options = options
-    const { clock, events, planner } = options
+    const { clock, events, planner, sources = [] } = options
     const store = guardStore(options.store, () => this.#regression)
     this.#store = store
-    const layout = new Layout(options.prefix)
+    const layout = new Layout(options.prefix, sources)
     this.#layout = layout
-    this.#incarnation = this.#newIncarnation()
     this.#ledger = new Ledger({
       clock,
       events,
@@ -143,13 +138,16 @@ class LockingRoom implements Locking {
     const caughtUp = (revision: Revision) => this.#replica.reached(revision, CATCH_UP_MS)
     this.#replica = new Replica({
       store,
-      root: layout.root,
+      prefixes: layout.prefixes,
       view,
       clock,
       events,
       onRegressed: (revision) => this.#refuse(wentBack(revision, view.applied)),
     })
-    this.#barrier = new Barrier({ view, ledger: this.#ledger, clock, self: () => this.#incarnation.id })
+    const self = () => this.#incarnation.id
+    this.#agreement = new SourceAgreement({ store, layout, view, sources, self, caughtUp })
+    this.#incarnation = this.#newIncarnation()
+    this.#barrier = new Barrier({ view, ledger: this.#ledger, clock, self })
     this.#conductor = new Conductor({
       store,
       layout,
@@ -158,7 +156,7 @@ class LockingRoom implements Locking {
       clock,
       events,
       planner,
-      ready: () => this.#regression === null && this.#serving && this.#replica.live,
+      ready: () => this.#isDriving(),
       caughtUp,
       held: (createRevision) => options.epoch?.held(createRevision) ?? null,
     })
@@ -195,7 +193,7 @@ class LockingRoom implements Locking {
       barrier: this.#barrier,
       sessions: this.#sessions,
       clock,
-      ready: () => this.#regression === null && this.#serving && this.#replica.live,
+      ready: () => this.#isDriving(),
       mark: options.mark,
       events,
       caughtUp,
@@ -258,6 +256,7 @@ class LockingRoom implements Locking {
     // Its lease ended while it waited: whoever came after it has to register and load by himself.
     if (incarnation !== this.#incarnation) return
     await this.#sweeper.markGone()
+    await this.#agreement.settle()
     if (incarnation !== this.#incarnation) return
     this.#serving = true
     this.#obstacle = ''
@@ -266,13 +265,8 @@ class LockingRoom implements Locking {
     epoch?.serve()
   }
 
-  counts(): ReturnType<Locking['counts']> {
-    return {
-      ...countLocks(this.#view),
-      inFlight: this.#ledger.open,
-      unknown: this.#ledger.unknownCalls,
-      parked: this.#gate.parked,
-    }
+  counts(): Counts {
+    return countAll(this.#view, this.#ledger, this.#gate.parked)
   }
 
   async close(waitMs: number): Promise<void> {
@@ -298,6 +292,10 @@ class LockingRoom implements Locking {
     }
   }
 
+  #isDriving(): boolean {
+    return this.#regression === null && this.#serving && this.#replica.live && !this.#agreement.dissent
+  }
+
   #refuse(reason: string): void {
     if (this.#regression === reason) return
     this.#regression = reason
@@ -311,6 +309,7 @@ class LockingRoom implements Locking {
     if (!this.#serving) return `the gateway is joining the others${this.#obstacle}`
     if (this.#closing) return 'the gateway is shutting down'
     if (!this.#replica.live) return 'the watch on the store is broken'
+    if (this.#agreement.dissent !== null) return this.#agreement.dissent
     if (!this.#incarnation.valid(nowMs)) return this.#incarnation.lapse
     return null
   }
@@ -340,8 +339,9 @@ class LockingRoom implements Locking {
       const own = this.#view.watermarks.get(this.#incarnation.id)
       if (own !== undefined) this.#incarnation.seen(own)
       else if (this.#serving && this.#store.shared) this.#incarnation.vanished()
-      if (this.#serving) void this.#sweeper.markGone()
+      if (this.#serving) void this.#sweeper.markGone().then(() => this.#agreement.settle())
     }
+    if (change.sources) this.#conductor.pokeAll()
     for (const lock of change.locks) this.#conductor.poke(lock)
     if (change.gateways || change.watermarks || change.fences.size > 0) this.#conductor.pokeHandovers()
     if (change.sessions.size > 0) this.#sessions.tidy(change.sessions)
@@ -363,6 +363,7 @@ class LockingRoom implements Locking {
       name,
       quietMs,
       leaseMs,
+      sources: this.#agreement.text,
       report: () => this.#barrier.ownReport(this.#conductor.handovers),
       onLost: (reason) => this.#lost(reason),
       onLapsed: (detail) => this.#options.events({ type: 'view.lost', detail }),

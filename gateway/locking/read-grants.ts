@@ -1,6 +1,6 @@
 // What a lock's record and queue say of its grants, against what was known of them before. Looks only; the view acts on it.
 
-import type { SealCause } from '../core/lock-record.ts'
+import type { Grant, SealCause } from '../core/lock-record.ts'
 import type { SessionId } from '../core/names.ts'
 import { LiveGrant, type LockState } from './lock-state.ts'
 
@@ -17,7 +17,8 @@ export interface GrantReading {
 export function readGrants(
   lock: LockState,
   about: {
-    readonly leaseLives: (session: SessionId) => boolean
+    /** Of a grant whose key is gone; null where that cannot be judged. */
+    readonly causeOf: (grant: Grant) => SealCause | null
     readonly condemned: (session: SessionId) => boolean
   },
 ): GrantReading {
@@ -28,9 +29,8 @@ export function readGrants(
   for (const grant of lock.record?.grants ?? []) {
     const { createRevision, session } = grant
     if (grant.state !== 'sealed' && lock.waiterOf(createRevision) === null) {
-      // The key is gone. Its canary in the same revision: the lease ended. Canary still there: it was given back.
-      const cause = lock.endings.get(createRevision) ?? (about.leaseLives(session) ? 'released' : 'expired')
-      endings.set(createRevision, cause)
+      const cause = lock.endings.get(createRevision) ?? about.causeOf(grant)
+      if (cause !== null) endings.set(createRevision, cause)
     }
     // Until it is open it is a waiter like others to the gate: nothing is admitted under it.
     if (grant.state === 'changing') continue

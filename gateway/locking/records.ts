@@ -167,6 +167,7 @@ const gatewayRecord = z.looseObject({
   quietMs: z.number().min(0).nullable(),
   name: z.string(),
   startedAt: z.string(),
+  sources: z.string().optional(),
 })
 
 /**
@@ -180,6 +181,8 @@ export interface GatewayRecord {
   readonly startedAt: string
   /** What that process can read, and what it writes at most. */
   readonly formats: Formats
+  /** The `sources:` that it was started with, as text to compare; absent: none. */
+  readonly sources?: string | undefined
 }
 
 /** Of a registration that cannot be read: whoever it is may have calls open, and may read nothing newer than the first. */

@@ -12,7 +12,7 @@ const RETRY_MS_MAX = 2_000
 
 export interface ReplicaOptions {
   readonly store: Store
-  readonly root: string
+  readonly prefixes: readonly string[]
   readonly view: View
   readonly clock: Clock
   readonly events: EventSink
@@ -51,16 +51,18 @@ export class Replica {
   }
 
   async #load(attempt: number): Promise<void> {
-    const { store, root, view, events } = this.#options
-    const snapshot = await store.read(root)
+    const { store, prefixes, view, events } = this.#options
+    const snapshot = await store.read(prefixes)
     if (this.#stopped || attempt !== this.#attempt) return
     if (snapshot.revision < view.applied) {
       this.#options.onRegressed(snapshot.revision)
       return
     }
+    // Before it is applied, as what it brings is to be driven on; the watch follows in the same tick.
+    this.#live = true
     view.load(snapshot)
     this.#settle()
-    this.#watch = store.watch(root, snapshot.revision, {
+    this.#watch = store.watch(prefixes, snapshot.revision, {
       revision: (revision, changes) => {
         view.apply(revision, changes)
         this.#settle()
@@ -76,7 +78,6 @@ export class Replica {
         this.#restart(RETRY_MS_MIN)
       },
     })
-    this.#live = true
     events({ type: 'view.current', detail: `applied up to revision ${view.applied}, format ${view.format}` })
   }
 

@@ -6,6 +6,8 @@ import type { IncarnationId, LeaseId, LockName, Revision, SessionId } from '../c
 import type { Clock } from '../spi/clock.ts'
 import type { JournaledFence } from '../spi/fence-journal.ts'
 import type { KeyValue, Snapshot, StoreEvent } from '../spi/store.ts'
+import { damageOf } from './damage.ts'
+import { causeOfEnd, noLease } from './foreign-keys.ts'
 import type { Layout } from './layout.ts'
 import { type LiveGrant, LockState, type QueuedWaiter } from './lock-state.ts'
 import { readGrants } from './read-grants.ts'
@@ -45,6 +47,8 @@ export interface ViewChange {
   readonly fences: ReadonlySet<string>
   readonly gateways: boolean
   readonly watermarks: boolean
+  /** The sources that the gateways go by. */
+  readonly sources: boolean
 }
 
 export interface ViewOptions {
@@ -67,9 +71,11 @@ interface Touched {
   readonly fences: Set<string>
   gateways: boolean
   watermarks: boolean
+  sources: boolean
 }
 
 export class View {
+  readonly layout: Layout
   readonly #options: ViewOptions
   /** Mod revision of every key of ours, so that a later snapshot can be told from what is known. */
   readonly #keys = new Map<string, number>()
@@ -89,6 +95,8 @@ export class View {
    * foreign client they share it, and only one is found here.
    */
   readonly grants = new Map<number, LiveGrant>()
+  /** The sources that the gateways go by ('' for none), and since when: keys from before were in no order with ours. */
+  sources: { readonly text: string; readonly since: number } = { text: '', since: 0 }
   /** Locks in which a session has a grant or a waiter key. */
   readonly locksOf = new Map<SessionId, Set<LockState>>()
   #applied = 0
@@ -96,6 +104,7 @@ export class View {
 
   constructor(options: ViewOptions) {
     this.#options = options
+    this.layout = options.layout
   }
 
   /** Everything up to this revision has been applied. 0 before the first snapshot. */
@@ -137,6 +146,7 @@ export class View {
       fences: new Set(),
       gateways: false,
       watermarks: false,
+      sources: false,
     }
     for (const event of events) {
       if (event.type === 'put') {
@@ -182,7 +192,7 @@ export class View {
   }
 
   #put(kv: KeyValue, touched: Touched): void {
-    const meaning = this.#options.layout.meaning(kv.key)
+    const meaning = this.layout.meaning(kv.key)
     switch (meaning.kind) {
       case 'waiter': {
         const lock = this.lock(meaning.lock)
@@ -190,15 +200,14 @@ export class View {
           key: kv.key,
           createRevision: kv.createRevision,
           modRevision: kv.modRevision,
-          session: kv.lease ?? meaning.lease,
+          session: kv.lease ?? meaning.lease ?? noLease(kv.createRevision),
           mode: meaning.mode,
           leased: kv.lease !== null,
           ...waiterWords(kv.value),
           seenAtMs: this.#loaded ? this.#options.clock.monotonicMs() : null,
         }
-        const others = lock.queue.filter((other) => other.key !== kv.key)
-        const at = others.findIndex((other) => other.createRevision > waiter.createRevision)
-        lock.queue = at < 0 ? [...others, waiter] : others.toSpliced(at, 0, waiter)
+        // Gone and come again between two snapshots, or hung on another lease.
+        for (const other of lock.enqueue(waiter)) touched.departed.add(other.session)
         this.#index(waiter.session, lock)
         touched.locks.add(lock)
         return
@@ -256,6 +265,10 @@ export class View {
         touched.gateways = true
         return
       }
+      case 'sources':
+        this.sources = { text: kv.value, since: kv.modRevision }
+        touched.sources = true
+        return
       case 'watermark': {
         const watermark = watermarks.decode(kv.value)
         this.watermarks.set(meaning.incarnation, watermark ?? { beat: 0, sealed: 0, open: [] })
@@ -268,7 +281,7 @@ export class View {
   }
 
   #delete(key: string, touched: Touched): void {
-    const meaning = this.#options.layout.meaning(key)
+    const meaning = this.layout.meaning(key)
     switch (meaning.kind) {
       case 'waiter': {
         const lock = this.lock(meaning.lock)
@@ -302,6 +315,10 @@ export class View {
         this.gateways.delete(meaning.incarnation)
         touched.gateways = true
         return
+      case 'sources':
+        this.sources = { text: '', since: 0 }
+        touched.sources = true
+        return
       case 'watermark':
         this.watermarks.delete(meaning.incarnation)
         touched.watermarks = true
@@ -323,8 +340,9 @@ export class View {
 
   /** Brings the live grants in line with record and queue, and seals those that are over. */
   #reconcile(lock: LockState, departed: ReadonlySet<SessionId>): void {
+    const { layout, canaries } = this
     const before = lock.live
-    lock.damage = this.#damageOf(lock)
+    lock.setDamage(damageOf(layout, lock, this.damagedSessions))
     if (lock.damage !== null && lock.record === null) {
       // Nothing is admitted, but what is open here stays known: other gateways, who can read the record, wait for it.
       for (const grant of lock.live) this.#hide(grant)
@@ -332,7 +350,7 @@ export class View {
       return
     }
     const { live, endings, over, narrowed } = readGrants(lock, {
-      leaseLives: (session) => this.canaries.has(session),
+      causeOf: (grant) => causeOfEnd(layout, lock.name, grant, canaries.has(grant.session)),
       condemned: (session) => this.condemned(session),
     })
     for (const grant of live)
@@ -357,15 +375,6 @@ export class View {
     for (const waiter of departed) this.#unindex(waiter, lock)
   }
 
-  /** Why this lock cannot be judged here: its record, or that of a session that holds it, is not to be understood. */
-  #damageOf(lock: LockState): string | null {
-    const { layout } = this.#options
-    if (lock.record === null)
-      return lock.recordRevision === 0 ? null : unreadable(layout.lockRecord(lock.name))
-    const session = lock.record.grants.find((grant) => this.damagedSessions.has(grant.session))?.session
-    return session === undefined ? null : unreadable(layout.session(session))
-  }
-
   /** From the check of a call, which then goes the long way and finds the damage. */
   #hide(grant: LiveGrant): void {
     if (this.grants.get(grant.createRevision) === grant) this.grants.delete(grant.createRevision)
@@ -386,8 +395,4 @@ export class View {
     locks.delete(lock)
     if (locks.size === 0) this.locksOf.delete(session)
   }
-}
-
-function unreadable(key: string): string {
-  return `the record ${key} cannot be read by this version of the gateway`
 }

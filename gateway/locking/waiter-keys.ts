@@ -25,18 +25,21 @@ export class WaiterKeys {
   }
 
   /** Null where the waiter may be opened. */
-  unready({ session, createRevision }: Waiter, lock: LockState): string | null {
+  unready({ session, createRevision, key }: Waiter, lock: LockState): string | null {
     if (lock.waiterOf(createRevision)?.leased !== true)
       return 'its key hangs on no lease, so its end could not be judged; delete the key'
     const held = this.#options.held(createRevision)
     if (held !== null) return held
-    return this.#options.view.canaries.has(session) ? null : 'its lease has no canary yet'
+    const { view, layout } = this.#options
+    if (createRevision < view.sources.since && layout.foreign(key) !== null)
+      return `${key} was taken before the gateways watched for it; the lock goes on once it is given back`
+    return view.canaries.has(session) ? null : 'its lease has no canary yet'
   }
 
   /** A foreign client's lease gets a key of ours: what goes with it tells an expiry from an unlock. */
   plantCanary(lock: LockState, waiter: Waiter): void {
-    const { layout } = this.#options
-    if (lock.waiterOf(waiter.createRevision)?.leased !== true) return
+    const { layout, view } = this.#options
+    if (lock.waiterOf(waiter.createRevision)?.leased !== true || view.canaries.has(waiter.session)) return
     const key = layout.canary(waiter.session)
     void this.#write(lock, {
       compare: [

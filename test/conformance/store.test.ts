@@ -9,6 +9,7 @@ import { InvariantViolation } from '../../gateway/core/invariant.ts'
 import { asLeaseId, type LeaseId, type Revision } from '../../gateway/core/names.ts'
 import {
   LeaseGone,
+  type Prefixes,
   type Store,
   StoreUnavailable,
   TransactionTooLarge,
@@ -93,7 +94,7 @@ describe.each([embeddedGround(), etcdGround()])('the $kind store', (ground) => {
       return revision
     }
 
-    function watch(after: Revision, under = prefix): WatchRecorder & { readonly watch: Watch } {
+    function watch(after: Revision, under: Prefixes = prefix): WatchRecorder & { readonly watch: Watch } {
       const recorder = new WatchRecorder()
       const opened = store.watch(under, after, recorder)
       watches.push(opened)
@@ -105,6 +106,13 @@ describe.each([embeddedGround(), etcdGround()])('the $kind store', (ground) => {
 
     test('says what it is', () => {
       expect(store).toMatchObject({ kind: ground.kind, shared: ground.shared })
+    })
+
+    test('reads several prefixes at one revision, in the order of the keys, and nothing between', async () => {
+      await write(put('vol1'), put('b/1'), put('c'), put('vol'), put('vol10'), put('w'))
+      const { items: found, revision } = await store.read([`${prefix}vol1`, `${prefix}b/`, `${prefix}vol10`])
+      expect(found.map(({ value }) => value)).toEqual(['b/1', 'vol1', 'vol10'])
+      expect(revision).toBe(await store.currentRevision())
     })
 
     describe('transactions', () => {
@@ -457,6 +465,38 @@ describe.each([embeddedGround(), etcdGround()])('the $kind store', (ground) => {
           `${prefix}vol1`,
           `${prefix}vol10`,
         ])
+      })
+
+      test('take several prefixes as one: a revision that touches two of them comes in one call', async () => {
+        const before = await store.currentRevision()
+        const seen = watch(before, [`${prefix}b/`, `${prefix}y/`])
+        const first = await write(put('a/1'), put('b/1'), put('m/1'), put('y/1'), put('z/1'))
+        const { lease } = await store.grantLease(60_000)
+        const second = await write(put('y/2', '', lease), put('b/2', '', lease), put('m/2', '', lease))
+        await store.revokeLease(lease)
+        await seen.untilRevision((second + 1) as Revision)
+        expect(
+          seen.revisions.map(({ revision, events }) => [
+            revision,
+            events.map((event) => (event.type === 'put' ? event.kv.key : event.key)).toSorted(),
+          ]),
+        ).toEqual([
+          [first, [`${prefix}b/1`, `${prefix}y/1`]],
+          [second, [`${prefix}b/2`, `${prefix}y/2`]],
+          [second + 1, [`${prefix}b/2`, `${prefix}y/2`]],
+        ])
+      })
+
+      test('keep the order of the store over several prefixes', async () => {
+        const before = await store.currentRevision()
+        const seen = watch(before, [`${prefix}y/`, `${prefix}b/`])
+        const order = ['y/1', 'b/1', 'm/1', 'b/2', 'y/2', 'm/2', 'y/3', 'b/3']
+        let last = before
+        for (const key of order) last = await write(put(key))
+        await seen.untilRevision(last)
+        expect(seen.events.map((event) => (event.type === 'put' ? event.kv.value : ''))).toEqual(
+          order.filter((key) => !key.startsWith('m/')),
+        )
       })
 
       test('tell the lease of a key', async () => {

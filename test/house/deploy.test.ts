@@ -54,7 +54,13 @@ describe('the example configurations', () => {
   })
 
   it('there are the four that the documents name', () => {
-    expect(examples).toEqual(['cinder.yaml', 'sample.yaml', 'three-members.yaml', 'vcenter.yaml'])
+    expect(examples).toEqual([
+      'cinder-tooz.yaml',
+      'cinder.yaml',
+      'sample.yaml',
+      'three-members.yaml',
+      'vcenter.yaml',
+    ])
   })
 
   it('the sample listens on this machine only', () => {

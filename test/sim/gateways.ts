@@ -2,6 +2,7 @@
 
 import { type Locking, startLocking } from '../../gateway/locking/locking.ts'
 import { StoreUnavailable } from '../../gateway/spi/store.ts'
+import { SOURCE } from './foreign.ts'
 import type { HistoryEvent } from './history.ts'
 import { DRAIN_MS, GATEWAY_LEASE_MS, type Profile, QUIET_MS } from './profile.ts'
 import type { Random } from './random.ts'
@@ -68,8 +69,8 @@ export class Gateways {
       scheduler,
       random,
       faults,
-      onRead: (prefix) => {
-        if (prefix === `${PREFIX}/`) record({ kind: 'snapshot', atMs: scheduler.nowMs, gateway: name })
+      onRead: (prefixes) => {
+        if (Array.isArray(prefixes)) record({ kind: 'snapshot', atMs: scheduler.nowMs, gateway: name })
       },
     })
     const gateway: RunningGateway = { process, store, locking: null, closing: false }
@@ -85,6 +86,7 @@ export class Gateways {
     startLocking({
       store,
       prefix: PREFIX,
+      sources: profile.sourced ? [SOURCE] : [],
       clock: process.clock,
       events: () => undefined,
       mark: { revision: 0, raise: () => Promise.resolve() },

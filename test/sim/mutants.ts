@@ -24,14 +24,14 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the canary is not looked at: every end is a release',
-    file: 'gateway/locking/view.ts',
-    from: "(this.canaries.has(grant.session) ? 'released' : 'expired')",
+    file: 'gateway/locking/foreign-keys.ts',
+    from: "canaryStands ? (meant?.keyDeleted ?? 'released') : (meant?.leaseEnded ?? 'expired')",
     to: "'released'",
   },
   {
     name: 'the canary is not looked at: every end is an expiry',
-    file: 'gateway/locking/view.ts',
-    from: "(this.canaries.has(grant.session) ? 'released' : 'expired')",
+    file: 'gateway/locking/foreign-keys.ts',
+    from: "canaryStands ? (meant?.keyDeleted ?? 'released') : (meant?.leaseEnded ?? 'expired')",
     to: "'expired'",
   },
   {
@@ -138,8 +138,8 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'no canary is asked for before a grant opens',
-    file: 'gateway/locking/conductor.ts',
-    from: "return this.#options.view.canaries.has(waiter.session) ? null : 'its lease has no canary yet'",
+    file: 'gateway/locking/waiter-keys.ts',
+    from: "return view.canaries.has(session) ? null : 'its lease has no canary yet'",
     to: 'return null',
   },
   {

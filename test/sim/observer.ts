@@ -30,10 +30,10 @@ export function observe(
               lock,
               mode,
               token: event.kv.createRevision,
-              session: event.kv.lease ?? meaning.lease,
+              session: event.kv.lease ?? meaning.lease ?? '',
             })
         } else if (before !== undefined) {
-          const session = before.lease ?? meaning.lease
+          const session = before.lease ?? meaning.lease ?? ''
           const leaseEnded = committed.endedLease !== null
           record({ kind: 'unqueued', atMs, lock, token: before.createRevision, session, leaseEnded, by })
         }
@@ -78,6 +78,7 @@ export function observe(
       }
       case 'session':
       case 'canary':
+      case 'sources':
       case 'gateway':
       case 'foreign':
         break

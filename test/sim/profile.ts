@@ -33,6 +33,8 @@ export interface Profile {
   readonly slowBodyProbability: number
   readonly driftMax: number
   readonly chaosMs: number
+  /** Foreign holders keep their locks in a layout of their own, under several names for one lock. */
+  readonly sourced: boolean
 }
 
 export const CALM: NetworkFaults = {
@@ -74,5 +76,6 @@ export function drawProfile(random: Random): Profile {
     slowBodyProbability: oneOf([0, 0.1, 0.4]),
     driftMax: oneOf([0, 0.01]),
     chaosMs: random.between(30_000, 70_000),
+    sourced: random.chance(0.5),
   }
 }

@@ -6,7 +6,7 @@ import type { LockName } from '../../gateway/core/names.ts'
 import { Layout } from '../../gateway/locking/layout.ts'
 import { SimulatedBackend } from './backend.ts'
 import { check, type Violation } from './checker.ts'
-import { ForeignHolder } from './foreign.ts'
+import { ForeignHolder, SOURCE } from './foreign.ts'
 import { Gateways, PREFIX } from './gateways.ts'
 import type { HistoryEvent } from './history.ts'
 import { Holder } from './holder.ts'
@@ -45,7 +45,7 @@ export async function simulate(seed: number): Promise<Run> {
   const scheduler = new Scheduler((error) => crashed(null, error))
   const random = new Random(seed)
   const profile = drawProfile(random)
-  const layout = new Layout(PREFIX)
+  const layout = new Layout(PREFIX, profile.sourced ? [SOURCE] : [])
   let calm = false
   const isCalm = () => calm
   const state = new SharedState({

@@ -83,6 +83,7 @@ describe('a configuration without faults', () => {
           "delayMs": 0,
           "limitMs": 30000,
         },
+        "sources": {},
         "state": "/etc/fencegate/state",
         "store": {
           "kind": "embedded",

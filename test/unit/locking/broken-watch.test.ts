@@ -39,7 +39,7 @@ beforeEach(async () => {
   })
   replica = new Replica({
     store: far.store,
-    root: ROOT,
+    prefixes: [ROOT],
     view,
     clock,
     events: () => undefined,

@@ -3,6 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { LockSource } from '../../../gateway/core/lock-source.ts'
 import type { LockMode, LockName, SessionId } from '../../../gateway/core/names.ts'
 import { type Locking, startLocking } from '../../../gateway/locking/locking.ts'
 import type { AcquireResult, GrantInfo } from '../../../gateway/spi/control-plane.ts'
@@ -41,22 +42,32 @@ export interface TestRoom {
   close(): Promise<void>
 }
 
-export async function openRoom(options: { readonly shared?: boolean } = {}): Promise<TestRoom> {
+export interface RoomOptions {
+  readonly shared?: boolean
+  readonly sources?: readonly LockSource[]
+  /** Another gateway on the store and clock of this one, which has to be closed last. */
+  readonly beside?: TestRoom
+  readonly name?: string
+}
+
+export async function openRoom(options: RoomOptions = {}): Promise<TestRoom> {
+  const { beside, name = 'gateway-1', sources = [] } = options
   const folder = await mkdtemp(join(tmpdir(), 'fencegate-room-'))
-  const clock = new ManualClock()
-  const store = openEmbeddedStore({ path: folder, clock })
+  const clock = beside?.clock ?? new ManualClock()
+  const store = beside?.store ?? openEmbeddedStore({ path: folder, clock })
   const far = new FarStore(store, options.shared)
   let ids = 0
   const told: GatewayEvent[] = []
   const locking = await startLocking({
     store: far.store,
     prefix: '/fencegate',
+    sources,
     clock,
     events: (event) => told.push(event),
     mark: { revision: 0, raise: () => Promise.resolve() },
     planner: KILL,
-    name: 'gateway-1',
-    newId: () => `incarnation-${++ids}`,
+    name,
+    newId: () => `${name}-incarnation-${++ids}`,
     quietMs: 20_000,
     leaseMs: 10_000,
     drainMs: 5_000,
@@ -106,7 +117,7 @@ export async function openRoom(options: { readonly shared?: boolean } = {}): Pro
     },
     verdict: (token, mode) => locking.gate.preview(request(token, mode)).verdict?.code ?? 'admitted',
     async close() {
-      await store.close()
+      if (beside === undefined) await store.close()
       await rm(folder, { recursive: true, force: true })
     },
   }

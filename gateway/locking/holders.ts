@@ -1,0 +1,26 @@
+// What is known of whoever has a lease: what he said when he opened his session, or what a source makes of his key.
+
+import type { SessionId } from '../core/names.ts'
+import type { SessionRecord } from './records.ts'
+import type { View } from './view.ts'
+
+/** As far as a fence is concerned. */
+export interface KnownHolder extends Pick<SessionRecord, 'holder' | 'fenceInfo' | 'plan' | 'targets'> {
+  /** Why he is not fenced, whatever the default plan says; absent or null where that plan counts. */
+  readonly unfencedBy?: string | null
+}
+
+/** Null for a foreign lease, of which nobody told anything. */
+export function knownHolder(view: View, session: SessionId): KnownHolder | null {
+  const known = view.sessions.get(session)
+  if (known !== undefined) return known.record
+  for (const lock of view.locksOf.get(session) ?? [])
+    for (const other of [...lock.queue, ...(lock.record?.grants ?? [])]) {
+      const found = other.session === session ? view.layout.foreign(other.key) : null
+      if (found === null) continue
+      const { plan, unfenced, name } = found.source
+      const unfencedBy = unfenced ? `source ${name} says that its holders are not fenced` : null
+      return { holder: found.holder, fenceInfo: found.fenceInfo, plan, targets: [], unfencedBy }
+    }
+  return null
+}

@@ -1,0 +1,116 @@
+// Real clients of others that take locks in etcd: Go's concurrency.Mutex and OpenStack's tooz, each a process that is told
+// what to do, line by line.
+
+import { type ChildProcessWithoutNullStreams, execFile, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const run = promisify(execFile)
+const GOPATH = '/usr/share/gocode'
+const CACHE = fileURLToPath(new URL('../../.cache/', import.meta.url))
+const GO_SOURCE = fileURLToPath(new URL('go-mutex/', import.meta.url))
+const TOOZ_PROGRAM = fileURLToPath(new URL('tooz-client.py', import.meta.url))
+/** Whose packages apt-get installs; another one in the path has none of them. */
+const PYTHON = '/usr/bin/python3'
+/** The first build compiles etcd's client and gRPC. */
+export const GO_BUILD_MS_MAX = 300_000
+
+export class ForeignClient {
+  readonly #child: ChildProcessWithoutNullStreams
+  #lines: string[] = []
+  #rest = ''
+  #errors = ''
+
+  constructor(program: string, args: readonly string[]) {
+    this.#child = spawn(program, args, { stdio: 'pipe' })
+    this.#child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      const lines = (this.#rest + text).split('\n')
+      this.#rest = lines.pop() ?? ''
+      this.#lines.push(...lines)
+    })
+    this.#child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.#errors = (this.#errors + text).slice(-4_000)
+    })
+    // It may be gone when it is told something; what it said before is what counts.
+    this.#child.stdin.on('error', () => undefined)
+  }
+
+  tell(command: string): void {
+    this.#child.stdin.write(`${command}\n`)
+  }
+
+  /** What it said and nobody has read yet. */
+  get said(): readonly string[] {
+    return this.#lines
+  }
+
+  /** Its next line; rejects with what it wrote to its standard error. */
+  async next(waitMs = 20_000): Promise<string> {
+    const untilMs = performance.now() + waitMs
+    for (;;) {
+      const line = this.#lines.shift()
+      if (line !== undefined) return line
+      if (this.#child.exitCode !== null || performance.now() > untilMs)
+        throw new Error(`the client said nothing (exit ${this.#child.exitCode}): ${this.#errors}`)
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+  }
+
+  async ask(command: string): Promise<string> {
+    this.tell(command)
+    return this.next()
+  }
+
+  /** SIGKILL; returns when it is gone. */
+  async kill(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    const gone = once(this.#child, 'exit')
+    this.#child.kill('SIGKILL')
+    await gone
+  }
+}
+
+/** False where Go or etcd's Go client is not installed. Under `CI=true` it throws instead. */
+export function goMutexAvailable(): boolean {
+  return isAvailable(
+    spawnSync('go', ['version']).error === undefined &&
+      existsSync(join(GOPATH, 'src/go.etcd.io/etcd/clientv3/concurrency')),
+    'golang-go or golang-etcd-server-dev is not installed',
+  )
+}
+
+/** False where tooz with its etcd3gw driver is not installed. Under `CI=true` it throws instead. */
+export function toozAvailable(): boolean {
+  return isAvailable(
+    spawnSync(PYTHON, ['-c', 'import tooz, etcd3gw']).status === 0,
+    'python3-tooz or python3-etcd3gw is not installed',
+  )
+}
+
+function isAvailable(found: boolean, reason: string): boolean {
+  if (!found && process.env['CI'] === 'true') throw new Error(`${reason}, and CI must not skip their tests`)
+  if (!found) process.stderr.write(`${reason}: their tests are skipped\n`)
+  return found
+}
+
+/** The path of the program. */
+export async function buildGoMutex(): Promise<string> {
+  mkdirSync(CACHE, { recursive: true })
+  const binary = join(CACHE, `go-mutex-${process.pid}`)
+  await run('go', ['build', '-o', binary, '.'], {
+    cwd: GO_SOURCE,
+    timeout: GO_BUILD_MS_MAX,
+    env: { ...process.env, GO111MODULE: 'off', GOPATH, GOFLAGS: '', GOCACHE: join(CACHE, 'go-build') },
+  })
+  return binary
+}
+
+export async function startTooz(endpoint: string, name: string, ttlSeconds: number): Promise<ForeignClient> {
+  const url = `etcd3+${endpoint}?api_version=v3&timeout=${ttlSeconds}&lock_timeout=${ttlSeconds}`
+  const client = new ForeignClient(PYTHON, [TOOZ_PROGRAM, url, name])
+  await client.next()
+  return client
+}
