@@ -226,7 +226,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
         enforce: backend.enforce,
         clock,
         events: events.sink,
-
+        callIds: backend.callIds,
         limits: {
           headerBytesMax: limits.headerBytes,
           connectionsMax: limits.connections,

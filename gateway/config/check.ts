@@ -165,6 +165,11 @@ function checkBackends(config: Config, warn: Warn): void {
       )
     if (!backend.enforce)
       warn(['backends', name, 'enforce'], `shadow mode: ${name} refuses nothing, whatever the verdict`)
+    if (backend.callIds.includes('x-openstack-request-id'))
+      warn(
+        ['backends', name, 'callIds'],
+        'X-Openstack-Request-Id names a whole operation: two equal calls of one operation that are under way together become one; use a field that names one call',
+      )
     if (backend.upstreamTls?.verify === false)
       warn(
         ['backends', name, 'upstreamTls', 'verify'],

@@ -166,6 +166,8 @@ const limits = strict(
   connectTimeoutMs: connectTimeout,
 }))
 
+const CALL_ID_EXPECTED = 'the name of a header field, such as Idempotency-Key'
+
 const backend = strict(
   {
     listen,
@@ -180,6 +182,17 @@ const backend = strict(
     /** In place of the policy's own quiet time: after it an unknown call can do no more harm. */
     quiet: seconds(0, 604_800).optional(),
     limits: limits.prefault({}),
+    /** Fields by which clients name one call, so that it is known when it is sent again while it is under way. */
+    callIds: z
+      .array(
+        z
+          .string({ error: CALL_ID_EXPECTED })
+          .regex(/^[A-Za-z0-9-]{1,64}$/, { error: CALL_ID_EXPECTED })
+          .transform((name) => name.toLowerCase()),
+        { error: 'a list of names of header fields' },
+      )
+      .max(4, { error: 'at most 4 names' })
+      .default(['idempotency-key']),
     /** An account that only looks: asks this backend what became of jobs. */
     observer: strict(
       { username: text('a user name'), password: secret },

@@ -9,6 +9,7 @@ import type { CallTally } from './call-tally.ts'
 import type { Flights } from './flights.ts'
 import type { JobWatch } from './jobs.ts'
 import type { ProxyLimits } from './limits.ts'
+import type { Repeats } from './repeats.ts'
 import type { Upstream } from './upstream.ts'
 
 export interface Backend {
@@ -24,6 +25,7 @@ export interface Backend {
   /** Calls between their head and their end at the backend. */
   readonly flights: Flights
   readonly tally: CallTally
+  readonly repeats: Repeats
   readonly garbage: BufferGarbage
   /** Every answer from now on ends its connection. */
   closing: boolean

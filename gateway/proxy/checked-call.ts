@@ -76,7 +76,7 @@ export abstract class CheckedCall implements Flight {
           this.forward(classification, null)
         break
       case 'mutate':
-        this.#admit(classification, head, token)
+        if (!this.joinsFirstCopy(classification)) this.admit(classification, head, token)
         break
     }
   }
@@ -105,7 +105,12 @@ export abstract class CheckedCall implements Flight {
     )
   }
 
-  #admit(call: Call, head: CallHead, token: string | null): void {
+  /** True where the same call is under way already, and this one gets what becomes of that. */
+  protected joinsFirstCopy(_call: Call): boolean {
+    return false
+  }
+
+  protected admit(call: Call, head: CallHead, token: string | null): void {
     let tokens = NO_TOKENS
     if (token !== null) {
       const parsed = parseFencingToken(token)

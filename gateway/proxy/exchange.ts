@@ -2,6 +2,7 @@
 // connections (wire/).
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Refusal } from '../core/verdict.ts'
 import type { CallHead } from '../spi/policy.ts'
 import { endAnswer } from './answering.ts'
 import type { Backend } from './backend.ts'
@@ -10,7 +11,14 @@ import { type Call, CheckedCall } from './checked-call.ts'
 import { ForwardedBody } from './forwarded-body.ts'
 import { Forwarding, type ForwardingOwner } from './forwarding.ts'
 import type { OpenCall } from './open-call.ts'
-import { GOING_AWAY, type RefusalAnswer } from './refusals.ts'
+import {
+  GOING_AWAY,
+  JOINED_TOO_LATE,
+  type RefusalAnswer,
+  TOO_MANY_COPIES,
+  tooLargeForTwo,
+} from './refusals.ts'
+import type { FirstCopy, FirstCopyOutcome } from './repeats.ts'
 import { joinedFields, type RequestHead, readRequestHead, removeField } from './request-head.ts'
 
 /** What a call needs to know of its client's connection. */
@@ -33,6 +41,10 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
   #forwarding: Forwarding | null = null
   #body: ForwardedBody | null = null
   readonly #intake: BodyIntake
+  /** For those who send the same call again while it is under way. */
+  #first: FirstCopy | null = null
+  /** Where it was joined to such a call. */
+  #leaveFirstCopy: (() => void) | null = null
   #awaitsContinue: boolean
   #answered = false
   #clientGone = false
@@ -125,7 +137,81 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
 
   breakOff(reason: string): void {
     if (this.#forwarding !== null) this.#forwarding.breakOff(reason)
-    else this.refuse(GOING_AWAY)
+    else this.refuse(this.#leaveFirstCopy === null ? GOING_AWAY : JOINED_TOO_LATE)
+  }
+
+  /**
+   * Only of a call that its client has named, and whose body is here whole: what is streamed cannot be compared, and goes on
+   * by itself. Nothing is joined in shadow mode, which is to change nothing.
+   */
+  protected override joinsFirstCopy(call: Call): boolean {
+    const { enforce, events, name, repeats } = this.backend
+    const head = this.#head
+    const callHead = this.#callHead
+    const body = this.#whole
+    if (!enforce || head === null || callHead === null || body === null) return false
+    const id = repeats.idOf((field) => callHead.header(field))
+    if (id === null) return false
+    const { method } = callHead
+    const named = {
+      id,
+      method,
+      target: call.target,
+      token: head.token,
+      fields: this.#request.rawHeaders,
+      body,
+    }
+    const first = repeats.find(named)
+    if (first === null) {
+      this.#first = repeats.begin(named)
+      return false
+    }
+    const joiner = (outcome: FirstCopyOutcome) => this.#firstCopyOver(outcome, call)
+    if (!first.join(joiner)) {
+      this.refuse(TOO_MANY_COPIES)
+      return true
+    }
+    this.#leaveFirstCopy = () => first.leave(joiner)
+    events({ type: 'call.joined', backend: name, detail: `${method} ${call.target} (${id.slice(0, 200)})` })
+    return true
+  }
+
+  override refuse(refusal: Refusal): void {
+    this.#first?.refused(refusal)
+    super.refuse(refusal)
+  }
+
+  #firstCopyOver(outcome: FirstCopyOutcome, call: Call): void {
+    this.#leaveFirstCopy = null
+    const callHead = this.#callHead
+    if (this.isUnwanted || callHead === null) {
+      this.leave()
+      return
+    }
+    switch (outcome.kind) {
+      case 'unsent':
+        if (!this.joinsFirstCopy(call)) this.admit(call, callHead, this.#head?.token ?? null)
+        break
+      case 'refused':
+        this.refuse(outcome.refusal)
+        break
+      case 'answered':
+        if (outcome.body === null) this.refuse(tooLargeForTwo(outcome.status))
+        else this.#answerAsFirst(outcome.status, outcome.reason, outcome.fields, outcome.body)
+    }
+  }
+
+  #answerAsFirst(status: number, reason: string, fields: readonly string[], body: Buffer): void {
+    this.leave()
+    if (this.backend.closing) this.#response.shouldKeepAlive = false
+    try {
+      this.#response.writeHead(status, reason, [...fields])
+    } catch {
+      // As with the first copy: an answer that cannot be passed on.
+      this.#response.destroy()
+      return
+    }
+    this.endAnswer(body, null)
   }
 
   endIdleBody(sinceMs: number): void {
@@ -188,6 +274,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
         headers,
         body: body === null ? this.#stream(head, open) : body.length === 0 ? null : body,
         job,
+        first: this.#first,
         abortable: call.effect === 'read',
       },
       open,
@@ -229,5 +316,9 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
 
   protected left(): void {
     this.#intake.end()
+    this.#leaveFirstCopy?.()
+    this.#leaveFirstCopy = null
+    this.#first?.left()
+    this.#first = null
   }
 }

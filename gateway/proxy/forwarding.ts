@@ -11,6 +11,7 @@ import { type AnswerHead, readAnswerHead, readTrailers } from './answer-head.ts'
 import type { Backend } from './backend.ts'
 import { ForwardedBody, LeaseOver, RequestCutOff } from './forwarded-body.ts'
 import type { OpenCall } from './open-call.ts'
+import type { FirstCopy } from './repeats.ts'
 import { backendDown, type ForwardOptions } from './upstream.ts'
 
 export interface ForwardedCall {
@@ -20,6 +21,8 @@ export interface ForwardedCall {
   readonly headers: string[]
   readonly body: Buffer | ForwardedBody | null
   readonly job: JobRule | null
+  /** Keeps the answer for those who sent the same call again; null where its client has not named it. */
+  readonly first: FirstCopy | null
   /** A read: the client's hang-up ends it at the backend too. */
   readonly abortable: boolean
 }
@@ -153,6 +156,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     }
     this.#controller = controller
     this.#sent = true
+    this.#call.first?.sent()
   }
 
   onResponseStart(
@@ -168,6 +172,11 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.#status = status
     this.#statusText = statusText ?? ''
     this.#head = readAnswerHead(Array.isArray(controller.rawHeaders) ? controller.rawHeaders : [])
+    this.#call.first?.head(
+      status,
+      PLAIN_REASON.test(this.#statusText) ? this.#statusText : '',
+      this.#head.list,
+    )
     if (this.#call.job?.appliesTo(status) === true) this.#tee = []
     if (this.#delivery !== 'waiting') return
     this.#delivery = 'head-held'
@@ -181,6 +190,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#call.first?.piece(chunk)
     if (this.#tee !== null) this.#collect(this.#tee, chunk)
     if (this.#delivery === 'head-held') {
       if (this.#head?.contentLength === chunk.length && this.#held === null) {
@@ -195,6 +205,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
     this.#settleByAnswer()
+    this.#call.first?.answered()
     if (this.#delivery === 'head-held') this.#writeHead()
     if (this.#delivery === 'streaming') {
       this.#delivery = 'done'
@@ -209,11 +220,13 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     if (this.#over) return
     if (!this.#sent) {
       this.#open?.ended()
+      this.#call.first?.refused(backendDown(error, false))
       this.#finish()
       if (!(error instanceof RequestCutOff)) this.#owner.refuse(backendDown(error, false))
       return
     }
     this.#open?.unknown(unknownReason(error))
+    this.#call.first?.refused(backendDown(error, true))
     const unanswered = this.#delivery === 'waiting' || this.#delivery === 'head-held'
     this.#delivery = 'done'
     this.#finish()

@@ -25,6 +25,7 @@ import { Flights } from './flights.ts'
 import { JobWatch } from './jobs.ts'
 import { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'
 import { renderRefusal } from './refusals.ts'
+import { CALL_ID_DEFAULT, Repeats } from './repeats.ts'
 import { closeUpstream, openUpstream, poolTarget, type UpstreamTls } from './upstream.ts'
 import type { ObserverCredentials } from './vsphere-tasks.ts'
 import { FastPlane } from './wire/wire-plane.ts'
@@ -45,6 +46,8 @@ export interface BackendListenerOptions {
   readonly clock: Clock
   readonly events: EventSink
   readonly limits?: Partial<ProxyLimits>
+  /** Fields, in lower case, by which a client names a call; `idempotency-key` where absent. */
+  readonly callIds?: readonly string[]
   /** False takes every call through node:http, plain ones too; for the tests that hold both ways to the same. */
   readonly raw?: boolean
   /** A login of the gateway's own that may look at vSphere tasks after the call's session has ended. */
@@ -72,6 +75,7 @@ export interface BackendListener {
 export async function startBackendListener(options: BackendListenerOptions): Promise<BackendListener> {
   const limits: ProxyLimits = { ...DEFAULT_LIMITS, ...options.limits }
   const upstream = openUpstream(options.upstream, options.upstreamTls ?? {}, limits)
+  const callIds = options.callIds ?? [CALL_ID_DEFAULT]
   const backend: Backend = {
     name: options.name,
     policy: options.policy,
@@ -84,6 +88,7 @@ export async function startBackendListener(options: BackendListenerOptions): Pro
     jobs: new JobWatch({ clock: options.clock, upstream, limits, observer: options.observer ?? null }),
     flights: new Flights(),
     tally: new CallTally(),
+    repeats: new Repeats(callIds),
     garbage: new BufferGarbage(),
     closing: false,
     refusing: false,

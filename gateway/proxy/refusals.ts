@@ -22,6 +22,27 @@ export const TOO_MANY: Refusal = {
   detail: 'nothing of the call was sent: too many calls are in flight to this backend',
 }
 
+export const TOO_MANY_COPIES: Refusal = {
+  code: 'backend-down',
+  status: 503,
+  detail:
+    'nothing of this copy was sent: the same call is under way, and too many copies wait for its answer already',
+}
+
+export const JOINED_TOO_LATE: Refusal = {
+  code: 'backend-down',
+  detail:
+    'this gateway is shutting down while the first copy of this call is under way; it may or may not have happened',
+}
+
+/** For a copy of a call whose first copy was answered with more than is kept. */
+export function tooLargeForTwo(status: number): Refusal {
+  return {
+    code: 'backend-down',
+    detail: `the first copy of this call was answered with status ${status}, and that answer is too large to be given twice`,
+  }
+}
+
 export function renderRefusal(refusal: Refusal, dialect: Dialect): RefusalAnswer {
   const terms = REFUSALS[refusal.code]
   const tableStatus = refusal.status ?? terms.status

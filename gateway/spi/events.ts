@@ -23,6 +23,7 @@ export interface GatewayEvent {
     | 'call.refused'
     | 'call.shadowed'
     | 'call.unknown'
+    | 'call.joined'
     | 'view.lost'
     | 'view.current'
     | 'mark.failed'

@@ -68,6 +68,7 @@ const LEVELS: Readonly<Record<GatewayEvent['type'], Exclude<LogLevel, 'silent'>>
   'call.refused': 'info',
   'call.shadowed': 'info',
   'call.unknown': 'warn',
+  'call.joined': 'info',
   'view.lost': 'error',
   'view.current': 'info',
   'mark.failed': 'error',

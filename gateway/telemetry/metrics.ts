@@ -172,6 +172,7 @@ export function createMetrics(options: {
         case 'lock.blocked':
         case 'fence.due':
         case 'fence.started':
+        case 'call.joined':
         case 'view.lost':
         case 'view.current':
         case 'mark.failed':

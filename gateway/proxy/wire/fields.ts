@@ -76,6 +76,13 @@ export class Fields {
     return this.text.slice(this.#places[index * 4 + 2], this.#places[index * 4 + 3])
   }
 
+  /** `lower`: in lower case. */
+  has(lower: string): boolean {
+    for (let index = 0; index < this.count; index++)
+      if (this.nameLength(index) === lower.length && this.isNamed(index, lower)) return true
+    return false
+  }
+
   /** All values of a name, given in lower case, joined; undefined where there is none. */
   joined(lower: string, separator: string): string | undefined {
     let joined: string | undefined

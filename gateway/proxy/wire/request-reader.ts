@@ -56,7 +56,13 @@ export class RequestReader implements CallHead {
   readonly fields = new Fields()
   /** Ends of the runs of lines that are passed on, and starts of the next ones: pairs. */
   readonly #cuts: number[] = []
+  readonly #unusual: readonly string[]
   #linesStart = 0
+
+  /** `unusual`: names of further fields, in lower case, with which a request is not plain. */
+  constructor(unusual: readonly string[] = []) {
+    this.#unusual = unusual
+  }
 
   /** `text`: everything up to the empty line, without that. False where the request is not plain. */
   read(text: string): boolean {
@@ -117,7 +123,7 @@ export class RequestReader implements CallHead {
       }
       for (const name of UNUSUAL_BY_LENGTH.get(length) ?? []) if (fields.isNamed(index, name)) return false
     }
-    return hosts <= 1
+    return hosts <= 1 && this.#unusual.every((name) => !fields.has(name))
   }
 
   /** Exactly one space before the value and nothing behind it: what frames or routes a message is passed on as it came. */

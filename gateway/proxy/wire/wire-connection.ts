@@ -23,7 +23,7 @@ export interface WirePlane {
 }
 
 export class WireConnection implements WireClient {
-  readonly reader = new RequestReader()
+  readonly reader: RequestReader
   readonly answers = new AnswerStream()
   readonly #plane: WirePlane
   readonly #socket: Socket
@@ -44,6 +44,7 @@ export class WireConnection implements WireClient {
   constructor(plane: WirePlane, socket: Socket) {
     this.#plane = plane
     this.#socket = socket
+    this.reader = new RequestReader(plane.backend.repeats.names)
     this.quietSinceMs = plane.backend.clock.monotonicMs()
     socket.on('data', this.#onData)
     socket.on('end', this.#onEnd)

@@ -101,6 +101,9 @@ describe('a configuration without faults', () => {
     const backends = "backends: { c: { listen: ':8776', upstream: 'http://h', policy: cinder } }"
     expect(loaded(MINIMAL + backends).backends['c']).toMatchInlineSnapshot(`
       {
+        "callIds": [
+          "idempotency-key",
+        ],
         "enforce": true,
         "limits": {
           "answerTimeoutMs": 300000,

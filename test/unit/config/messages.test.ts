@@ -25,9 +25,9 @@ backends:
     policy: cinder
 `),
   ).toMatchInlineSnapshot(`
-  "f:4:5: unknown key "lisen" in backends.cinder — expected one of listen, tls, upstream, upstreamTls, policy, enforce, wait, quiet, limits, observer; did you mean "listen"?
-  "
-`)
+    "f:4:5: unknown key "lisen" in backends.cinder — expected one of listen, tls, upstream, upstreamTls, policy, enforce, wait, quiet, limits, callIds, observer; did you mean "listen"?
+    "
+  `)
 })
 
 test('names three unknown keys in three places at once', () => {
