@@ -373,6 +373,20 @@ describe('a new epoch', () => {
     expect(await store.keepAlive(lease)).toBeNull()
   })
 
+  it('holds a key that is older than itself for ever, also where its lease could not be ended', async () => {
+    await lostHistory()
+    await restore()
+    await bump()
+    await start()
+    await clock.advance(SETTLE_MS)
+    const mark = openFileMark(stateOf('a'))
+    const common = { store, prefix: PREFIX, mark, clock, events: () => undefined, newId, quietMs: QUIET_MS }
+    const keeper = await enterEpoch({ ...common, leaseMs: LEASE_MS })
+    const { revision } = await keeper.store.read(`${PREFIX}/`)
+    expect(keeper.held(revision)).toBeNull()
+    expect(keeper.held(2)).toContain('older than epoch 1')
+  })
+
   it('is seen by a gateway that runs on in the old one, which then admits and writes nothing', async () => {
     const session = await openSession()
     const token = await take(session)
