@@ -72,6 +72,22 @@ const UNKNOWN: DrainFacts = {
 }
 const CLOSED: FenceFacts = { state: 'closed', proofs: [] }
 
+describe('a record that has no grant left', () => {
+  const move = { close: [sealed(9, 'released')], open: [], complete: [], settle: [] }
+  const next = (...queue: Waiter[]) => moveGrants(LOCK, record(sealed(9, 'released')), move, NOW, queue)
+
+  it('goes, as later revisions are larger anyway', () => {
+    expect(next()).toBeNull()
+    expect(next(waiter(10))).toBeNull()
+  })
+
+  it('stays for its high-water mark while somebody waits with an older token, who is then never opened', () => {
+    const kept = next(waiter(5))
+    expect(kept).toMatchObject({ grants: [], highWater: 9 })
+    expect(nextStep(input({ record: kept, recordRevision: 1, queue: [waiter(5)] })).kind).toBe('rest')
+  })
+})
+
 describe('the next step of a handover', () => {
   it('opens the first in the queue of a free lock', () => {
     expect(nextStep(input({ queue: [waiter(5), waiter(7)] }))).toEqual({

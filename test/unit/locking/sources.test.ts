@@ -187,6 +187,18 @@ describe('a lock of a source', () => {
     expect([await call(first.token), await call(second.token)]).toEqual(['stale-token', 'handover'])
   })
 
+  it('forgets who waited for it with a key that came again under another lease', async () => {
+    const session = await room.openSession()
+    await room.take(session)
+    const { lease } = await takeKey()
+    room.far.breakWatches()
+    await deleteKey()
+    await takeKey()
+    await room.clock.advance(1_000)
+    await rested()
+    expect(room.locking.plane.session(lease)).toBeNull()
+  })
+
   it('is never opened to a key without a lease, of which nobody could tell the end', async () => {
     await room.store.transact({ compare: [], writes: [{ put: KEY, value: '' }] })
     await rested()
@@ -246,7 +258,35 @@ describe('gateways whose sources differ', () => {
     expect(await call(next.token, later)).toBe('admitted')
   })
 
-  it('never serve beside each other: the later one waits until the earlier is gone', async () => {
+  it('never serve beside each other: the later one grants and admits nothing until the earlier is gone', async () => {
+    room = await opened({ shared: true, sources: [TOOZ] })
+    const other = await opened({ shared: true, beside: room, sources: [], name: 'gateway-2' })
+    await rested()
+    const session = await room.openSession()
+    const token = Number(await room.take(session))
+    expect([await call(token), await call(token, other)]).toEqual(['admitted', 'view-not-current'])
+    await room.locking.plane.release(VOLUME, session)
+    await rested()
+    await room.locking.close(0)
+    await rested()
+    expect(await call(Number(await other.take(session)), other)).toBe('admitted')
+  })
+
+  it('do not drive beside each other: the later one opens nothing of what it queues', async () => {
+    room = await opened({ shared: true, sources: [TOOZ] })
+    const other = await opened({ shared: true, beside: room, sources: [], name: 'gateway-2' })
+    await rested()
+    room.far.breakWatches()
+    const session = await other.openSession()
+    const taking = other.acquire(session, 20_000)
+    await rested()
+    expect(lock(other)).toMatchObject({ owners: [], waiters: [{ session }] })
+    // The earlier one sees again, and does it.
+    await room.clock.advance(1_000)
+    expect((await taking).kind).toBe('granted')
+  })
+
+  it('do not judge each other: what only one of them watches', async () => {
     room = await opened({ shared: true, sources: [TOOZ] })
     const { token } = await takeKey()
     const other = await opened({ shared: true, beside: room, sources: [], name: 'gateway-2' })
