@@ -24,8 +24,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: 'other gateways are not waited for',
     file: 'gateway/locking/barrier.ts',
-    from: 'facts = combine(facts, this.#report(gateway, grant, sealRevision))',
-    to: 'void gateway',
+    from: 'facts = combine(facts, theirs)',
+    to: 'void theirs',
     faults: ['gateway-stop', 'holder-stop'],
   },
   {
@@ -93,15 +93,15 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'every end is a release',
-    file: 'gateway/locking/view.ts',
-    from: "(this.canaries.has(grant.session) ? 'released' : 'expired')",
+    file: 'gateway/locking/foreign-keys.ts',
+    from: "canaryStands ? (meant?.keyDeleted ?? 'released') : (meant?.leaseEnded ?? 'expired')",
     to: "'released'",
     faults: ['holder-stop', 'holder-kill'],
   },
   {
     name: 'every end is an expiry',
-    file: 'gateway/locking/view.ts',
-    from: "(this.canaries.has(grant.session) ? 'released' : 'expired')",
+    file: 'gateway/locking/foreign-keys.ts',
+    from: "canaryStands ? (meant?.keyDeleted ?? 'released') : (meant?.leaseEnded ?? 'expired')",
     to: "'expired'",
     faults: [],
   },

@@ -61,8 +61,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: 'other gateways are not waited for',
     file: 'gateway/locking/barrier.ts',
-    from: 'facts = combine(facts, this.#report(gateway, grant, sealRevision))',
-    to: 'void gateway',
+    from: 'facts = combine(facts, theirs)',
+    to: 'void theirs',
   },
   {
     name: 'a gateway that is gone is taken for drained',
@@ -84,7 +84,7 @@ const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the watermark names no open calls',
-    file: 'gateway/locking/locking.ts',
+    file: 'gateway/locking/barrier.ts',
     from: "if (drain.state === 'draining') open.push([lock.name, grant.createRevision, 'draining'])",
     to: "if (drain.state === 'draining') void 0",
   },
@@ -133,8 +133,8 @@ const MUTANTS: readonly Mutant[] = [
   {
     name: 'a closing gateway forgets new handovers',
     file: 'gateway/locking/conductor.ts',
-    from: 'if (lock.live.some((grant) => grant.sealed)) this.#handovers.add(lock)',
-    to: 'if (this.#stopped) return\n    if (lock.live.some((grant) => grant.sealed)) this.#handovers.add(lock)',
+    from: 'if (lock.live.some((grant) => grant.sealed || grant.narrowRevision > 0 ||',
+    to: 'if (this.#stopped) return\n    if (lock.live.some((grant) => grant.sealed || grant.narrowRevision > 0 ||',
   },
   {
     name: 'no canary is asked for before a grant opens',
@@ -153,6 +153,24 @@ const MUTANTS: readonly Mutant[] = [
     file: 'gateway/core/handover.ts',
     from: "if (proof.proves.includes('flushed')) return true",
     to: 'if (proof.proves.length >= 0) return true',
+  },
+  {
+    name: 'a downgrade lets others in before its exclusive calls have drained',
+    file: 'gateway/core/handover.ts',
+    from: "? { ...grant, mode: 'shared', formerMode: 'exclusive' }",
+    to: "? { ...grant, mode: 'shared' }",
+  },
+  {
+    name: 'a downgrade is not drained at other gateways',
+    file: 'gateway/locking/barrier.ts',
+    from: 'return this.#overAll(grant, narrowRevision, this.#options.ledger.formerDrain(grant))',
+    to: 'return this.#options.ledger.formerDrain(grant)',
+  },
+  {
+    name: 'an upgrade opens beside the shared calls',
+    file: 'gateway/core/handover.ts',
+    from: 'if (staying.some((other) => other !== grant && excludes(other, grant))) continue',
+    to: '',
   },
 ]
 
