@@ -53,6 +53,8 @@ export interface ConfiguredFencer {
 
 export interface Fencing extends FencePlanner {
   readonly fencers: readonly ConfiguredFencer[]
+  /** Names of the plans. */
+  readonly plans: readonly string[]
   fencer(name: string): ConfiguredFencer | null
   /** How a plan is to be run; the defaults, where the record's plan is no longer configured. */
   settings(plan: string | null): Omit<PlanSettings, 'levels'>
@@ -113,6 +115,7 @@ export function createFencing(options: FencingOptions): Fencing {
   return {
     defaultPlan: options.defaultPlan,
     fencers: [...fencers.values()],
+    plans: Object.keys(options.plans),
     levels: (plan) => options.plans[plan]?.levels ?? null,
     checkFenceInfo: check,
     targetsOf(plan, fenceInfo) {

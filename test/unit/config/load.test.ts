@@ -58,6 +58,9 @@ describe('a configuration without faults', () => {
         },
         "defaultPlan": null,
         "fencers": {},
+        "fences": {
+          "keepMs": 2592000000,
+        },
         "gateway": {
           "leaseMs": 10000,
         },
@@ -66,6 +69,10 @@ describe('a configuration without faults', () => {
         },
         "log": {
           "level": "info",
+        },
+        "monitor": {
+          "everyMs": 300000,
+          "timeoutMs": 30000,
         },
         "parking": {
           "bytes": 67108864,
