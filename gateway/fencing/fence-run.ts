@@ -173,7 +173,8 @@ export class FenceRun {
     for (const { attempt, durationMs } of results) {
       const lastLine = attempt.output.split('\n').at(-1) ?? ''
       const detail = `${attempt.fencer}: ${lastLine}`.slice(0, 500)
-      this.#emit({ type: 'fence.attempted', verdict: attempt.outcome, detail, durationMs })
+      const { fencer, outcome: verdict } = attempt
+      this.#emit({ type: 'fence.attempted', fencer, verdict, detail, durationMs })
     }
     const proofs = results.flatMap(({ proof }) => (proof === null ? [] : [proof]))
     const attempts = results.map(({ attempt }) => attempt)
@@ -195,7 +196,8 @@ export class FenceRun {
     const { clock, fencing, journal, power, signal } = this.#options
     const configured = fencing.fencer(name)
     if (configured === null) return notConfigured(name, level, number, clock)
-    if (isPower(configured)) power.count(record.plan, record.id, name, number)
+    if (isPower(configured))
+      power.count({ plan: record.plan, fence: record.id, fencer: name, attempt: number })
     const result = await runAttempt({
       configured,
       record,

@@ -239,13 +239,7 @@ function heldBy(lock: LockState, session: SessionId): LiveGrant | null {
 function taken(lock: LockState, { session, mode }: Acquisition): boolean {
   return (
     lock.live.some((grant) => !grant.sealed && conflicts(grant.mode, mode)) ||
-    // A reader who is not open yet keeps no other reader out; a writer before him does, and is in this queue as well.
-    lock.queue.some(
-      (waiter) =>
-        waiter.session !== session &&
-        conflicts(waiter.mode, mode) &&
-        lock.grantOf(waiter.createRevision) === null,
-    )
+    lock.queue.some((waiter) => waiter.session !== session && lock.grantOf(waiter.createRevision) === null)
   )
 }
 

@@ -547,6 +547,34 @@ describe('the brakes', () => {
     expect(fences.record('a4').progress.state).toBe('closed')
   })
 
+  test('a crash lifts no brake: what was closed within the hour counts for a gateway that comes later', async () => {
+    const brakes = { atOnce: 10, powerPerHour: 2, backoffMs: 1_000, backoffMsMax: 8_000 }
+    const { clock, fences, due, start } = setUp({ one: { power: true } }, { levels: [['one']], brakes })
+    const first = start('gw-1')
+    for (const id of ['a1', 'a2']) {
+      due(id)
+      await clock.advance(1_000)
+    }
+    expect([fences.record('a1'), fences.record('a2')].map(({ progress }) => progress.state)).toEqual([
+      'closed',
+      'closed',
+    ])
+    await first.sequencer.stop()
+    fences.gone.add('gw-1')
+    await clock.advance(1_800_000)
+    start('gw-2')
+    due('a3')
+    await clock.advance(1_000)
+    expect(fences.record('a3').progress).toMatchObject({
+      state: 'blocked',
+      reason: expect.stringContaining('too many power fences'),
+    })
+    await clock.advance(1_800_000)
+    due('a4')
+    await clock.advance(1_000)
+    expect(fences.record('a4').progress.state).toBe('closed')
+  })
+
   test("the retries of one power fence take one of the ration, and other gateways' fences count", async () => {
     const brakes = { atOnce: 10, powerPerHour: 2, backoffMs: 1_000, backoffMsMax: 1_000 }
     let works = false
