@@ -321,7 +321,7 @@ export function stepFor(
 }
 
 export function isPower(configured: ConfiguredFencer): boolean {
-  return configured.driver.power === true
+  return configured.power
 }
 
 function notConfigured(name: string, level: number, number: number, clock: Clock): AttemptResult {

@@ -48,6 +48,7 @@ export interface ConfiguredFencer {
   readonly driver: FencerDriver
   readonly fencer: Fencer<unknown>
   readonly proves: readonly Proof[]
+  readonly power: boolean
   readonly redact: Redactor
 }
 
@@ -140,7 +141,9 @@ function configure(
   const parsed = driver.options.parse(settings.options)
   const redact = createRedactor(settings.options)
   const context = { clock, note: (line: string) => note?.(name, redact(line)) }
-  return { name, driver, fencer: driver.create(parsed, context), proves: driver.proves(parsed), redact }
+  const fencer = driver.create(parsed, context)
+  const power = driver.cutsPower?.(parsed) ?? driver.power === true
+  return { name, driver, fencer, proves: driver.proves(parsed), power, redact }
 }
 
 /**
