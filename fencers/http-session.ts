@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { type Attempt, defineFencer, type Verification } from '../gateway/spi/fencer.ts'
 import { createHttpEndpoint, type HttpAnswer, HttpTls, HttpUrl, strikeCheck } from './http/client.ts'
 import { at, faultOfRules, judge, judgementFields } from './http/judgement.ts'
+import { createOwnSession } from './http/own-session.ts'
 import {
   renderHeader,
   renderJson,
@@ -120,7 +121,7 @@ const SessionInfo = z.record(z.string(), z.unknown()).refine((info) => Object.ke
 type SessionInfo = z.infer<typeof SessionInfo>
 
 /** The fencer's own session: what its login answer gave. */
-type OwnSession = Readonly<Record<string, string>>
+type Captured = Readonly<Record<string, string>>
 
 const LOGOUT_MS_MAX = 3_000
 
@@ -174,10 +175,8 @@ export default defineFencer<SessionOptions, SessionInfo>({
   create(options) {
     const endpoint = createHttpEndpoint(options)
     const { host } = endpoint
-    let own: OwnSession | null = null
-    let login: Promise<OwnSession> | null = null
 
-    async function logIn(signal: AbortSignal): Promise<OwnSession> {
+    async function logIn(signal: AbortSignal): Promise<Captured> {
       if (options.login === undefined) return {}
       const answer = await send(options.login, { secrets: options.secrets }, signal)
       if (!options.login.expect.includes(answer.status))
@@ -197,24 +196,7 @@ export default defineFencer<SessionOptions, SessionInfo>({
       return captured
     }
 
-    async function ownSession(signal: AbortSignal): Promise<OwnSession> {
-      if (own !== null) return own
-      if (login !== null) {
-        // The login of another attempt ends with that attempt; this one then tries for itself.
-        const joined = await login.catch(() => null)
-        if (joined !== null) return joined
-        signal.throwIfAborted()
-      }
-      login ??= logIn(signal)
-        .then((opened) => {
-          own = opened
-          return opened
-        })
-        .finally(() => {
-          login = null
-        })
-      return await login
-    }
+    const own = createOwnSession(logIn)
 
     function send(
       wanted: z.infer<z.ZodObject<typeof requestFields>>,
@@ -246,13 +228,13 @@ export default defineFencer<SessionOptions, SessionInfo>({
       lastCheck?: () => void,
     ): Promise<{ readonly answer: HttpAnswer; readonly scope: TemplateScope }> {
       for (let again = false; ; again = true) {
-        const session = await ownSession(signal)
+        const session = await own.get(signal)
         const whole = { ...scope, secrets: options.secrets, login: session }
         const answer = await send(wanted, whole, signal, lastCheck)
         const isOwnEnd =
           answer.status === 401 && variablesIn(wanted).some((name) => name.startsWith('login.'))
         if (!isOwnEnd || again) return { answer, scope: whole }
-        if (own === session) own = null
+        own.drop(session)
       }
     }
 
@@ -262,7 +244,7 @@ export default defineFencer<SessionOptions, SessionInfo>({
       info: SessionInfo,
       attempt: Attempt,
     ): Promise<void> {
-      const session = await ownSession(attempt.signal)
+      const session = await own.get(attempt.signal)
       if (valuesIn(info).some((value) => Object.values(session).includes(value)))
         throw new Error("the session is the fencer's own, and is never logged out")
       const { answer } = await call(wanted, scopeOf(info, attempt), attempt.signal, strikeCheck(attempt))
@@ -314,8 +296,7 @@ export default defineFencer<SessionOptions, SessionInfo>({
         : { unfence: (info: SessionInfo, attempt: Attempt) => change(unfence, [], info, attempt) }),
 
       async close() {
-        const session = own
-        own = null
+        const session = own.take()
         if (session !== null && options.logout !== undefined) {
           const scope = { secrets: options.secrets, login: session }
           // A session that cannot be closed now ends by the idle time-out of the API.
