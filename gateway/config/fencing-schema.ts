@@ -23,10 +23,34 @@ const brakes = strict(
   backoffMsMax: Math.max(value.backoff, value.backoffMax),
 }))
 
-const level = z
+const fencersOfLevel = z
   .array(text('the name of a fencer'), { error: 'a list of fencers, all of which must succeed' })
   .min(1, { error: 'at least one fencer in each level' })
   .max(16, { error: 'at most 16 fencers in a level' })
+
+const LEVEL_EXPECTED = 'a list of fencers, or a section with after and fencers'
+const delayedLevel = strict(
+  {
+    /** Seconds that are let pass before this level begins, once the one before has failed. */
+    after: seconds(0, 86_400),
+    fencers: fencersOfLevel,
+  },
+  LEVEL_EXPECTED,
+)
+
+/** `[kill]`, or `{ after: 30, fencers: [kill] }`. */
+const level = z.unknown().transform((value, context) => {
+  const parsed = Array.isArray(value)
+    ? fencersOfLevel.transform((fencers) => ({ after: 0, fencers })).safeParse(value)
+    : delayedLevel.safeParse(value)
+  if (parsed.success) return parsed.data
+  for (const issue of parsed.error.issues)
+    if (issue.code === 'unrecognized_keys')
+      for (const key of issue.keys)
+        context.addIssue({ code: 'custom', path: [key], message: 'nothing but after and fencers in a level' })
+    else context.addIssue({ code: 'custom', path: [...issue.path], message: issue.message })
+  return z.NEVER
+})
 
 export const plan = strict(
   {
@@ -34,6 +58,8 @@ export const plan = strict(
       .array(level, { error: 'a list of levels, each a list of fencers, such as [[session], [power]]' })
       .min(1, { error: 'at least one level, such as [[session], [power]]' })
       .max(9, { error: 'at most 9 levels' }),
+    /** Decides and records everything, strikes nobody, and leaves each fence to an operator. */
+    dryRun: z.boolean({ error: 'true or false' }).default(false),
     /** Of each fencer, before its level has failed. */
     attempts: whole(1, 100).default(3),
     /** Of one attempt: act and verify. */
@@ -41,7 +67,12 @@ export const plan = strict(
     brakes: brakes.prefault({}),
   },
   'a section with levels',
-).transform(({ timeout, ...rest }) => ({ ...rest, timeoutMs: timeout }))
+).transform(({ timeout, levels, ...rest }) => ({
+  ...rest,
+  levels: levels.map(({ fencers }) => fencers),
+  delaysMs: levels.map(({ after }) => after),
+  timeoutMs: timeout,
+}))
 
 export const storm = strict(
   {

@@ -192,6 +192,7 @@ export const Fence = z.object({
   holder: json.nullable(),
   fenceInfo: json,
   plan: z.string().nullable(),
+  dryRun: z.boolean().optional().describe('Nobody is struck; only an operator closes it.'),
   levels: z.array(z.array(z.string())),
   targets: z.array(z.string()),
   createdAt: time,

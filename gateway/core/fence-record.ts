@@ -80,6 +80,10 @@ export interface FenceRecord {
   readonly storm?: string | undefined
   /** An operator has it go on, whatever the storm. */
   readonly released?: boolean | undefined
+  /** For each level: what is let pass before it begins, where any has a delay. */
+  readonly delaysMs?: readonly number[] | undefined
+  /** Everything is decided and recorded, nobody is struck, and only an operator closes it. */
+  readonly dryRun?: boolean | undefined
   readonly progress: FenceState
   readonly attempts: readonly FenceAttempt[]
   readonly proofs: readonly FenceProof[]

@@ -14,6 +14,10 @@ export interface FencerSettings {
 
 export interface PlanSettings {
   readonly levels: FencePlanLevels
+  /** For each level: how long it is waited before it begins; none where absent. */
+  readonly delaysMs?: readonly number[]
+  /** Nobody is struck. */
+  readonly dryRun?: boolean
   /** Of each fencer, before its level has failed. */
   readonly attempts: number
   /** Of one attempt, act and verify; waiting for the seal does not count. */
@@ -118,6 +122,11 @@ export function createFencing(options: FencingOptions): Fencing {
     fencers: [...fencers.values()],
     plans: Object.keys(options.plans),
     levels: (plan) => options.plans[plan]?.levels ?? null,
+    terms(plan) {
+      const settings = options.plans[plan]
+      if (settings === undefined) return null
+      return { delaysMs: settings.delaysMs ?? [], dryRun: settings.dryRun ?? false }
+    },
     checkFenceInfo: check,
     targetsOf(plan, fenceInfo) {
       const checked = check(plan, fenceInfo, 'due')

@@ -103,6 +103,7 @@ export function startSequencer(options: SequencerOptions): Sequencer {
     if (counted.has(record)) return
     counted.add(record)
     const { id: fence, plan, progress } = record
+    if (record.dryRun === true) return
     for (const { fencer, number: attempt, endedAt } of record.attempts) {
       const configured = options.fencing.fencer(fencer)
       if (configured === null || !isPower(configured)) continue

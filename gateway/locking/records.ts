@@ -100,6 +100,8 @@ const fenceRecord = z.looseObject({
   createdAt: z.string(),
   storm: z.string().optional(),
   released: z.boolean().optional(),
+  delaysMs: z.array(z.number().min(0)).optional(),
+  dryRun: z.boolean().optional(),
   progress: z.discriminatedUnion('state', [
     z.looseObject({ state: z.literal('due'), level: z.int() }),
     z.looseObject({
