@@ -249,17 +249,17 @@ function obstacleOf(grant: SealedGrant | OpenGrant, drain: DrainFacts, fence: Fe
 
 /**
  * `flushed` says that everything forwarded is over; `blocks` keeps out what is still on its way, but what had arrived
- * before may run on, so it needs `swept` beside it.
+ * before may run on, so it needs a `swept` that was observed after it: what arrives between a sweep and a later block is in
+ * neither. The record holds proofs in that order.
  */
 export function coversUnknownCalls(proofs: readonly FenceProof[]): boolean {
   let blocks = false
-  let swept = false
-  for (const proof of proofs) {
-    if (proof.proves.includes('flushed')) return true
-    if (proof.proves.includes('blocks')) blocks = true
-    if (proof.proves.includes('swept')) swept = true
+  for (const { proves } of proofs) {
+    if (proves.includes('flushed')) return true
+    if (proves.includes('blocks')) blocks = true
+    if (blocks && proves.includes('swept')) return true
   }
-  return blocks && swept
+  return false
 }
 
 /** The record after a seal. `fence`: the fence's id where one is due for that cause. */

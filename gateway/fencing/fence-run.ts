@@ -20,6 +20,7 @@ import type { StormLimits } from '../core/storm.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { EventSink, GatewayEvent } from '../spi/events.ts'
 import type { FenceJournal, JournaledFence } from '../spi/fence-journal.ts'
+import type { Proof } from '../spi/fencer.ts'
 import { StoreUnavailable } from '../spi/store.ts'
 import { type AttemptResult, pause, runAttempt, wallTime } from './attempt.ts'
 import { backoffMs, type PowerBrake } from './brakes.ts'
@@ -174,9 +175,16 @@ export class FenceRun {
       const configured = fencing.fencer(name)
       return configured !== null && isPower(configured)
     })
-    const results = await Promise.all(
-      names.map((name, index) => this.#attemptOf(name, record, level, firstNumber + index)),
-    )
+    const results: AttemptResult[] = []
+    const provesOf = (name: string) => fencing.fencer(name)?.proves ?? []
+    for (const group of inOrder(names, provesOf)) {
+      // A sweep now would have to be made again after the block: it comes with the next round.
+      if (results.some(({ attempt, proof }) => proof === null && provesOf(attempt.fencer).includes('blocks')))
+        break
+      const firstOfGroup = firstNumber + results.length
+      const attempts = group.map((name, index) => this.#attemptOf(name, record, level, firstOfGroup + index))
+      results.push(...(await Promise.all(attempts)))
+    }
     this.#isCutting = false
     for (const { attempt, durationMs } of results) {
       const lastLine = attempt.output.split('\n').at(-1) ?? ''
@@ -341,6 +349,19 @@ export function stepFor(
 
 export function isPower(configured: ConfiguredFencer): boolean {
   return configured.power
+}
+
+/**
+ * All at once, but for sweeps beside a block: what arrives at the backend after the sweep and before the block would be
+ * covered by neither, so the sweep begins once the block has been seen.
+ */
+function inOrder(
+  names: readonly string[],
+  provesOf: (name: string) => readonly Proof[],
+): readonly (readonly string[])[] {
+  const isSweep = (name: string) => provesOf(name).includes('swept') && !provesOf(name).includes('blocks')
+  if (!names.some((name) => provesOf(name).includes('blocks'))) return [names]
+  return [names.filter((name) => !isSweep(name)), names.filter(isSweep)]
 }
 
 function notConfigured(name: string, level: number, number: number, clock: Clock): AttemptResult {
