@@ -178,6 +178,12 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       { file: `${LOCKING}/replica.ts`, from: 'if (snapshot.revision < view.applied) {', to: 'if (false) {' },
     ],
   },
+  bug(
+    'a late write makes a sound store look restored',
+    `${LOCKING}/epoch-keeper.ts`,
+    'compare: [{ key, modRevision: known }]',
+    'compare: []',
+  ),
   // The barrier
   bug(
     'other gateways are not waited for',
@@ -319,15 +325,15 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'fencing',
     'a proof counts without covering late arrivals',
     'gateway/core/handover.ts',
-    "if (proof.proves.includes('flushed')) return true",
-    "if (proof.proves.includes('flushed') || proof.proves.includes('swept')) return true",
+    "if (proves.includes('flushed')) return true",
+    "if (proves.includes('flushed') || proves.includes('swept')) return true",
   ),
   bugOf(
     'fencing',
     'a proof counts without covering what had arrived',
     'gateway/core/handover.ts',
-    "if (proof.proves.includes('flushed')) return true",
-    "if (proof.proves.includes('flushed') || proof.proves.includes('blocks')) return true",
+    "if (proves.includes('flushed')) return true",
+    "if (proves.includes('flushed') || proves.includes('blocks')) return true",
   ),
   bugOf(
     'fencing',
