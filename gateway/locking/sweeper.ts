@@ -14,15 +14,8 @@ import type { SessionKeeper } from './session-keeper.ts'
 import type { View } from './view.ts'
 
 const SWEEP_MS = 2_000
-/** Closed fences are kept for people; the oldest go first, before their time where there are more. */
+/** Closed fences are kept for people; the oldest go first. */
 const CLOSED_FENCES_MAX = 1_000
-const FENCES_KEPT_MS = 30 * 86_400_000
-
-export interface SweeperSettings {
-  readonly mark: HighWaterMark
-  /** For how long closed fences are kept; 30 days where absent. */
-  readonly fencesKeptMs?: number
-}
 
 export interface SweeperOptions {
   readonly store: Store
@@ -33,9 +26,9 @@ export interface SweeperOptions {
   readonly clock: Clock
   /** Whether the view is whole: what it lacks may otherwise only be late. */
   readonly ready: () => boolean
+  readonly mark: HighWaterMark
   readonly events: EventSink
   readonly caughtUp: (revision: Revision) => Promise<unknown>
-  readonly settings: SweeperSettings
 }
 
 interface Deletion {
@@ -99,9 +92,9 @@ export class Sweeper {
    * to stop a cloud; it is a reason to tell somebody.
    */
   async raiseMark(): Promise<void> {
-    const { settings, view, events } = this.#options
+    const { mark, view, events } = this.#options
     try {
-      await settings.mark.raise(view.applied)
+      await mark.raise(view.applied)
     } catch (error) {
       const detail = `the high-water mark cannot be written, so a restored store would go unnoticed: ${String(error)}`
       events({ type: 'mark.failed', detail })
@@ -162,19 +155,13 @@ export class Sweeper {
   }
 
   #oldFences(): Deletion[] {
-    const { layout, view, clock, settings } = this.#options
+    const { layout, view } = this.#options
     const closed = [...view.fences.values()].filter(
       ({ record }) => record.progress.state === 'closed' && !view.locksOf.has(record.id),
     )
-    // Wall clock, as the record outlives every process: what it decides is how long people can read of what is over.
-    const keptSince = clock.wallMs() - (settings.fencesKeptMs ?? FENCES_KEPT_MS)
-    const excess = closed.length - CLOSED_FENCES_MAX
     return closed
       .toSorted((a, b) => a.modRevision - b.modRevision)
-      .filter(
-        ({ record: { progress } }, index) =>
-          index < excess || (progress.state === 'closed' && Date.parse(progress.closedAt) < keptSince),
-      )
+      .slice(0, Math.max(0, closed.length - CLOSED_FENCES_MAX))
       .map(({ record, modRevision }) => ({ key: layout.fence(record.id), modRevision }))
   }
 }

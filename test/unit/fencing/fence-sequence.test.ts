@@ -35,7 +35,6 @@ function step(view: Partial<FenceView> & { readonly record: FenceRecord }): Fenc
     storm: null,
     settlingMs: 0,
     striking: [],
-    delayMs: 0,
     ...view,
   })
 }

@@ -161,7 +161,6 @@ export interface Script {
   readonly options?: Readonly<Record<string, unknown>>
   fence?(attempt: Attempt): Promise<void>
   verify?(attempt: Attempt): Promise<Verification>
-  monitor?(signal: AbortSignal): Promise<void>
 }
 
 export const SEEN: Verification = { state: 'fenced', evidence: { observed: 'gone', request: 'look' } }
@@ -194,10 +193,7 @@ export function scripted(
           log.push(`${name} verify ${attempt.number}`)
           return (await script.verify?.(attempt)) ?? SEEN
         },
-        async monitor({ signal }) {
-          log.push(`${name} monitor`)
-          await script.monitor?.(signal)
-        },
+        monitor: () => Promise.resolve(),
       }),
     })
   }
