@@ -6,6 +6,8 @@ import { hostname } from 'node:os'
 import { type Config, formatListen, type ListenAddress, lockSources } from './config/index.ts'
 import { type RunningControl, startControl } from './control/index.ts'
 import { parseFencingToken } from './core/fencing-token.ts'
+import { startMonitoring } from './fencing/monitoring.ts'
+import { countOpenFences } from './fencing/open-fences.ts'
 import { createFencing } from './fencing/plans.ts'
 import { startSequencer } from './fencing/sequencer.ts'
 import type { RoomKnowledge } from './knowledge.ts'
@@ -125,6 +127,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     planner: fencing,
     name: worker === null ? hostname() : `${hostname()} worker ${worker.number}`,
     drainMs: config.handover.drainMsMax,
+    fencesKeptMs: config.fences.keepMs,
     parkedMax: config.parking.calls,
     parking: {
       bytesMax: config.parking.bytes,
@@ -159,6 +162,22 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     onFault: (message) => log.error({}, message),
   })
   parts.add(() => sequencer.stop())
+  const monitoring = startMonitoring({
+    fencing,
+    clock,
+    random: Math.random,
+    events: events.sink,
+    ...config.monitor,
+  })
+  parts.add(() => monitoring.stop())
+  metrics.observeFencing({
+    fences: () =>
+      countOpenFences(
+        locking.journal.list().map(({ record }) => record),
+        clock.wallMs(),
+      ),
+    fencers: () => monitoring.health(),
+  })
 
   const control = await listen('the control API', 'control.listen', config.control.listen, () =>
     startControl({
@@ -170,6 +189,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
         holder: holder ?? null,
       })),
       plane: locking.plane,
+      fencers: () => monitoring.health(),
       clock,
       log,
       ttlMsMin: config.sessions.ttlMsMin,
@@ -252,6 +272,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     control.leave()
     for (const listener of listeners) listener.leave()
     // Another gateway takes its fences over while the calls here are still ending.
+    monitoring.stop()
     if (store.shared) await sequencer.stop()
     await new Promise<void>((resolve) => clock.after(config.shutdown.delayMs, resolve))
     await parts.end()

@@ -26,6 +26,8 @@ usage: run.sh start [ARGS]   the sample set-up; with ARGS: fencegate serve ARGS
        run.sh demo           the story of a stale write, with the gateway and without
        run.sh bench [ARGS]   what the gateway costs
        run.sh chaos [ARGS]   three gateways and three etcd members under every fault (test/chaos/run.ts)
+       run.sh sim [ARGS]     the simulation, on seeds that nobody has seen yet
+       run.sh sim:mutants    planted bugs that the simulation has to find
        run.sh build          dist/, which is what npm pack packs
 TEXT
   exit 2
@@ -177,6 +179,9 @@ install_test_tools() {
   has_command haproxy || missing="$missing haproxy"
   has_command systemd-analyze || missing="$missing systemd"
   has_command ip || missing="$missing iproute2"
+  has_command fence_ipmilan || missing="$missing fence-agents"
+  has_command ipmi_sim || missing="$missing openipmi"
+  has_command ipmitool || missing="$missing ipmitool"
   has_command spin || missing="$missing spin"
   has_command gcc || missing="$missing gcc"
   [ -e /usr/include/stdio.h ] || missing="$missing libc6-dev"
@@ -216,7 +221,7 @@ command=${1:-}
 [ -n "$command" ] || usage
 shift
 case "$command" in
-  start | cli | test | check | demo | bench | chaos | build) ;;
+  start | cli | test | check | demo | bench | chaos | build | sim | sim:mutants) ;;
   *) usage ;;
 esac
 
@@ -233,6 +238,8 @@ case "$command" in
   cli) exec node "$root/gateway/main.ts" "$@" ;;
   demo) exec node "$root/deploy/demo/demo.ts" "$@" ;;
   build) exec node "$root/deploy/package/build.mjs" ;;
+  sim) exec node "$root/test/sim/replay.ts" "$@" ;;
+  sim:mutants) exec node "$root/test/sim/mutants.ts" "$@" ;;
 esac
 
 cd "$root"

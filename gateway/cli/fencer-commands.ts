@@ -5,7 +5,7 @@ import type { Attempt, FencerDriver } from '../spi/fencer.ts'
 import type { Command } from './arguments.ts'
 import { configOf, fileOf, unknownName } from './config-commands.ts'
 import type { CommandDependencies } from './dependencies.ts'
-import { CommandFailure, JSON_OPTION } from './remote.ts'
+import { CommandFailure, connect, JSON_OPTION, REMOTE_OPTIONS } from './remote.ts'
 import { printable, table } from './table.ts'
 import { asJson } from './watch-commands.ts'
 
@@ -43,6 +43,42 @@ export const fencersDescribe: Command = {
         : `${driver.id}: ${driver.summary}\n\noptions\n${fields(options)}\nfenceInfo\n${fields(fenceInfo)}`,
     )
     return Promise.resolve(0)
+  },
+}
+
+const State = z.looseObject({
+  fencer: z.string(),
+  driver: z.string(),
+  state: z.string(),
+  reason: z.string().nullable(),
+  monitoredAt: z.string().nullable(),
+  lastResortOf: z.array(z.string()),
+})
+
+export const fencersStatus: Command = {
+  name: 'fencers status',
+  summary: 'shows what the gateway found when it last asked its fencers whether they could do their job',
+  positionals: [],
+  options: { ...JSON_OPTION, ...REMOTE_OPTIONS },
+  notes: 'Exits with 1 where one of them could not.',
+  async run(invocation, dependencies) {
+    const all = await connect(invocation, dependencies).list('/v1/fencers', State)
+    dependencies.stdout.write(
+      invocation.flag('json')
+        ? asJson({ items: all })
+        : table(
+            ['FENCER', 'DRIVER', 'STATE', 'ASKED', 'LAST RESORT OF', 'WHY'],
+            all.map(({ fencer, driver, state, monitoredAt, lastResortOf, reason }) => [
+              fencer,
+              driver,
+              state,
+              monitoredAt ?? 'never',
+              lastResortOf.join(','),
+              reason ?? '',
+            ]),
+          ),
+    )
+    return all.some(({ state }) => state === 'unhealthy') ? 1 : 0
   },
 }
 

@@ -4,7 +4,7 @@ import { type Command, parseArguments } from './arguments.ts'
 import { check, explain, policiesDescribe, policiesList, serve } from './config-commands.ts'
 import type { CommandDependencies } from './dependencies.ts'
 import { epoch, epochBump } from './epoch-commands.ts'
-import { fencersDescribe, fencersList, fencersTest } from './fencer-commands.ts'
+import { fencersDescribe, fencersList, fencersStatus, fencersTest } from './fencer-commands.ts'
 import { confirm, fence, retry } from './operator-commands.ts'
 import { CommandFailure } from './remote.ts'
 import { fences, locks, sessions } from './watch-commands.ts'
@@ -23,6 +23,7 @@ export const COMMANDS: readonly Command[] = [
   epochBump,
   fencersList,
   fencersDescribe,
+  fencersStatus,
   fencersTest,
   policiesList,
   policiesDescribe,

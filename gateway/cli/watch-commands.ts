@@ -19,6 +19,7 @@ const Lock = z.looseObject({
       since: z.string(),
       state: z.string(),
       cause: z.string().optional(),
+      afterFences: z.array(z.string()).optional(),
       inFlight: z.number(),
       unknown: z.number(),
     }),
@@ -161,7 +162,11 @@ export const fences: Command = {
   name: 'fences',
   summary: 'lists fences, or shows one with every attempt',
   positionals: ['[FENCE]'],
-  options: { ...JSON_OPTION, ...REMOTE_OPTIONS },
+  options: {
+    state: { type: 'string', value: 'STATE', help: 'only open, due, running, blocked, held or closed ones' },
+    ...JSON_OPTION,
+    ...REMOTE_OPTIONS,
+  },
   async run(invocation, dependencies) {
     const remote = connect(invocation, dependencies)
     const { stdout } = dependencies
@@ -171,7 +176,9 @@ export const fences: Command = {
       stdout.write(invocation.flag('json') ? asJson(answer) : showFence(understand(Fence, answer)))
       return 0
     }
-    const all = await remote.list('/v1/fences', Fence)
+    const state = invocation.text('state')
+    const query = state === undefined ? '' : `?state=${encodeURIComponent(state)}`
+    const all = await remote.list(`/v1/fences${query}`, Fence)
     stdout.write(
       invocation.flag('json')
         ? asJson({ items: all })
@@ -200,6 +207,9 @@ function showLock(lock: z.output<typeof Lock>): string {
         `${owner.state === 'open' ? '' : `, ${owner.state}${owner.cause === undefined ? '' : `: ${owner.cause}`}`}` +
         `, ${owner.inFlight} in flight, ${owner.unknown} unknown`,
     )
+  for (const owner of lock.owners)
+    for (const fence of owner.afterFences ?? [])
+      lines.push(`after   fence ${fence}, closed before token ${owner.token}`)
   for (const waiter of lock.waiters)
     lines.push(
       `waiter  ${nameOf(waiter.holder, waiter.session)} (${waiter.mode})` +

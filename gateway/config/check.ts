@@ -223,6 +223,12 @@ function checkPlans(config: Config, fault: Report, warn: Warn): void {
     if (plan !== null && !plans.includes(plan)) fault(['sources', name, 'plan'], unknown('plan', plan, plans))
   if (config.defaultPlan !== null && !plans.includes(config.defaultPlan))
     fault(['defaultPlan'], unknown('plan', config.defaultPlan, plans))
+  for (const [name, { dryRun }] of Object.entries(config.plans))
+    if (dryRun)
+      warn(
+        ['plans', name, 'dryRun'],
+        `a dry run: ${name} fences nobody, and every fence waits for an operator`,
+      )
   if (config.defaultPlan === null)
     warn(
       ['defaultPlan'],

@@ -2,7 +2,7 @@
 // Each message in here completes the sentence "expected …"; load.ts says what was found instead, and where.
 
 import { z } from 'zod'
-import { STORM_DEFAULTS } from '../core/storm.ts'
+import { fences, monitor, plan, storm } from './fencing-schema.ts'
 import { named, seconds, strict, text, whole } from './fields.ts'
 import { parseListen } from './listen.ts'
 import { Secret } from './secret.ts'
@@ -217,44 +217,6 @@ const fencer = z
     options: new Secret<Readonly<Record<string, unknown>>>(options),
   }))
 
-const brakes = strict(
-  {
-    /** Attempts of this plan that run at the same time, over all its fences. */
-    atOnce: whole(1, 1000).default(4),
-    /** Power fences of this plan in any hour; past it an operator is asked. 0: never without one. */
-    powerPerHour: whole(0, 1000).default(4),
-    /** After the first failed attempt; doubles with each further one. */
-    backoff: seconds(0, 3600).prefault(1),
-    backoffMax: seconds(0, 3600).prefault(60),
-  },
-  'a section with atOnce, powerPerHour, backoff or backoffMax',
-).transform((value) => ({
-  atOnce: value.atOnce,
-  powerPerHour: value.powerPerHour,
-  backoffMs: value.backoff,
-  backoffMsMax: Math.max(value.backoff, value.backoffMax),
-}))
-
-const level = z
-  .array(text('the name of a fencer'), { error: 'a list of fencers, all of which must succeed' })
-  .min(1, { error: 'at least one fencer in each level' })
-  .max(16, { error: 'at most 16 fencers in a level' })
-
-const plan = strict(
-  {
-    levels: z
-      .array(level, { error: 'a list of levels, each a list of fencers, such as [[session], [power]]' })
-      .min(1, { error: 'at least one level, such as [[session], [power]]' })
-      .max(9, { error: 'at most 9 levels' }),
-    /** Of each fencer, before its level has failed. */
-    attempts: whole(1, 100).default(3),
-    /** Of one attempt: act and verify. */
-    timeout: seconds(0.1, 3600).prefault(60),
-    brakes: brakes.prefault({}),
-  },
-  'a section with levels',
-).transform(({ timeout, ...rest }) => ({ ...rest, timeoutMs: timeout }))
-
 const sessions = strict(
   { ttlMin: seconds(0.1, 86_400).prefault(0.1), ttlMax: seconds(0.1, 86_400).prefault(3600) },
   'a section with ttlMin and ttlMax',
@@ -283,22 +245,6 @@ const parking = strict(
   },
   'a section with calls, bytes, callsPerLock or bytesPerLock',
 )
-
-const storm = strict(
-  {
-    /** More than this share of the known sessions … */
-    share: z
-      .number({ error: 'a number from 0 to 1' })
-      .min(0, { error: 'a number from 0 to 1' })
-      .max(1, { error: 'a number from 0 to 1' })
-      .default(STORM_DEFAULTS.share),
-    /** … and more than this many, … */
-    count: whole(0, 1_000_000).default(STORM_DEFAULTS.count),
-    /** … that expire within this time are a storm: fencers that strike a holder himself wait for an operator. */
-    window: seconds(0, 86_400).prefault(STORM_DEFAULTS.windowMs / 1000),
-  },
-  'a section with share, count or window',
-).transform(({ window, ...rest }) => ({ ...rest, windowMs: window }))
 
 const shutdown = strict(
   {
@@ -353,6 +299,9 @@ export const ConfigSchema = strict(
     parking: parking.prefault({}),
     /** Over all plans. */
     brakes: strict({ storm: storm.prefault({}) }, 'a section with storm').prefault({}),
+    /** Whether the fencers could do their job: asked at the start, and then on a schedule. */
+    monitor: monitor.prefault({}),
+    fences: fences.prefault({}),
     shutdown: shutdown.prefault({}),
     gateway: gateway.prefault({}),
     tokens: strict({ signing: signing.optional() }, 'a section with signing').default({}),

@@ -3,7 +3,7 @@
 import { GatewayError } from '../core/errors.ts'
 import { presentFence, presentPage } from './present.ts'
 import { type ControlApp, type ControlRoom, problems } from './room.ts'
-import { Fence, FenceParams, listOf, OperatorsWord, PageQuery, RetryWord } from './schemas.ts'
+import { Fence, FenceParams, FencesQuery, listOf, OperatorsWord, RetryWord } from './schemas.ts'
 
 export function fenceRoutes(app: ControlApp, room: ControlRoom): void {
   const { plane } = room
@@ -14,12 +14,13 @@ export function fenceRoutes(app: ControlApp, room: ControlRoom): void {
     schema: {
       tags,
       summary: 'Lists fences with every attempt',
-      querystring: PageQuery,
+      querystring: FencesQuery,
       response: { 200: listOf(Fence), ...problems },
     },
     handler: (request) => {
-      const { limit, after } = request.query
-      return Promise.resolve(presentPage(plane.fences({ limit, after: after ?? null }), presentFence))
+      const { limit, after, state } = request.query
+      const page = plane.fences({ limit, after: after ?? null }, state ?? null)
+      return Promise.resolve(presentPage(page, presentFence))
     },
   })
 

@@ -20,13 +20,21 @@ export function healthRoutes(app: ControlApp, room: ControlRoom, metrics: Exposi
     schema: {
       tags,
       summary: 'Mutating calls are admitted, or why not',
+      description:
+        'A fencer that could not do its job makes no gateway unready: calls are admitted all the same. It is named.',
       response: { 200: Ready, 503: Ready, ...problems },
     },
     handler: async (_request, reply) => {
       const readiness = room.leaving.aborted
         ? { ready: false, reason: 'this gateway is going away' }
         : room.plane.readiness()
-      return reply.code(readiness.ready ? 200 : 503).send(readiness)
+      const unhealthy = room
+        .fencers()
+        .filter(({ state }) => state === 'unhealthy')
+        .map(({ fencer }) => fencer)
+      return reply
+        .code(readiness.ready ? 200 : 503)
+        .send({ ...readiness, ...(unhealthy.length === 0 ? {} : { unhealthyFencers: unhealthy }) })
     },
   })
 

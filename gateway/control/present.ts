@@ -3,7 +3,8 @@
 import type { z } from 'zod'
 import type { FenceRecord, FenceState } from '../core/fence-record.ts'
 import type { LockInfo, OwnerInfo, Paged, SessionInfo } from '../spi/control-plane.ts'
-import type { Fence, KeptAlive, Lock, Owner, Session } from './schemas.ts'
+import type { FencerHealth } from '../spi/fencer-health.ts'
+import type { Fence, FencerState, KeptAlive, Lock, Owner, Session } from './schemas.ts'
 
 export function presentKeptAlive(session: SessionInfo): z.output<typeof KeptAlive> {
   return { ttl: session.ttlMs / 1000, expiresAt: timeOf(session.expiresAtMs) }
@@ -58,6 +59,10 @@ export function presentFence(record: FenceRecord): z.output<typeof Fence> {
       request,
     })),
   }
+}
+
+export function presentFencer(health: FencerHealth): z.output<typeof FencerState> {
+  return { ...health, lastResortOf: [...health.lastResortOf] }
 }
 
 export function presentPage<From, To>(page: Paged<From>, present: (item: From) => To) {

@@ -7,6 +7,7 @@ import { GatewayError } from '../core/errors.ts'
 import { asLeaseId, asLockName, type LockName, lockNameFault, type SessionId } from '../core/names.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { ControlPlane, SessionInfo } from '../spi/control-plane.ts'
+import type { FencerHealth } from '../spi/fencer-health.ts'
 import { type Caller, mustSpeakFor, type Right } from './authentication.ts'
 import { PROBLEM_TYPE } from './problems.ts'
 import { Problem } from './schemas.ts'
@@ -40,6 +41,8 @@ export interface ControlRoom {
   readonly plane: ControlPlane
   readonly clock: Clock
   readonly log: ControlLog
+  /** What the monitoring of the fencers has found. */
+  readonly fencers: () => readonly FencerHealth[]
   readonly ttlMsMin: number
   readonly ttlMsMax: number
   /** Aborted when the gateway is told to end: it still does everything, and sends callers to others. */

@@ -2,6 +2,7 @@
 // /openapi.json generated from them.
 
 import { z } from 'zod'
+import { FENCE_STATES } from '../core/fence-record.ts'
 import { LOCK_NAME_BYTES_MAX } from '../core/names.ts'
 
 const WAIT_SECONDS_MAX = 86_400
@@ -36,6 +37,12 @@ export const LockParams = z.object({
 export const PageQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1000).default(100),
   after: z.string().max(TEXT_MAX).optional().describe('`next` of the page before.'),
+})
+export const FencesQuery = PageQuery.extend({
+  state: z
+    .enum(['open', ...FENCE_STATES])
+    .optional()
+    .describe('Only fences in this state; `open`: all that are not closed.'),
 })
 export const LocksQuery = PageQuery.extend({ prefix: z.string().max(LOCK_NAME_BYTES_MAX).default('') })
 export const ReleaseQuery = z.strictObject({ session: SessionId })
@@ -81,12 +88,20 @@ export const CheckCall = z.strictObject({
   body: z.unknown().optional().describe('A string is sent as it is, anything else as JSON.'),
 })
 
+const afterFences = z
+  .array(z.string())
+  .readonly()
+  .describe(
+    'The fences that were closed before the lock was given; `GET /v1/fences/{id}` has their evidence. Absent: it was released.',
+  )
+
 const Grant = z.object({
   lock: z.string(),
   mode,
   token,
   signed: z.string().optional().describe('The token with its signature, ready for `Fencing-Token`.'),
   acquiredAt: time,
+  afterFences: afterFences.optional(),
 })
 
 export { Grant }
@@ -120,6 +135,7 @@ export const Owner = z.object({
     .optional()
     .describe('Why the grant ended, once sealed.'),
   fence: z.string().optional(),
+  afterFences: afterFences.optional(),
   inFlight: z.number().int(),
   unknown: z.number().int(),
 })
@@ -160,7 +176,7 @@ const proof = z.enum(['no-new-calls', 'swept', 'blocks', 'flushed'])
 export const Fence = z.object({
   id: z.string(),
   session: z.string(),
-  state: z.enum(['due', 'running', 'blocked', 'held', 'closed']),
+  state: z.enum(FENCE_STATES),
   outcome: z.enum(['fenced', 'confirmed', 'unfenced']).optional().describe('Once closed.'),
   level: z.number().int().optional().describe('From 0; while due or running.'),
   blocked: z
@@ -176,6 +192,7 @@ export const Fence = z.object({
   holder: json.nullable(),
   fenceInfo: json,
   plan: z.string().nullable(),
+  dryRun: z.boolean().optional().describe('Nobody is struck; only an operator closes it.'),
   levels: z.array(z.array(z.string())),
   targets: z.array(z.string()),
   createdAt: time,
@@ -201,6 +218,16 @@ export const Fence = z.object({
   ),
 })
 
+export const FencerState = z.object({
+  fencer: z.string(),
+  driver: z.string(),
+  state: z.enum(['unknown', 'healthy', 'unhealthy']).describe('`unknown`: nobody has asked it yet.'),
+  reason: z.string().nullable(),
+  monitoredAt: time.nullable().describe('When it was last asked.'),
+  since: time.nullable().describe('When the state became what it is.'),
+  lastResortOf: z.array(z.string()).describe('Plans that have nothing left to try where it fails.'),
+})
+
 export const FenceOrdered = z.object({ fence: z.string().describe('Its id, for `GET /v1/fences/{id}`.') })
 
 export const Checked = z.object({
@@ -213,7 +240,11 @@ export const Checked = z.object({
   trace: z.array(z.string()).describe('Why other rules did not match.'),
 })
 
-export const Ready = z.object({ ready: z.boolean(), reason: z.string().nullable() })
+export const Ready = z.object({
+  ready: z.boolean(),
+  reason: z.string().nullable(),
+  unhealthyFencers: z.array(z.string()).optional().describe('See `GET /v1/fencers`.'),
+})
 export const Live = z.object({ live: z.literal(true) })
 
 export const Problem = z

@@ -16,6 +16,7 @@ import { invariant } from '../core/invariant.ts'
 import { type Credential, createAuthentication } from './authentication.ts'
 import { type CheckSources, checkRoutes } from './check.ts'
 import { type EventFeed, eventRoutes } from './event-stream.ts'
+import { fencerRoutes } from './fencers.ts'
 import { fenceRoutes } from './fences.ts'
 import { type Exposition, healthRoutes } from './health.ts'
 import { lockRoutes } from './locks.ts'
@@ -23,7 +24,9 @@ import { failureOf, isProgrammerFault, PROBLEM_TYPE, type Problem, problemOf } f
 import type { ControlApp, ControlRoom } from './room.ts'
 import { sessionRoutes } from './sessions.ts'
 
-export interface ControlOptions extends Omit<ControlRoom, 'leaving' | 'closing'> {
+export interface ControlOptions extends Omit<ControlRoom, 'leaving' | 'closing' | 'fencers'> {
+  /** Absent: there are none. */
+  readonly fencers?: ControlRoom['fencers']
   readonly listen: { readonly host: string; readonly port: number }
   /** PEM; null: in the clear. */
   readonly tls: { readonly cert: string; readonly key: string } | null
@@ -61,6 +64,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     plane: options.plane,
     clock: options.clock,
     log: options.log,
+    fencers: options.fencers ?? (() => []),
     ttlMsMin: options.ttlMsMin,
     ttlMsMax: options.ttlMsMax,
     leaving: leaving.signal,
@@ -134,6 +138,7 @@ async function createApp(options: ControlOptions, room: ControlRoom): Promise<Co
   sessionRoutes(app, room)
   lockRoutes(app, room)
   fenceRoutes(app, room)
+  fencerRoutes(app, room)
   checkRoutes(app, options.check)
   eventRoutes(app, room, options.events)
   healthRoutes(app, room, options.metrics)

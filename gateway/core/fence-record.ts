@@ -54,6 +54,14 @@ export type FenceState =
       readonly reason: string | null
     }
 
+/** What people and programs outside call the states. */
+export const FENCE_STATES = ['due', 'running', 'blocked', 'held', 'closed'] as const
+export type FenceStateWord = (typeof FENCE_STATES)[number]
+
+export function fenceStateWord(progress: FenceState): FenceStateWord {
+  return progress.state === 'blocked' && progress.held === true ? 'held' : progress.state
+}
+
 /** One per ended session; its id is the session's id, so two gateways that create it create the same. */
 export interface FenceRecord {
   readonly id: SessionId
@@ -72,6 +80,10 @@ export interface FenceRecord {
   readonly storm?: string | undefined
   /** An operator has it go on, whatever the storm. */
   readonly released?: boolean | undefined
+  /** For each level: what is let pass before it begins, where any has a delay. */
+  readonly delaysMs?: readonly number[] | undefined
+  /** Everything is decided and recorded, nobody is struck, and only an operator closes it. */
+  readonly dryRun?: boolean | undefined
   readonly progress: FenceState
   readonly attempts: readonly FenceAttempt[]
   readonly proofs: readonly FenceProof[]

@@ -42,6 +42,8 @@ export interface FenceView {
   readonly settlingMs: number
   /** Fencers of the present level that strike the holder himself, and so are held in a storm. */
   readonly striking: readonly string[]
+  /** For how long the present level must not begin yet. */
+  readonly delayMs: number
 }
 
 export type FenceStep =
@@ -54,7 +56,7 @@ export type FenceStep =
   | { readonly step: 'block'; readonly reason: string }
   /** The same, for the storm; nothing of this level has been tried. */
   | { readonly step: 'hold'; readonly reason: string }
-  /** Look again then: what is striking must not begin yet. */
+  /** Look again then: the level, or what of it is striking, must not begin yet. */
   | { readonly step: 'settle'; readonly ms: number }
   /** Not this gateway's turn: look again when the record changes or a gateway goes. */
   | { readonly step: 'wait'; readonly for: 'claimer' | 'operator' | 'nothing' }
@@ -92,9 +94,12 @@ function stepOfLevel(view: FenceView, progress: LevelProgress): FenceStep {
   }
   const open = fencers.filter((name) => !progress.verified.includes(name))
   if (open.length === 0) return { step: 'close' }
-  if (progress.failedRounds < view.roundsMax) {
+  // What would be struck is told once for each level.
+  const roundsMax = record.dryRun === true ? 1 : view.roundsMax
+  if (progress.failedRounds < roundsMax) {
     const held = heldBack(view, open)
     if (held !== null) return held
+    if (view.delayMs > 0) return { step: 'settle', ms: view.delayMs }
     const braked = open.filter((name) => view.braked.includes(name))
     if (braked.length === 0) return { step: 'attempt', level: progress.level, fencers: open }
     return {
@@ -103,6 +108,12 @@ function stepOfLevel(view: FenceView, progress: LevelProgress): FenceStep {
     }
   }
   if (progress.level + 1 < record.levels.length) return { step: 'next-level', level: progress.level + 1 }
+  if (record.dryRun === true)
+    return {
+      step: 'block',
+      reason:
+        'a dry run: nobody was struck, the attempts on record say who would have been; see that the holder is dead and confirm this fence',
+    }
   return {
     step: 'block',
     reason: `every level of the plan failed (${lastWords(record)}); ${WHAT_AN_OPERATOR_CAN_DO}`,

@@ -249,17 +249,17 @@ function obstacleOf(grant: SealedGrant | OpenGrant, drain: DrainFacts, fence: Fe
 
 /**
  * `flushed` says that everything forwarded is over; `blocks` keeps out what is still on its way, but what had arrived
- * before may run on, so it needs `swept` beside it.
+ * before may run on, so it needs a `swept` that was observed after it: what arrives between a sweep and a later block is in
+ * neither. The record holds proofs in that order.
  */
 export function coversUnknownCalls(proofs: readonly FenceProof[]): boolean {
   let blocks = false
-  let swept = false
-  for (const proof of proofs) {
-    if (proof.proves.includes('flushed')) return true
-    if (proof.proves.includes('blocks')) blocks = true
-    if (proof.proves.includes('swept')) swept = true
+  for (const { proves } of proofs) {
+    if (proves.includes('flushed')) return true
+    if (proves.includes('blocks')) blocks = true
+    if (blocks && proves.includes('swept')) return true
   }
-  return blocks && swept
+  return false
 }
 
 /** The record after a seal. `fence`: the fence's id where one is due for that cause. */
@@ -300,6 +300,8 @@ export function downgrade(record: LockRecord, token: Revision): LockRecord {
   }
 }
 
+const FENCES_NAMED_MAX = 16
+
 /** The record after a move; null where nothing is left to say of the lock. `queue`: of which it opens some. */
 export function moveGrants(
   lock: LockRecord['lock'],
@@ -312,23 +314,30 @@ export function moveGrants(
   const closed = revisionsOf(move.close)
   const completed = revisionsOf(move.complete)
   const calm = revisionsOf(move.settle)
+  const { closedFences = [], ...rest } = record ?? {}
+  const fences = [
+    ...new Set([...closedFences, ...move.close.flatMap(({ fence }) => (fence === null ? [] : [fence]))]),
+  ].slice(-FENCES_NAMED_MAX)
+  const after = fences.length === 0 ? {} : { afterFences: fences }
   const grants: Grant[] = []
   for (const grant of record?.grants ?? []) {
     const { createRevision } = grant
     if (closed.has(createRevision)) continue
     if (grant.state === 'changing' && completed.has(createRevision))
-      grants.push({ ...grant, state: 'open', openedAt })
+      grants.push({ ...grant, state: 'open', openedAt, ...after })
     else if (grant.state === 'open' && calm.has(createRevision)) grants.push(settled(grant))
     else grants.push(grant)
   }
-  for (const waiter of move.open) grants.push({ ...grantOf(waiter, openedAt), state: 'open' })
+  for (const waiter of move.open) grants.push({ ...grantOf(waiter, openedAt), state: 'open', ...after })
   const opened = [...move.open, ...move.complete].map((grant) => grant.createRevision)
   const highWater = Math.max(record?.highWater ?? 0, ...opened)
   // A lock without grants needs no record: create revisions of one store only grow, so the next token is larger.
   // Who waits with an older token nevertheless was overtaken while nobody watched for it, and must never be opened.
   const isOvertaken = queue.some((waiter) => waiter.createRevision <= highWater && !isUpgrade(waiter))
   // What a newer gateway added to the record stays in it.
-  return grants.length === 0 && !isOvertaken ? null : { ...record, lock, grants, highWater }
+  if (grants.length === 0 && !isOvertaken) return null
+  const unnamed = opened.length > 0 || fences.length === 0 ? {} : { closedFences: fences }
+  return { ...rest, ...unnamed, lock, grants, highWater }
 }
 
 function grantOf(waiter: Waiter, openedAt: string) {

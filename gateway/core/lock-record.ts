@@ -24,6 +24,8 @@ interface GrantBase {
    * everybody whom an exclusive one keeps out.
    */
   readonly formerMode?: 'exclusive'
+  /** Ids of the fences that had to be closed before it was opened; for people. Absent: it came after a clean release. */
+  readonly afterFences?: readonly string[]
 }
 
 /** The second half of an upgrade: nobody else gets the lock any more, but what it replaces has not drained yet. */
@@ -56,6 +58,8 @@ export interface LockRecord {
   readonly grants: readonly Grant[]
   /** The largest create revision that was ever opened. 0: none. */
   readonly highWater: number
+  /** Fences of grants that are closed, for the next grant to name. */
+  readonly closedFences?: readonly string[]
 }
 
 /** The mode in which a grant keeps others out. */

@@ -2,13 +2,21 @@
 
 import type { Clock } from '../spi/clock.ts'
 
-const HOUR_MS = 3_600_000
+export const HOUR_MS = 3_600_000
 const REMEMBERED_MAX = 10_000
+
+export interface Strike {
+  readonly plan: string | null
+  readonly fence: string
+  readonly fencer: string
+  /** Its number. */
+  readonly attempt: number
+  readonly ageMs?: number
+}
 
 /**
  * Counts power fences of all gateways, by what the records show and what this one starts itself: one for each fence and
- * fencer, however often it is tried, from when this gateway first saw the latest attempt: the times in the record are wall
- * clock, which decides nothing.
+ * fencer, however often it is tried, from when this gateway first saw the latest attempt.
  */
 export class PowerBrake {
   readonly #clock: Clock
@@ -19,8 +27,11 @@ export class PowerBrake {
     this.#clock = clock
   }
 
-  /** An attempt that was counted is not counted again, however long its record can be seen. */
-  count(plan: string | null, fence: string, fencer: string, attempt: number): void {
+  /**
+   * An attempt that was counted is not counted again, however long its record can be seen. `ageMs`: how long ago it was,
+   * as far as anybody can tell; 0 where nobody can, which brakes the more.
+   */
+  count({ plan, fence, fencer, attempt, ageMs = 0 }: Strike): void {
     const strike = `${fence} ${fencer}`
     const numbered = `${strike} ${attempt}`
     if (this.#counted.has(numbered)) return
@@ -28,7 +39,7 @@ export class PowerBrake {
     this.#counted.add(numbered)
     if (this.#seen.size >= REMEMBERED_MAX) this.#seen.delete(this.#seen.keys().next().value ?? '')
     this.#seen.delete(strike)
-    this.#seen.set(strike, { plan, atMs: this.#clock.monotonicMs() })
+    this.#seen.set(strike, { plan, atMs: this.#clock.monotonicMs() - ageMs })
   }
 
   /** Whether these fencers, too, may strike for the fence within the hour. */

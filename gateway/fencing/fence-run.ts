@@ -20,9 +20,11 @@ import type { StormLimits } from '../core/storm.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { EventSink, GatewayEvent } from '../spi/events.ts'
 import type { FenceJournal, JournaledFence } from '../spi/fence-journal.ts'
+import type { Proof } from '../spi/fencer.ts'
 import { StoreUnavailable } from '../spi/store.ts'
 import { type AttemptResult, pause, runAttempt, wallTime } from './attempt.ts'
 import { backoffMs, type PowerBrake } from './brakes.ts'
+import { runDryAttempt } from './dry-attempt.ts'
 import type { ConfiguredFencer, Fencing } from './plans.ts'
 import type { StormWatch } from './storm-watch.ts'
 
@@ -59,6 +61,8 @@ export class FenceRun {
   /** What is being written: it may land although its answer is lost. */
   #wanted: FenceRecord | null = null
   #progress: LevelProgress | null = null
+  /** When this run came to its present level; a gateway that takes a fence over begins the level's delay anew. */
+  #enteredMs = 0
   /** Actions of power fencers, which may outlast their attempts. */
   readonly #stragglers: Promise<void>[] = []
   /** A power fencer is at work, and nobody knows yet when its action is over. */
@@ -114,7 +118,7 @@ export class FenceRun {
   /** One step; false where nothing more is to be done by this run. */
   async #take(current: JournaledFence): Promise<boolean> {
     const { journal } = this.#options
-    const step = stepFor(this.#options, current.record, this.#progress)
+    const step = stepFor(this.#options, current.record, this.#progress, this.#enteredMs)
     switch (step.step) {
       case 'wait':
         return false
@@ -126,7 +130,7 @@ export class FenceRun {
         const { level } = step
         const claim = { incarnation: journal.incarnation, lease: journal.lease }
         if ((await this.#write((record) => claimed(record, level, claim))) === null) return false
-        this.#progress = { level, failedRounds: 0, verified: [] }
+        this.#enter(level)
         return true
       }
       case 'close':
@@ -153,9 +157,14 @@ export class FenceRun {
     const taken = await journal.replace(claimed(current.record, level, claim), current.modRevision)
     if (taken === null) return false
     this.#newest = taken
-    this.#progress = { level, failedRounds: 0, verified: [] }
+    this.#enter(level)
     this.#emit({ type: 'fence.started', detail: `plan ${current.record.plan ?? '-'}, level ${level + 1}` })
     return true
+  }
+
+  #enter(level: number): void {
+    this.#progress = { level, failedRounds: 0, verified: [] }
+    this.#enteredMs = this.#options.clock.monotonicMs()
   }
 
   async #attempt(record: FenceRecord, level: number, names: readonly string[]): Promise<boolean> {
@@ -166,14 +175,22 @@ export class FenceRun {
       const configured = fencing.fencer(name)
       return configured !== null && isPower(configured)
     })
-    const results = await Promise.all(
-      names.map((name, index) => this.#attemptOf(name, record, level, firstNumber + index)),
-    )
+    const results: AttemptResult[] = []
+    const provesOf = (name: string) => fencing.fencer(name)?.proves ?? []
+    for (const group of inOrder(names, provesOf)) {
+      // A sweep now would have to be made again after the block: it comes with the next round.
+      if (results.some(({ attempt, proof }) => proof === null && provesOf(attempt.fencer).includes('blocks')))
+        break
+      const firstOfGroup = firstNumber + results.length
+      const attempts = group.map((name, index) => this.#attemptOf(name, record, level, firstOfGroup + index))
+      results.push(...(await Promise.all(attempts)))
+    }
     this.#isCutting = false
     for (const { attempt, durationMs } of results) {
       const lastLine = attempt.output.split('\n').at(-1) ?? ''
       const detail = `${attempt.fencer}: ${lastLine}`.slice(0, 500)
-      this.#emit({ type: 'fence.attempted', verdict: attempt.outcome, detail, durationMs })
+      const { fencer, outcome: verdict } = attempt
+      this.#emit({ type: 'fence.attempted', fencer, verdict, detail, durationMs })
     }
     const proofs = results.flatMap(({ proof }) => (proof === null ? [] : [proof]))
     const attempts = results.map(({ attempt }) => attempt)
@@ -185,7 +202,7 @@ export class FenceRun {
     const verified = [...this.#progress.verified, ...proofs.map((proof) => proof.fencer)]
     const failedRounds = this.#progress.failedRounds + (failed ? 1 : 0)
     this.#progress = { level, failedRounds, verified }
-    if (failed && failedRounds < settings.attempts) {
+    if (failed && failedRounds < settings.attempts && record.dryRun !== true) {
       await pause(clock, backoffMs(failedRounds, settings.brakes, random), signal)
     }
     return true
@@ -195,13 +212,17 @@ export class FenceRun {
     const { clock, fencing, journal, power, signal } = this.#options
     const configured = fencing.fencer(name)
     if (configured === null) return notConfigured(name, level, number, clock)
-    if (isPower(configured)) power.count(record.plan, record.id, name, number)
+    const timeoutMs = fencing.settings(record.plan).timeoutMs
+    if (record.dryRun === true)
+      return runDryAttempt({ configured, record, level, number, timeoutMs, clock, signal })
+    if (isPower(configured))
+      power.count({ plan: record.plan, fence: record.id, fencer: name, attempt: number })
     const result = await runAttempt({
       configured,
       record,
       level,
       number,
-      timeoutMs: fencing.settings(record.plan).timeoutMs,
+      timeoutMs,
       clock,
       signal,
       mayStrike: () => journal.mayStrike(),
@@ -293,15 +314,22 @@ export class FenceRun {
 
 /** What is next about this record, with what this gateway knows of its fencers and brakes. */
 export function stepFor(
-  { journal, fencing, power, storms }: Pick<FenceRunOptions, 'journal' | 'fencing' | 'power' | 'storms'>,
+  {
+    journal,
+    fencing,
+    power,
+    storms,
+    clock,
+  }: Pick<FenceRunOptions, 'journal' | 'fencing' | 'power' | 'storms' | 'clock'>,
   record: FenceRecord,
   progress: LevelProgress | null,
+  enteredMs = clock.monotonicMs(),
 ): FenceStep {
   const settings = fencing.settings(record.plan)
   const state = record.progress
   const names = progress === null ? [] : (record.levels[progress.level] ?? [])
   const cutting = names.filter((name) => {
-    const configured = fencing.fencer(name)
+    const configured = record.dryRun === true ? null : fencing.fencer(name)
     return configured !== null && isPower(configured) && progress?.verified.includes(name) !== true
   })
   const fits = power.allows(record.plan, record.id, cutting, settings.brakes.powerPerHour)
@@ -314,12 +342,26 @@ export function stepFor(
     braked: fits ? [] : cutting,
     storm: storms.reason(record.id),
     settlingMs: storms.settlingMs(record.id),
+    delayMs: Math.max(0, enteredMs + (record.delaysMs?.[progress?.level ?? 0] ?? 0) - clock.monotonicMs()),
     striking: names.filter((name) => fencing.fencer(name)?.driver.accessOnly !== true),
   })
 }
 
 export function isPower(configured: ConfiguredFencer): boolean {
-  return configured.driver.power === true
+  return configured.power
+}
+
+/**
+ * All at once, but for sweeps beside a block: what arrives at the backend after the sweep and before the block would be
+ * covered by neither, so the sweep begins once the block has been seen.
+ */
+function inOrder(
+  names: readonly string[],
+  provesOf: (name: string) => readonly Proof[],
+): readonly (readonly string[])[] {
+  const isSweep = (name: string) => provesOf(name).includes('swept') && !provesOf(name).includes('blocks')
+  if (!names.some((name) => provesOf(name).includes('blocks'))) return [names]
+  return [names.filter((name) => !isSweep(name)), names.filter(isSweep)]
 }
 
 function notConfigured(name: string, level: number, number: number, clock: Clock): AttemptResult {

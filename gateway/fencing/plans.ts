@@ -14,6 +14,10 @@ export interface FencerSettings {
 
 export interface PlanSettings {
   readonly levels: FencePlanLevels
+  /** For each level: how long it is waited before it begins; none where absent. */
+  readonly delaysMs?: readonly number[]
+  /** Nobody is struck. */
+  readonly dryRun?: boolean
   /** Of each fencer, before its level has failed. */
   readonly attempts: number
   /** Of one attempt, act and verify; waiting for the seal does not count. */
@@ -48,11 +52,14 @@ export interface ConfiguredFencer {
   readonly driver: FencerDriver
   readonly fencer: Fencer<unknown>
   readonly proves: readonly Proof[]
+  readonly power: boolean
   readonly redact: Redactor
 }
 
 export interface Fencing extends FencePlanner {
   readonly fencers: readonly ConfiguredFencer[]
+  /** Names of the plans. */
+  readonly plans: readonly string[]
   fencer(name: string): ConfiguredFencer | null
   /** How a plan is to be run; the defaults, where the record's plan is no longer configured. */
   settings(plan: string | null): Omit<PlanSettings, 'levels'>
@@ -113,7 +120,13 @@ export function createFencing(options: FencingOptions): Fencing {
   return {
     defaultPlan: options.defaultPlan,
     fencers: [...fencers.values()],
+    plans: Object.keys(options.plans),
     levels: (plan) => options.plans[plan]?.levels ?? null,
+    terms(plan) {
+      const settings = options.plans[plan]
+      if (settings === undefined) return null
+      return { delaysMs: settings.delaysMs ?? [], dryRun: settings.dryRun ?? false }
+    },
     checkFenceInfo: check,
     targetsOf(plan, fenceInfo) {
       const checked = check(plan, fenceInfo, 'due')
@@ -137,7 +150,9 @@ function configure(
   const parsed = driver.options.parse(settings.options)
   const redact = createRedactor(settings.options)
   const context = { clock, note: (line: string) => note?.(name, redact(line)) }
-  return { name, driver, fencer: driver.create(parsed, context), proves: driver.proves(parsed), redact }
+  const fencer = driver.create(parsed, context)
+  const power = driver.cutsPower?.(parsed) ?? driver.power === true
+  return { name, driver, fencer, proves: driver.proves(parsed), power, redact }
 }
 
 /**

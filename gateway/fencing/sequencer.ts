@@ -12,7 +12,7 @@ import { InvariantViolation } from '../core/invariant.ts'
 import { STORM_DEFAULTS } from '../core/storm.ts'
 import type { JournaledFence } from '../spi/fence-journal.ts'
 import { StoreUnavailable } from '../spi/store.ts'
-import { PowerBrake } from './brakes.ts'
+import { HOUR_MS, PowerBrake } from './brakes.ts'
 import { FenceRun, isPower, type SequencerOptions, stepFor } from './fence-run.ts'
 import { StormWatch } from './storm-watch.ts'
 
@@ -41,8 +41,8 @@ export function startSequencer(options: SequencerOptions): Sequencer {
   const storms = new StormWatch(clock, options.storm ?? STORM_DEFAULTS)
   const braked = { ...options, power, storms }
   const marking = new Set<string>()
+  const counted = new WeakSet<FenceRecord>()
   let stopped = false
-  // Power fences that were closed before this gateway came cannot be told from those of the last hour, and do not count.
   for (const { record } of journal.list()) countPower(record)
   let lookAgain = clock.after(LOOK_AGAIN_MS, onTimer)
   const unsubscribe = journal.onChange(survey)
@@ -95,12 +95,20 @@ export function startSequencer(options: SequencerOptions): Sequencer {
     return same < options.fencing.settings(plan).brakes.atOnce
   }
 
+  /**
+   * Of a fence that is open its latest attempts count from now on; what is closed may long be over, and the times on record
+   * say when: wall clock, so an attempt that seems to lie ahead counts from now on, too.
+   */
   function countPower(record: FenceRecord): void {
-    if (record.progress.state === 'closed') return
-    for (const attempt of record.attempts) {
-      const configured = options.fencing.fencer(attempt.fencer)
-      if (configured !== null && isPower(configured))
-        power.count(record.plan, record.id, attempt.fencer, attempt.number)
+    if (counted.has(record)) return
+    counted.add(record)
+    const { id: fence, plan, progress } = record
+    if (record.dryRun === true) return
+    for (const { fencer, number: attempt, endedAt } of record.attempts) {
+      const configured = options.fencing.fencer(fencer)
+      if (configured === null || !isPower(configured)) continue
+      const ageMs = progress.state === 'closed' ? Math.max(0, clock.wallMs() - Date.parse(endedAt)) : 0
+      if (ageMs < HOUR_MS) power.count({ plan, fence, fencer, attempt, ageMs })
     }
   }
 

@@ -69,8 +69,11 @@ export function dueFence(
         `nobody told whom to stop (${check.faults.join('; ')}); confirm, once the holder is known to be dead`,
       ),
     }
+  const terms = planner.terms?.(plan) ?? null
   return {
     ...common,
+    ...(terms?.delaysMs.some((delayMs) => delayMs > 0) === true ? { delaysMs: terms.delaysMs } : {}),
+    ...(terms?.dryRun === true ? { dryRun: true } : {}),
     fenceInfo: check.fenceInfo,
     levels,
     targets: check.targets,

@@ -3,11 +3,11 @@
 // back, it writes nothing.
 
 import { epochOf, REVISION_MAX, revisionIn } from '../core/epoch.ts'
-import type { LeaseId } from '../core/names.ts'
+import type { LeaseId, Revision } from '../core/names.ts'
 import type { Clock, Timer } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
 import type { HighWaterMark, StoreMark, StoreMemory } from '../spi/high-water-mark.ts'
-import { type Snapshot, type Store, StoreUnavailable } from '../spi/store.ts'
+import { type Snapshot, type Store, StoreUnavailable, type TransactionResult } from '../spi/store.ts'
 import { GONE_MARGIN_MS } from './barrier.ts'
 import {
   EpochUnreadable,
@@ -134,6 +134,8 @@ export class EpochKeeper implements HighWaterMark {
   /** The store with positions in place of revisions; for this room alone. */
   readonly store: Store
   #refusal: string | null
+  /** Of this gateway's own witness, as it was last written here; null where that is not known. */
+  #witnessRevision: Revision | null = null
   #isSettled: boolean
   #listener: EpochListener | null = null
   /** Of the restored gateways and of our own; null: nobody can tell when a call that is unknown is over. */
@@ -232,19 +234,28 @@ export class EpochKeeper implements HighWaterMark {
     if (record === null || this.#refusal !== null) return
     const id = mark.memory?.witness?.id ?? newId()
     const beat = (mark.memory?.witness?.beat ?? 0) + 1
-    const written = await this.store
-      .transact({
-        compare: [],
-        writes: [{ put: epochKeys(this.#layout.root).witness(id), value: encodeWitness(beat) }],
-      })
-      .catch((error: unknown) => {
-        if (!(error instanceof StoreUnavailable)) throw error
-        // Nothing is seen of a silent store that would have to be remembered.
-        return null
-      })
+    const written = await this.#testify(id, beat).catch((error: unknown) => {
+      if (!(error instanceof StoreUnavailable)) throw error
+      // Nothing is seen of a silent store that would have to be remembered.
+      return null
+    })
+    this.#witnessRevision = written?.succeeded === true ? written.revision : null
     if (written === null || !written.succeeded) return
     const { revision } = written
     await mark.save({ revision: Math.max(to, revision), lineage: record.id, witness: { id, beat } })
+  }
+
+  /** Compared with what stands there: an earlier write that was never answered may arrive late, and must not undo this one. */
+  async #testify(id: string, beat: number): Promise<TransactionResult> {
+    const key = epochKeys(this.#layout.root).witness(id)
+    const known =
+      this.#witnessRevision ??
+      (await this.store.read(key)).items.find((item) => item.key === key)?.modRevision ??
+      0
+    return await this.store.transact({
+      compare: [{ key, modRevision: known }],
+      writes: [{ put: key, value: encodeWitness(beat) }],
+    })
   }
 
   #refuse(reason: string): void {

@@ -54,6 +54,7 @@ export function ownersOf(view: View, lock: LockState): OwnerInfo[] {
       state: live?.sealed === true ? 'sealed' : grant.state,
       ...(grant.state === 'sealed' ? { cause: grant.cause } : {}),
       ...(grant.state === 'sealed' && grant.fence !== null ? { fence: grant.fence } : {}),
+      ...(grant.afterFences === undefined ? {} : { afterFences: grant.afterFences }),
       inFlight,
       unknown,
     }
@@ -194,7 +195,7 @@ export function describeSession(
 
 export function grantInfo(
   lock: LockName,
-  grant: Pick<Grant, 'createRevision' | 'session' | 'mode' | 'openedAt'>,
+  grant: Pick<Grant, 'createRevision' | 'session' | 'mode' | 'openedAt' | 'afterFences'>,
   sign: Signer | null,
 ): GrantInfo {
   const signature = sign?.(lock, grant.createRevision, grant.session)
@@ -203,6 +204,7 @@ export function grantInfo(
     mode: grant.mode,
     token: String(grant.createRevision),
     acquiredAt: grant.openedAt,
+    ...(grant.afterFences === undefined ? {} : { afterFences: grant.afterFences }),
     ...(signature === undefined ? {} : { signed: `${grant.createRevision};s=:${signature}:` }),
   }
 }

@@ -28,14 +28,14 @@ import { LockQueue } from './queue.ts'
 import { Replica } from './replica.ts'
 import { SessionKeeper } from './session-keeper.ts'
 import { SourceAgreement } from './source-agreement.ts'
-import { Sweeper } from './sweeper.ts'
+import { Sweeper, type SweeperSettings } from './sweeper.ts'
 import { View, type ViewChange } from './view.ts'
 
 /** How long a writer waits for its own write to come back before it looks at the view as it is. */
 const CATCH_UP_MS = 2_000
 const REJOIN_MS = 500
 
-export interface LockingOptions {
+export interface LockingOptions extends SweeperSettings {
   readonly store: Store
   readonly prefix: string
   /** Locks that others keep in layouts of their own. Only with a store that they can reach. */
@@ -194,7 +194,7 @@ class LockingRoom implements Locking {
       sessions: this.#sessions,
       clock,
       ready: () => this.#isDriving(),
-      mark: options.mark,
+      settings: options,
       events,
       caughtUp,
     })

@@ -1,6 +1,7 @@
 // What the control API asks of this room, over the parts that know: sessions, queue, journal, view.
 
 import { GatewayError } from '../core/errors.ts'
+import { fenceStateWord } from '../core/fence-record.ts'
 import type { SessionId } from '../core/names.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { ControlPlane } from '../spi/control-plane.ts'
@@ -62,7 +63,9 @@ export function makeControlPlane(parts: PlaneParts): ControlPlane {
       if (outcome.kind === 'granted') {
         const { createRevision, session, mode } = outcome.grant
         const recorded = outcome.lock.record?.grants.find((other) => other.createRevision === createRevision)
-        const grant = { createRevision, session, mode, openedAt: recorded?.openedAt ?? '' }
+        const { openedAt = '', afterFences } = recorded ?? {}
+        const after = afterFences === undefined ? {} : { afterFences }
+        const grant = { createRevision, session, mode, openedAt, ...after }
         return { kind: 'granted', grant: grantInfo(request.lock, grant, sign), already: outcome.already }
       }
       const owner = ownersOf(view, outcome.lock)[0] ?? null
@@ -86,7 +89,13 @@ export function makeControlPlane(parts: PlaneParts): ControlPlane {
     },
 
     fence: (id) => view.fences.get(id)?.record ?? null,
-    fences: (request) => page(view.fences.keys(), request, (key) => view.fences.get(key)?.record ?? null),
+    fences: (request, state = null) =>
+      page(view.fences.keys(), request, (key) => {
+        const record = view.fences.get(key)?.record ?? null
+        if (record === null || state === null) return record
+        const word = fenceStateWord(record.progress)
+        return word === state || (state === 'open' && word !== 'closed') ? record : null
+      }),
     retryFence: (id) => journal.retry(id),
     confirmFence: (id, word) => journal.confirm(id, word),
     async fenceSession(session, order) {

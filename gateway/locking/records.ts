@@ -61,12 +61,14 @@ const grantFields = {
   openedAt: z.string(),
   replaced: revision.exactOptional(),
   formerMode: z.literal('exclusive').exactOptional(),
+  afterFences: z.array(z.string()).exactOptional(),
 }
 
 const lockRecord = z.looseObject({
   version,
   lock: lockName,
   highWater: z.int().min(0),
+  closedFences: z.array(z.string()).exactOptional(),
   grants: z.array(
     z.discriminatedUnion('state', [
       z.looseObject({ ...grantFields, state: z.literal('open') }),
@@ -98,6 +100,8 @@ const fenceRecord = z.looseObject({
   createdAt: z.string(),
   storm: z.string().optional(),
   released: z.boolean().optional(),
+  delaysMs: z.array(z.number().min(0)).optional(),
+  dryRun: z.boolean().optional(),
   progress: z.discriminatedUnion('state', [
     z.looseObject({ state: z.literal('due'), level: z.int() }),
     z.looseObject({

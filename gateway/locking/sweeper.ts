@@ -14,8 +14,15 @@ import type { SessionKeeper } from './session-keeper.ts'
 import type { View } from './view.ts'
 
 const SWEEP_MS = 2_000
-/** Closed fences are kept for people; the oldest go first. */
+/** Closed fences are kept for people; the oldest go first, before their time where there are more. */
 const CLOSED_FENCES_MAX = 1_000
+const FENCES_KEPT_MS = 30 * 86_400_000
+
+export interface SweeperSettings {
+  readonly mark: HighWaterMark
+  /** For how long closed fences are kept; 30 days where absent. */
+  readonly fencesKeptMs?: number
+}
 
 export interface SweeperOptions {
   readonly store: Store
@@ -26,9 +33,9 @@ export interface SweeperOptions {
   readonly clock: Clock
   /** Whether the view is whole: what it lacks may otherwise only be late. */
   readonly ready: () => boolean
-  readonly mark: HighWaterMark
   readonly events: EventSink
   readonly caughtUp: (revision: Revision) => Promise<unknown>
+  readonly settings: SweeperSettings
 }
 
 interface Deletion {
@@ -92,9 +99,9 @@ export class Sweeper {
    * to stop a cloud; it is a reason to tell somebody.
    */
   async raiseMark(): Promise<void> {
-    const { mark, view, events } = this.#options
+    const { settings, view, events } = this.#options
     try {
-      await mark.raise(view.applied)
+      await settings.mark.raise(view.applied)
     } catch (error) {
       const detail = `the high-water mark cannot be written, so a restored store would go unnoticed: ${String(error)}`
       events({ type: 'mark.failed', detail })
@@ -155,13 +162,19 @@ export class Sweeper {
   }
 
   #oldFences(): Deletion[] {
-    const { layout, view } = this.#options
+    const { layout, view, clock, settings } = this.#options
     const closed = [...view.fences.values()].filter(
       ({ record }) => record.progress.state === 'closed' && !view.locksOf.has(record.id),
     )
+    // Wall clock, as the record outlives every process: what it decides is how long people can read of what is over.
+    const keptSince = clock.wallMs() - (settings.fencesKeptMs ?? FENCES_KEPT_MS)
+    const excess = closed.length - CLOSED_FENCES_MAX
     return closed
       .toSorted((a, b) => a.modRevision - b.modRevision)
-      .slice(0, Math.max(0, closed.length - CLOSED_FENCES_MAX))
+      .filter(
+        ({ record: { progress } }, index) =>
+          index < excess || (progress.state === 'closed' && Date.parse(progress.closedAt) < keptSince),
+      )
       .map(({ record, modRevision }) => ({ key: layout.fence(record.id), modRevision }))
   }
 }

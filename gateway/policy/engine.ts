@@ -35,6 +35,7 @@ class PackPolicy implements Policy {
   readonly name: string
   readonly dialect: Policy['dialect']
   readonly quietMs: number | null
+  readonly bodyBytesMax: number
   readonly #compiled: CompiledPack
   readonly #targetRules: TargetRules
   readonly #terms: BodyTerms
@@ -45,6 +46,7 @@ class PackPolicy implements Policy {
     this.name = compiled.name
     this.dialect = compiled.source.dialect
     this.quietMs = compiled.quietMs
+    this.bodyBytesMax = compiled.bodyBytesMax
     this.#compiled = compiled
     this.#targetRules = { doubleEncoding: compiled.source.double_encoding }
     this.#terms = {

@@ -1,7 +1,7 @@
 // What the control API asks of the locks. Implemented by gateway/locking; gateway/control turns it into HTTP.
 // Methods reject with GatewayError; StoreUnavailable passes through and means that the outcome may be unknown.
 
-import type { FenceRecord } from '../core/fence-record.ts'
+import type { FenceRecord, FenceStateWord } from '../core/fence-record.ts'
 import type { SealCause } from '../core/lock-record.ts'
 import type { LockMode, LockName, SessionId } from '../core/names.ts'
 
@@ -29,6 +29,8 @@ export interface GrantInfo {
   readonly token: string
   readonly signed?: string
   readonly acquiredAt: string
+  /** Ids of the fences that were closed before it was given; absent after a clean release. */
+  readonly afterFences?: readonly string[]
 }
 
 export interface OwnerInfo {
@@ -41,6 +43,8 @@ export interface OwnerInfo {
   readonly state: 'open' | 'changing' | 'sealed'
   readonly cause?: SealCause
   readonly fence?: string
+  /** As of a grant. */
+  readonly afterFences?: readonly string[]
   readonly inFlight: number
   readonly unknown: number
 }
@@ -133,7 +137,8 @@ export interface ControlPlane {
   locks(prefix: string, page: Page): Paged<LockInfo>
 
   fence(id: string): FenceRecord | null
-  fences(page: Page): Paged<FenceRecord>
+  /** Without `state`: all of them. */
+  fences(page: Page, state?: FenceStateWord | 'open' | null): Paged<FenceRecord>
   retryFence(id: string): Promise<FenceRecord>
   confirmFence(id: string, word: { readonly by: string; readonly reason: string }): Promise<FenceRecord>
   fenceSession(

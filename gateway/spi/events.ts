@@ -20,6 +20,12 @@ export interface GatewayEvent {
     | 'fence.closed'
     | 'fence.blocked'
     | 'fence.held'
+    /** A fencer could not do its job when it was asked; it can again. */
+    | 'fencer.unhealthy'
+    | 'fencer.recovered'
+    /** The last level of a plan would fail now; it would succeed again. */
+    | 'plan.unfit'
+    | 'plan.recovered'
     | 'call.refused'
     | 'call.shadowed'
     | 'call.unknown'
@@ -33,6 +39,8 @@ export interface GatewayEvent {
   readonly token?: string
   readonly backend?: string
   readonly fence?: string
+  /** By its name in the configuration. */
+  readonly fencer?: string
   readonly verdict?: string
   readonly detail?: string
   /** For measurements: how long the thing took. */

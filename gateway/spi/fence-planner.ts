@@ -12,11 +12,21 @@ export type FenceInfoCheck =
     }
   | { readonly kind: 'faulty'; readonly faults: readonly string[] }
 
+/** How a plan is carried out, as far as each fence record holds it from its beginning. */
+export interface PlanTerms {
+  /** For each level: how long it is waited before it begins. */
+  readonly delaysMs: readonly number[]
+  /** Nobody is struck. */
+  readonly dryRun: boolean
+}
+
 export interface FencePlanner {
   /** The plan of sessions that name none; null where seal and drain are all there is. */
   readonly defaultPlan: string | null
   /** Null where there is no such plan. */
   levels(plan: string): FencePlanLevels | null
+  /** Absent, or null where there is no such plan: no delays, and it strikes. */
+  terms?(plan: string): PlanTerms | null
   /**
    * `opening`, the default: the holder has just said it, and drivers may fill in what names his incarnation. `due`: his
    * session is over, and nothing may be filled in any more: his pid may be somebody else's by now.

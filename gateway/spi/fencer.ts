@@ -95,6 +95,8 @@ export interface FencerDriver<Options = unknown, Info = unknown> {
   proves(options: Options): readonly Proof[]
   /** True for a driver that cuts the power of a whole machine: such strikes are counted and rationed. */
   readonly power?: boolean
+  /** Where that depends on the options; goes before `power`. */
+  cutsPower?(options: Options): boolean
   /**
    * True for a driver that takes the holder's access to the backend away and nothing else: he lives on, and can be let in
    * again. All others are held in a storm of expiries until an operator has looked.

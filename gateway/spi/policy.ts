@@ -91,7 +91,9 @@ export interface Policy {
    * longer than that is `too-large`.
    */
   bodyBytesNeeded(head: CallHead): number
-  /** `body` is the whole body where `bodyBytesNeeded` was above 0, else null. Never throws; bounded time. */
+  /** A body up to this may be given to `classify` without asking whether it is needed. */
+  readonly bodyBytesMax: number
+  /** `body` is the whole body where `bodyBytesNeeded` was above 0; null where there is none. Never throws; bounded time. */
   classify(head: CallHead, body: Buffer | null): Classification
   /** As `classify`, with why other rules did not match. For `explain` and `/v1/check`; off the hot path. */
   explain(head: CallHead, body: Buffer | null): { classification: Classification; trace: readonly string[] }

@@ -3,6 +3,7 @@
 
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { GatewayEvent } from '../spi/events.ts'
+import { type FencingSources, observeFencing } from './fencing-gauges.ts'
 
 /** Asked at each scrape; must answer at once from memory. */
 export interface GaugeSources {
@@ -29,6 +30,7 @@ export interface Metrics {
   event(event: GatewayEvent): void
   /** Where the gauges get their numbers. Until it is called they are absent. */
   observe(sources: GaugeSources): void
+  observeFencing(sources: FencingSources): void
   /** The same as values, for a process that puts several expositions together. */
   families(): Promise<readonly MetricFamily[]>
   /** The exposition, and its content type. */
@@ -118,7 +120,14 @@ export function createMetrics(options: {
   const attempts = new Counter({
     name: 'fencegate_fence_attempts_total',
     help: 'Attempts of fencers by outcome.',
-    labelNames: ['outcome'],
+    labelNames: ['fencer', 'outcome'],
+    registers,
+  })
+  const attemptSeconds = new Histogram({
+    name: 'fencegate_fence_attempt_duration_seconds',
+    help: 'Of one attempt of a fencer: act and look.',
+    labelNames: ['fencer'],
+    buckets: SECONDS,
     registers,
   })
   const events = new Counter({
@@ -152,7 +161,9 @@ export function createMetrics(options: {
         case 'handover.drained':
           return seconds(drainSeconds, event)
         case 'fence.attempted':
-          return attempts.inc({ outcome: event.verdict ?? 'unknown' })
+          if (event.durationMs !== undefined)
+            attemptSeconds.observe({ fencer: event.fencer ?? 'none' }, event.durationMs / 1000)
+          return attempts.inc({ fencer: event.fencer ?? 'none', outcome: event.verdict ?? 'unknown' })
         case 'fence.closed':
           seconds(fenceSeconds, event)
           return fences.inc({ outcome: event.verdict ?? 'fenced' })
@@ -173,6 +184,10 @@ export function createMetrics(options: {
         case 'fence.due':
         case 'fence.started':
         case 'call.joined':
+        case 'fencer.unhealthy':
+        case 'fencer.recovered':
+        case 'plan.unfit':
+        case 'plan.recovered':
         case 'view.lost':
         case 'view.current':
         case 'mark.failed':
@@ -181,6 +196,7 @@ export function createMetrics(options: {
       }
     },
     observe: (sources) => observe(registry, sources),
+    observeFencing: (sources) => observeFencing(registry, sources),
     families: () => registry.getMetricsAsJSON(),
     async expose() {
       return { contentType: registry.contentType, body: await registry.metrics() }

@@ -36,3 +36,11 @@ export function describeWith(programs: readonly string[], title: string, body: (
     describe.skip(`${title} (${reason})`, body)
   }
 }
+
+/** Null where the program is installed, else why not. Where CI is set the reason is thrown. */
+export function programUnavailable(name: string, debianPackage: string): string | null {
+  if (findProgram(name) !== null) return null
+  const reason = `${name} (Debian package ${debianPackage}) is not installed`
+  if (process.env['CI'] !== undefined && process.env['CI'] !== '') throw new Error(reason)
+  return reason
+}

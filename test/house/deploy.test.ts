@@ -53,11 +53,12 @@ describe('the example configurations', () => {
     expect(readFileSync(join(deploy, 'examples', name), 'utf8')).toMatch(/^# [A-Z].{40}/)
   })
 
-  it('there are the four that the documents name', () => {
+  it('there are those that the documents name', () => {
     expect(examples).toEqual([
       'cinder-tooz.yaml',
       'cinder.yaml',
       'sample.yaml',
+      'sessions.yaml',
       'three-members.yaml',
       'vcenter.yaml',
     ])

@@ -8,7 +8,7 @@ const LOCK = 'volume/1'
 /** One event a second. */
 function broken(...events: readonly Untimed<HistoryEvent>[]): readonly Violation['promise'][] {
   const history = events.map((event, index): HistoryEvent => ({ ...event, atMs: index * 1_000 }))
-  return [...new Set(check(history).map(({ promise }) => promise))]
+  return [...new Set(check(history, { whole: true }).map(({ promise }) => promise))]
 }
 
 const registered = { kind: 'registered', gateway: 'a', incarnation: 'a-1' } as const
@@ -22,7 +22,7 @@ const sealed = (token: number, cause: 'released' | 'expired' | 'revoked', sessio
   ({ kind: 'sealed', lock: LOCK, token, session, cause, by: 'a', revision: token + 100 }) as const
 const closed = (token: number) => ({ kind: 'closed', lock: LOCK, token, by: 'a' }) as const
 const fence = (session: string, state: 'due' | 'closed' | 'blocked' | 'deleted') =>
-  ({ kind: 'fence', session, cause: 'expired', state, by: 'a' }) as const
+  ({ kind: 'fence', session, cause: 'expired', state, claim: null, outcome: null, by: 'a' }) as const
 const leaseEnded = (lease: string, by: string | null = null) => ({ kind: 'lease-ended', lease, by }) as const
 const admitted = (call: number, token: number, mode: 'exclusive' | 'shared' = 'exclusive') =>
   ({ kind: 'admitted', gateway: 'a', call, lock: LOCK, token, mode }) as const
@@ -33,7 +33,14 @@ const granted = (token: number) =>
 const releaseAsked = (session: string, lock: string | null = LOCK) =>
   ({ kind: 'release-asked', id: 1, lock, session, gateway: 'a' }) as const
 const releaseDone = { kind: 'release-answered', id: 1, how: 'done' } as const
-const settled = { kind: 'settled' } as const
+const struck = (session: string, gateway = 'a') =>
+  ({ kind: 'struck', gateway, session, fencer: 'kill' }) as const
+const running = (session: string, claim: string) =>
+  ({ kind: 'fence', session, cause: 'expired', state: 'running', claim, outcome: null, by: 'a' }) as const
+const refused = (token: number, code = 'stale-token') =>
+  ({ kind: 'refused', gateway: 'a', lock: LOCK, token, code }) as const
+const blocked = { kind: 'blocked', lock: LOCK, reason: 'nothing ends the call' } as const
+const settled = { kind: 'settled', mayBlock: false } as const
 /** 5 is released in good order, 9 is open. */
 const handedOver = [
   registered,
@@ -172,5 +179,72 @@ describe('the checker', () => {
 
   it('flags a process that would have ended with an error', () => {
     expect(broken({ kind: 'crashed', gateway: 'a', error: 'Error' })).toEqual(['crash'])
+  })
+
+  it('flags a fence that was closed without anybody having seen anything (I3)', () => {
+    const due = [registered, queued(5), opened(5), leaseEnded('s5'), fence('s5', 'due')] as const
+    const over = { ...fence('s5', 'closed'), outcome: 'fenced' } as const
+    const seen = { kind: 'verified', session: 's5', fencer: 'kill' } as const
+    expect(broken(...due, seen, over)).toEqual([])
+    expect(broken(...due, over)).toEqual(['I3'])
+  })
+
+  it('flags a strike that nothing asked for, without a lease, or while another has the claim (I7)', () => {
+    const due = [registered, leaseEnded('s5'), fence('s5', 'due'), running('s5', 'a-1')] as const
+    const other = { kind: 'registered', gateway: 'b', incarnation: 'b-1' } as const
+    const lost = { kind: 'lost', gateway: 'store', incarnation: 'a-1' } as const
+    expect(broken(...due, struck('s5'))).toEqual([])
+    expect(broken(registered, struck('s5'))).toEqual(['I7'])
+    expect(broken(...due, lost, struck('s5'))).toEqual(['I7'])
+    expect(broken(...due, other, struck('s5', 'b'))).toEqual(['I7'])
+  })
+
+  it('flags a fence that is run again after it was closed (I7)', () => {
+    expect(broken(leaseEnded('s5'), fence('s5', 'due'), fence('s5', 'closed'), running('s5', 'a-1'))).toEqual(
+      ['I7'],
+    )
+  })
+
+  it('flags a token that is called stale while it is held, and nobody wants to end that (I9)', () => {
+    const held = [registered, queued(5), opened(5)] as const
+    expect(broken(...held, refused(5))).toEqual(['I9'])
+    expect(broken(queued(5), refused(5))).toEqual(['I9'])
+    expect(broken(...held, refused(5, 'handover'))).toEqual([])
+    expect(broken(...held, releaseAsked('s5'), refused(5), releaseDone)).toEqual([])
+    expect(broken(...held, unqueued(5), refused(5))).toEqual([])
+  })
+
+  it('flags a release that was answered and never said to the store (I8)', () => {
+    const held = [registered, queued(5), opened(5), granted(5), releaseAsked('s5')] as const
+    expect(broken(...held, { ...releaseDone, how: 'failed' }, settled)).toEqual([])
+    expect(broken(...held, releaseDone, settled)).toEqual(['I8'])
+    const again = { kind: 'acquire-asked', lock: LOCK, session: 's5' } as const
+    expect(broken(...held, releaseDone, again, settled)).toEqual([])
+    const died = { kind: 'gateway', gateway: 'a', what: 'died' } as const
+    expect(broken(...held, releaseDone, died, settled)).toEqual([])
+  })
+
+  it('lets a lock stand where it is blocked, says why, and may be (I9)', () => {
+    const stuck = [queued(5), opened(5), unqueued(5), sealed(5, 'released')] as const
+    const mayBlock = { ...settled, mayBlock: true } as const
+    const probed = { kind: 'probed', lock: LOCK, granted: false, detail: '' } as const
+    expect(broken(...stuck, blocked, mayBlock, probed)).toEqual([])
+    expect(broken(...stuck, mayBlock)).toEqual(['I9'])
+    expect(broken(...stuck, { ...blocked, reason: '' }, mayBlock)).toEqual(['I9'])
+    expect(broken(...stuck, blocked, settled)).toEqual(['I9'])
+  })
+
+  it('flags a call under a token that a restored store gave a second time (I6)', () => {
+    const back = { kind: 'restored', from: 20, to: 4 } as const
+    expect(broken(...handedOver, back, queued(5), admitted(1, 5))).toEqual(['I6'])
+    // Its own token, from before: the gateway has not noticed yet, and nobody else admits anything.
+    expect(broken(...handedOver, back, admitted(1, 9))).toEqual([])
+    expect(broken(...handedOver, admitted(1, 9), back, admitted(2, 5))).toEqual(['I1'])
+  })
+
+  it('holds nobody to what a history that is not whole does not show', () => {
+    const events = [registered, queued(5), opened(5), refused(5)] as const
+    const history = events.map((event, index): HistoryEvent => ({ ...event, atMs: index }))
+    expect(check(history)).toEqual([])
   })
 })

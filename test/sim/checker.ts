@@ -22,6 +22,8 @@ interface KnownGrant {
   sealRevision: number
   closed: boolean
   grantedAtMs: number | null
+  /** Gateways that have told a holder of it, and so have seen it. */
+  readonly grantedBy: Set<string>
   unqueuedAtMs: number | null
 }
 
@@ -30,13 +32,17 @@ interface KnownLock {
   readonly admitted: Map<number, LockMode>
   newestOpened: number
   newestQueued: number
+  /** Tokens that came again after the store had gone back. */
+  readonly reborn: Set<number>
 }
 
 interface Release {
+  readonly id: number
   readonly lock: string | null
   readonly session: string
   readonly askedAtMs: number
   readonly gateway: string
+  /** Infinity where the answer was lost with its gateway, or was an error. */
   answeredAtMs: number | null
 }
 
@@ -44,15 +50,31 @@ function isFenced(cause: KnownGrant['sealed']): boolean {
   return cause === 'expired' || cause === 'revoked'
 }
 
-export function check(history: readonly HistoryEvent[]): Violation[] {
-  return new Checker().run(history)
+export interface CheckOptions {
+  /**
+   * Every deed of every party is in the history, in the order in which they happened; else what holders asked for, and what
+   * fencers saw, is not held against the gateways.
+   */
+  readonly whole: boolean
+}
+
+export function check(
+  history: readonly HistoryEvent[],
+  options: CheckOptions = { whole: false },
+): Violation[] {
+  return new Checker(options).run(history)
 }
 
 class Checker {
+  readonly #whole: boolean
   readonly #violations: Violation[] = []
   readonly #locks = new Map<string, KnownLock>()
   /** State of each session's fence. */
   readonly #fences = new Map<string, string>()
+  /** Incarnation that runs each session's fence. */
+  readonly #claims = new Map<string, string | null>()
+  /** Sessions whose holder some fencer has seen harmless. */
+  readonly #verified = new Set<string>()
   readonly #ordered = new Set<string>()
   /** Sessions and locks: an upgrade takes the shared grant's key. */
   readonly #modesAsked = new Set<string>()
@@ -62,8 +84,17 @@ class Checker {
   readonly #ownerOf = new Map<string, string>()
   readonly #reported = new Map<string, number>()
   readonly #lastSnapshot = new Map<string, number>()
-  readonly #admissions = new Map<number, { readonly lock: string; readonly token: number }>()
+  readonly #admissions = new Set<number>()
+  readonly #acquisitions: { readonly lock: string; readonly session: string; readonly atMs: number }[] = []
+  readonly #died = new Set<string>()
+  readonly #blocked = new Map<string, string>()
+  #mayBlock = false
   #settled = false
+  #restored = false
+
+  constructor({ whole }: CheckOptions) {
+    this.#whole = whole
+  }
 
   run(history: readonly HistoryEvent[]): Violation[] {
     for (const event of history) this.#see(event)
@@ -74,11 +105,15 @@ class Checker {
           release.askedAtMs,
           `release ${id} of ${release.lock} by ${release.session} at ${release.gateway} never resolved`,
         )
-    this.#checkFencesLost(history.at(-1)?.atMs ?? 0)
+    if (this.#settled) this.#checkFencesLost(history.at(-1)?.atMs ?? 0)
     return this.#violations
   }
 
   #see(event: HistoryEvent): void {
+    if (this.#restored) {
+      this.#seeRestored(event)
+      return
+    }
     switch (event.kind) {
       case 'queued':
         this.#queued(event)
@@ -114,6 +149,12 @@ class Checker {
       case 'ordered':
         this.#ordered.add(event.session)
         return
+      case 'struck':
+        this.#struck(event)
+        return
+      case 'verified':
+        this.#verified.add(event.session)
+        return
       case 'registered': {
         const live = this.#live.get(event.gateway) ?? new Set()
         live.add(event.incarnation)
@@ -132,11 +173,17 @@ class Checker {
         return
       case 'granted': {
         const grant = this.#lock(event.lock).grants.get(event.token)
-        if (grant !== undefined) grant.grantedAtMs ??= event.atMs
+        if (grant === undefined) return
+        grant.grantedAtMs ??= event.atMs
+        grant.grantedBy.add(event.gateway)
         return
       }
+      case 'acquire-asked':
+        this.#acquisitions.push(event)
+        return
       case 'release-asked':
         this.#releases.set(event.id, {
+          id: event.id,
           lock: event.lock,
           session: event.session,
           gateway: event.gateway,
@@ -144,15 +191,69 @@ class Checker {
           answeredAtMs: null,
         })
         return
-      case 'release-answered': {
-        const release = this.#releases.get(event.id)
-        // What a gateway that died had in hand may or may not have happened, and may yet.
-        if (release !== undefined)
-          release.answeredAtMs = event.how === 'done' ? event.atMs : Number.POSITIVE_INFINITY
+      case 'release-answered':
+        this.#releaseAnswered(event)
+        return
+      case 'refused':
+        if (this.#whole) this.#refused(event)
+        return
+      case 'admitted':
+        this.#admitted(event)
+        return
+      case 'executed':
+        this.#executed(event)
+        return
+      case 'restored':
+        this.#restored = true
+        return
+      case 'blocked':
+        this.#blocked.set(event.lock, event.reason)
+        return
+      case 'crashed':
+        this.#violate('crash', event.atMs, `${event.gateway ?? 'somebody'}: ${event.error}`)
+        return
+      case 'settled':
+        this.#mayBlock = event.mayBlock ?? false
+        this.#settle(event.atMs)
+        return
+      case 'probed':
+        if (!event.granted && !this.#mayStand(event.lock))
+          this.#violate(
+            'I9',
+            event.atMs,
+            `lock ${event.lock} could not be taken after all was healed: ${event.detail}`,
+          )
+        return
+      case 'gateway':
+        if (event.what === 'died') this.#died.add(event.gateway)
+        return
+      case 'confirmed':
+      case 'forwarded':
+        return
+    }
+  }
+
+  /**
+   * After the store went back its own events go back as well. What stays: no call under a token that may have meant another
+   * grant before.
+   */
+  #seeRestored(event: HistoryEvent): void {
+    switch (event.kind) {
+      case 'queued': {
+        const lock = this.#lock(event.lock)
+        if (event.token <= lock.newestQueued) lock.reborn.add(event.token)
         return
       }
       case 'admitted':
-        this.#admitted(event)
+        if (this.#lock(event.lock).reborn.has(event.token))
+          this.#violate(
+            'I6',
+            event.atMs,
+            `${event.gateway} admitted call ${event.call} under token ${event.token} of ${event.lock}, which the store had given before it was restored`,
+          )
+        this.#checkOrder(event)
+        this.#lock(event.lock).admitted.set(event.token, event.mode)
+        this.#admissions.add(event.call)
         return
       case 'executed':
         this.#executed(event)
@@ -160,22 +261,11 @@ class Checker {
       case 'crashed':
         this.#violate('crash', event.atMs, `${event.gateway ?? 'somebody'}: ${event.error}`)
         return
-      case 'settled':
-        this.#settle(event.atMs)
+      case 'release-asked':
+      case 'release-answered':
+        this.#releases.delete(event.id)
         return
-      case 'probed':
-        if (!event.granted)
-          this.#violate(
-            'I9',
-            event.atMs,
-            `lock ${event.lock} could not be taken after all was healed: ${event.detail}`,
-          )
-        return
-      case 'confirmed':
-      case 'refused':
-      case 'forwarded':
-      case 'gateway':
-        return
+      default:
     }
   }
 
@@ -195,6 +285,7 @@ class Checker {
       sealRevision: 0,
       closed: false,
       grantedAtMs: null,
+      grantedBy: new Set(),
       unqueuedAtMs: null,
     })
   }
@@ -311,16 +402,58 @@ class Checker {
     }
     if (event.state === 'deleted' && this.#fences.get(event.session) !== 'closed')
       this.#violate('I4', event.atMs, `the fence of ${event.session} was deleted before it was closed`)
+    if (event.state === 'running' && this.#fences.get(event.session) === 'closed')
+      this.#violate('I7', event.atMs, `the fence of ${event.session} is run again after it was closed`)
+    if (this.#whole && event.outcome === 'fenced' && !this.#verified.has(event.session))
+      this.#violate(
+        'I3',
+        event.atMs,
+        `the fence of ${event.session} was closed, and no fencer has seen anything`,
+      )
     this.#fences.set(event.session, event.state === 'deleted' ? 'closed' : event.state)
+    this.#claims.set(event.session, event.claim)
+  }
+
+  /** A strike is the claimer's, while he provably has the claim. */
+  #struck(event: Extract<HistoryEvent, { kind: 'struck' }>): void {
+    const about = `${event.gateway} struck ${event.session} with ${event.fencer}`
+    const live = this.#live.get(event.gateway) ?? new Set()
+    if (!this.#fences.has(event.session)) this.#violate('I7', event.atMs, `${about}, and no fence is due`)
+    if (live.size === 0) this.#violate('I7', event.atMs, `${about} without a lease in the store`)
+    const claim = this.#claims.get(event.session) ?? null
+    if (claim !== null && this.#ownerOf.get(claim) !== event.gateway)
+      this.#violate('I7', event.atMs, `${about} while ${claim} has the claim`)
+  }
+
+  #releaseAnswered(event: Extract<HistoryEvent, { kind: 'release-answered' }>): void {
+    const release = this.#releases.get(event.id)
+    if (release === undefined) return
+    // What a gateway that died had in hand may or may not have happened, and may yet.
+    release.answeredAtMs = event.how === 'done' ? event.atMs : Number.POSITIVE_INFINITY
+  }
+
+  /** Stale is what has ended; what the store shows as held, and nobody wants to end, is not. */
+  #refused(event: Extract<HistoryEvent, { kind: 'refused' }>): void {
+    const grant = this.#lock(event.lock).grants.get(event.token)
+    if (event.code !== 'stale-token' || grant === undefined || !grant.queued || grant.sealed !== null) return
+    if (this.#fences.has(grant.session)) return
+    if (this.#modesAsked.has(`${grant.session} ${event.lock}`)) return
+    const asked = [...this.#releases.values()].some(
+      ({ session, lock }) => session === grant.session && (lock === null || lock === event.lock),
+    )
+    if (!asked)
+      this.#violate(
+        'I9',
+        event.atMs,
+        `${event.gateway} refused token ${event.token} of ${event.lock} as stale, and it is not`,
+      )
   }
 
   #admitted(event: Extract<HistoryEvent, { kind: 'admitted' }>): void {
     const lock = this.#lock(event.lock)
     const about = `${event.gateway} admitted call ${event.call} under token ${event.token} of ${event.lock}`
-    this.#admissions.set(event.call, { lock: event.lock, token: event.token })
-    for (const [token, mode] of lock.admitted)
-      if (token > event.token && conflicts(mode, event.mode))
-        this.#violate('I1', event.atMs, `${about} after one under ${token}`)
+    this.#admissions.add(event.call)
+    this.#checkOrder(event)
     const grant = lock.grants.get(event.token)
     if (grant === undefined || !grant.opened)
       this.#violate('I1', event.atMs, `${about}, which was never opened`)
@@ -344,6 +477,16 @@ class Checker {
     lock.admitted.set(event.token, event.mode)
   }
 
+  #checkOrder(event: Extract<HistoryEvent, { kind: 'admitted' }>): void {
+    for (const [token, mode] of this.#lock(event.lock).admitted)
+      if (token > event.token && conflicts(mode, event.mode))
+        this.#violate(
+          'I1',
+          event.atMs,
+          `${event.gateway} admitted call ${event.call} under token ${event.token} of ${event.lock} after one under ${token}`,
+        )
+  }
+
   #executed(event: Extract<HistoryEvent, { kind: 'executed' }>): void {
     for (const [token, mode] of this.#lock(event.lock).admitted)
       if (token > event.token && conflicts(mode, event.mode))
@@ -363,6 +506,8 @@ class Checker {
       const waiting = grants.filter((grant) => grant.queued)
       const open = grants.filter((grant) => grant.opened && grant.sealed === null)
       const sealed = grants.filter((grant) => grant.sealed !== null && !grant.closed)
+      if (this.#whole) this.#checkReleasesSaid(name, waiting, atMs)
+      if (this.#mayStand(name)) continue
       for (const grant of sealed)
         this.#violate(
           'I9',
@@ -377,8 +522,34 @@ class Checker {
     }
   }
 
+  /** Blocked, loudly, and with nothing that could end it by itself. */
+  #mayStand(lock: string): boolean {
+    return this.#mayBlock && (this.#blocked.get(lock) ?? '') !== ''
+  }
+
+  /** What was given back is not held any more, once the store could be told. */
+  #checkReleasesSaid(name: string, held: readonly KnownGrant[], atMs: number): void {
+    for (const grant of held) {
+      const { grantedAtMs, session, token } = grant
+      if (grantedAtMs === null) continue
+      const wantedAgain = this.#acquisitions.some(
+        (other) => other.lock === name && other.session === session && other.atMs > grantedAtMs,
+      )
+      if (wantedAgain) continue
+      for (const release of this.#releases.values())
+        if (
+          release.session === session &&
+          release.lock === name &&
+          release.askedAtMs > grantedAtMs &&
+          Number.isFinite(release.answeredAtMs) &&
+          grant.grantedBy.has(release.gateway) &&
+          !this.#died.has(release.gateway)
+        )
+          this.#violate('I8', atMs, `release ${release.id} of token ${token} of ${name} was never said`)
+    }
+  }
+
   #checkFencesLost(atMs: number): void {
-    if (!this.#settled) return
     for (const [name, lock] of this.#locks)
       for (const grant of lock.grants.values()) {
         const expired = grant.opened && grant.leaseEnded && grant.sealed !== 'released'
@@ -402,7 +573,7 @@ class Checker {
   #lock(name: string): KnownLock {
     let lock = this.#locks.get(name)
     if (lock === undefined) {
-      lock = { grants: new Map(), admitted: new Map(), newestOpened: 0, newestQueued: 0 }
+      lock = { grants: new Map(), admitted: new Map(), newestOpened: 0, newestQueued: 0, reborn: new Set() }
       this.#locks.set(name, lock)
     }
     return lock

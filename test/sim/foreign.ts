@@ -7,6 +7,7 @@ import type { LeaseId, LockName } from '../../gateway/core/names.ts'
 import type { Layout } from '../../gateway/locking/layout.ts'
 import type { SimulatedBackend } from './backend.ts'
 import type { Gateways } from './gateways.ts'
+import type { Marks } from './marks.ts'
 import type { Profile } from './profile.ts'
 import type { Random } from './random.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -31,6 +32,7 @@ export interface ForeignOptions {
   readonly scheduler: Scheduler
   readonly random: Random
   readonly profile: Profile
+  readonly marks: Marks
   readonly gateways: Gateways
   readonly backend: SimulatedBackend
   readonly state: SharedState
@@ -57,13 +59,14 @@ export class ForeignHolder {
   }
 
   #take(): void {
-    const { random, profile, state, scheduler, calm } = this.#options
-    if (this.#retired || calm()) {
+    const { random, profile, state, scheduler, calm, marks } = this.#options
+    if (this.#retired || calm() || !state.up) {
       this.#rest()
       return
     }
     const lock = (random.pick(profile.locks) ?? 'volume/1') as LockName
     const { lease } = state.grantLease(random.between(1_500, 5_000))
+    marks.hit('session of a foreign client took a lock')
     const key = this.#keyOf(lock, lease)
     this.#enqueue(lock, lease, key)
     const keptMs = random.between(500, 12_000)
@@ -90,18 +93,26 @@ export class ForeignHolder {
 
   #keep(lease: LeaseId, untilMs: number): void {
     const { state, scheduler } = this.#options
-    if (this.#retired || scheduler.nowMs > untilMs || state.keepAlive(lease) === null) return
+    if (this.#retired || scheduler.nowMs > untilMs) return
+    if (state.up && state.keepAlive(lease) === null) return
     scheduler.after(500, () => this.#keep(lease, untilMs))
   }
 
   #leave(lock: LockName, lease: LeaseId, key: string): void {
     const { state, random, name, scheduler, profile } = this.#options
+    if (!state.up) {
+      scheduler.after(500, () => this.#leave(lock, lease, key))
+      return
+    }
     const dice = random.unit()
     if (dice < 0.6) {
       if (state.leaseOf(key) === lease) state.transact({ compare: [], writes: [{ delete: key }] }, name)
       // Unlock, and take it again under the same lease; or unlock, then revoke, the normal end. tooz leaves the lease.
       if (dice < 0.15) this.#enqueue(lock, lease, key)
-      else if (!profile.sourced) scheduler.after(random.between(0.1, 60), () => state.endLease(lease, name))
+      else if (!profile.sourced)
+        scheduler.after(random.between(0.1, profile.foreignLeaseMsMax), () => {
+          if (state.up) state.endLease(lease, name)
+        })
     } else if (dice < 0.7) state.endLease(lease, name)
     this.#rest()
   }
@@ -113,7 +124,11 @@ export class ForeignHolder {
       const asked = gateways.any()
       if (asked !== null)
         asked.gateway.process.deliver(() =>
-          backend.call({ lock, session, token, mode: 'exclusive' }, asked.gateway.process, asked.locking),
+          backend.call(
+            { session, held: [{ lock, token, mode: 'exclusive' }] },
+            asked.gateway.process,
+            asked.locking,
+          ),
         )
       this.#makeCalls(lock, session, token, untilMs)
     })

@@ -48,7 +48,18 @@ export type HistoryEvent = { readonly atMs: number } & (
       readonly session: string
       readonly cause: 'expired' | 'operator'
       readonly state: 'due' | 'running' | 'blocked' | 'closed' | 'deleted'
+      /** The incarnation that runs it. */
+      readonly claim: string | null
+      /** Of one that is closed. */
+      readonly outcome: 'fenced' | 'confirmed' | 'unfenced' | null
       readonly by: string
+    }
+  /** A fencer strikes, now. */
+  | {
+      readonly kind: 'struck'
+      readonly gateway: string
+      readonly session: string
+      readonly fencer: string
     }
   /** An operator asks for a session to be fenced. */
   | { readonly kind: 'ordered'; readonly session: string }
@@ -67,6 +78,9 @@ export type HistoryEvent = { readonly atMs: number } & (
       readonly session: string
       readonly gateway: string
     }
+  /** A fencer has seen its holder harmless. */
+  | { readonly kind: 'verified'; readonly session: string; readonly fencer: string }
+  | { readonly kind: 'acquire-asked'; readonly lock: string; readonly session: string }
   | {
       readonly kind: 'release-asked'
       readonly id: number
@@ -119,8 +133,15 @@ export type HistoryEvent = { readonly atMs: number } & (
     }
   /** An error that nobody caught: in production the process ends. */
   | { readonly kind: 'crashed'; readonly gateway: string | null; readonly error: string }
-  /** Everything has been healed and confirmed for long enough: no lock may be stuck. */
-  | { readonly kind: 'settled' }
+  /** The store was restored from a backup: its revision is `to` from now on, and what was later has never been. */
+  | { readonly kind: 'restored'; readonly from: number; readonly to: number }
+  /** After everything was healed a gateway shows the lock as blocked: it goes on at a word only. */
+  | { readonly kind: 'blocked'; readonly lock: string; readonly reason: string }
+  /**
+   * Everything has been healed and confirmed for long enough: no lock may be stuck, but for those that are blocked where
+   * `mayBlock`: the backend has no quiet time.
+   */
+  | { readonly kind: 'settled'; readonly mayBlock?: boolean }
   /** After everything: a new session asks for the lock. */
   | { readonly kind: 'probed'; readonly lock: string; readonly granted: boolean; readonly detail: string }
 )

@@ -8,6 +8,7 @@ import { StoreUnavailable } from '../../gateway/spi/store.ts'
 import type { SimulatedBackend } from './backend.ts'
 import type { Gateways, RunningGateway } from './gateways.ts'
 import type { HistoryEvent } from './history.ts'
+import type { Marks } from './marks.ts'
 import type { Profile } from './profile.ts'
 import type { Random } from './random.ts'
 import type { Scheduler } from './scheduler.ts'
@@ -17,12 +18,13 @@ export interface HolderOptions {
   readonly scheduler: Scheduler
   readonly random: Random
   readonly profile: Profile
+  readonly marks: Marks
   readonly gateways: Gateways
   readonly backend: SimulatedBackend
   readonly record: (event: HistoryEvent) => void
   readonly crashed: (gateway: string, error: unknown) => void
   readonly calm: () => boolean
-  /** Numbers for releases, one series in a run. */
+  /** Numbers for releases and processes, one series in a run. */
   readonly nextId: () => number
 }
 
@@ -44,11 +46,17 @@ export class Holder {
   #remembered: Held[] = []
   #busy = false
   #asleepUntilMs = 0
+  /** Asleep, but for its calls: what renews has died, what works has not noticed. */
+  #stuck = false
   #life = 0
+  #pid: number
+  /** Given back last, and soon wanted again. */
+  #released: LockName | null = null
   #retired = false
 
   constructor(options: HolderOptions) {
     this.#options = options
+    this.#pid = options.nextId()
     this.#act()
     this.#makeCalls()
     this.#renew()
@@ -59,25 +67,41 @@ export class Holder {
     this.#retired = true
   }
 
+  /** kill -9, if the process with this pid is this holder. */
+  kill(pid: number): void {
+    if (pid === this.#pid) this.#forget()
+  }
+
+  isDead(pid: number): boolean {
+    return pid !== this.#pid
+  }
+
   get #awake(): boolean {
     return !this.#retired && this.#options.scheduler.nowMs >= this.#asleepUntilMs
   }
 
   #act(): void {
-    const { scheduler, random, calm } = this.#options
-    scheduler.after(random.between(50, 1_200), () => this.#act())
+    const { scheduler, random, profile, calm } = this.#options
+    scheduler.after(random.between(0.05, 1) * profile.idleMsMax, () => this.#act())
     if (!this.#awake || this.#busy || calm()) return
     if (this.#session === null) {
       this.#open()
       return
     }
     const dice = random.unit()
-    if (dice < 0.45) this.#acquire()
-    else if (dice < 0.75) this.#release()
-    else if (dice < 0.8) this.#close()
-    else if (dice < 0.83) this.#forget()
-    else if (dice < 0.88) this.#asleepUntilMs = scheduler.nowMs + this.#ttlMs * random.between(0.5, 3)
+    if (random.chance(profile.restlessProbability)) {
+      if (dice < 0.4) this.#close()
+      else if (dice < 0.6) this.#forget()
+      else this.#sleep()
+    } else if (dice < 0.55) this.#acquire()
+    else if (dice < 0.88) this.#release()
     else if (dice < 0.96) this.#changeMode()
+  }
+
+  #sleep(): void {
+    const { scheduler, random, profile } = this.#options
+    this.#asleepUntilMs = scheduler.nowMs + this.#ttlMs * random.between(0.5, 3)
+    this.#stuck = random.chance(profile.stuckProbability)
   }
 
   #renew(): void {
@@ -96,31 +120,56 @@ export class Holder {
   }
 
   #makeCalls(): void {
-    const { scheduler, random, gateways, backend, calm } = this.#options
-    scheduler.after(random.between(20, 700), () => this.#makeCalls())
-    if (!this.#awake || calm()) return
-    const held = random.chance(0.8) ? random.pick(this.#held) : random.pick(this.#remembered)
-    const asked = gateways.any()
-    if (held === null || asked === null) return
-    const { gateway, locking } = asked
-    scheduler.after(random.between(0.1, 5), () =>
-      gateway.process.deliver(() => backend.call(held, gateway.process, locking)),
-    )
+    const { scheduler, random, profile, backend, calm } = this.#options
+    scheduler.after(random.between(0.05, 0.6) * profile.idleMsMax, () => this.#makeCalls())
+    if (!(this.#awake || (this.#stuck && !this.#retired)) || calm()) return
+    const isOld = random.chance(profile.oldTokenProbability)
+    const old = random.chance(0.5) ? (this.#remembered.at(-1) ?? null) : random.pick(this.#remembered)
+    const first = isOld ? old : random.pick(this.#held)
+    if (first === null) return
+    const second = random.chance(profile.multiLockProbability)
+      ? random.pick(this.#held.filter((other) => other.lock !== first.lock))
+      : null
+    const caller = { session: first.session, held: second === null ? [first] : [first, second] }
+    // Sent twice, where the client has not heard in time.
+    for (let times = random.chance(0.05) ? 2 : 1; times > 0; times--) {
+      const asked = this.#anyGateway()
+      if (asked === null) return
+      const { gateway, locking } = asked
+      scheduler.after(this.#wayMs(), () =>
+        gateway.process.deliver(() => backend.call(caller, gateway.process, locking)),
+      )
+    }
+  }
+
+  #anyGateway(): ReturnType<Gateways['any']> {
+    const { gateways, random, profile } = this.#options
+    return random.chance(profile.newestProbability) ? gateways.newest() : gateways.any()
+  }
+
+  /** How long a request is on its way to a gateway. */
+  #wayMs(): number {
+    const { random, profile, marks, calm } = this.#options
+    if (calm() || !random.chance(profile.straggleProbability)) return random.between(0.1, 5)
+    marks.hit('request long on its way to the gateway')
+    return random.between(500, 10_000)
   }
 
   #open(): void {
     const { random, profile, scheduler } = this.#options
     this.#busy = true
     const life = ++this.#life
-    const planned = random.chance(profile.planProbability)
+    const plan = random.chance(profile.planProbability) ? random.pick(profile.plans) : null
+    if (!random.chance(profile.samePidProbability)) this.#pid = this.#options.nextId()
+    const pid = this.#pid
     const ttlMs = Math.round(random.between(1_500, 6_000))
     this.#ask(
       (locking) =>
         locking.plane.openSession({
           ttlMs,
           holder: { id: this.#options.name },
-          fenceInfo: { pid: 1 + random.below(1_000_000) },
-          plan: planned ? 'kill' : null,
+          fenceInfo: { pid },
+          plan,
         }),
       {
         done: (info) => {
@@ -138,7 +187,8 @@ export class Holder {
   #acquire(): void {
     const { random, profile, scheduler, record } = this.#options
     const session = this.#session
-    const lock = random.pick(profile.locks) as LockName | null
+    const again = random.chance(0.5) ? this.#released : null
+    const lock = again ?? (random.pick(profile.locks) as LockName | null)
     if (session === null || lock === null) return
     const mode: LockMode = random.chance(profile.sharedProbability) ? 'shared' : 'exclusive'
     const waitMs = random.pick([0, 0, 500, 3_000, 15_000]) ?? 0
@@ -146,6 +196,7 @@ export class Holder {
     const hangUp = new AbortController()
     let answered = false
     this.#busy = true
+    record({ kind: 'acquire-asked', atMs: scheduler.nowMs, lock, session })
     const asked = this.#ask(
       (locking) => locking.plane.acquire({ lock, session, mode, waitMs, note: null }, hangUp.signal),
       {
@@ -234,9 +285,11 @@ export class Holder {
     if (held === null) return
     this.#held = this.#held.filter((other) => other !== held)
     const { lock, session } = held
+    this.#released = lock
     const life = this.#life
     this.#busy = true
     const again = random.chance(0.15) ? 2 : 1
+    if (again === 2) this.#options.marks.hit('release asked for twice')
     for (let i = 0; i < again; i++) {
       const gateway = this.#ask((locking) => locking.plane.release(lock, session), {
         done: () => {
@@ -267,6 +320,8 @@ export class Holder {
   /** kill -9 of the holder: his session runs out. */
   #forget(): void {
     this.#remembered = []
+    this.#stuck = false
+    this.#pid = this.#options.nextId()
     this.#leave()
   }
 
@@ -308,21 +363,31 @@ export class Holder {
       readonly failed: (error: unknown) => void
     },
   ): RunningGateway | null {
-    const { gateways, scheduler, random, crashed } = this.#options
-    const asked = gateways.any()
+    const { scheduler, random, crashed, gateways } = this.#options
+    const asked = gateways.steadiest()
     if (asked === null) {
       scheduler.after(100, () => then.failed(null))
       return null
     }
     const { gateway, locking } = asked
-    scheduler.after(random.between(0.1, 5), () =>
+    let settled = false
+    const settle = (act: () => void) => {
+      if (settled) return
+      settled = true
+      act()
+    }
+    // The connection breaks, and what has become of the request is not known.
+    gateway.process.onDeath.push(() =>
+      scheduler.after(random.between(0.1, 50), () => settle(() => then.failed(null))),
+    )
+    scheduler.after(this.#wayMs(), () =>
       gateway.process.deliver(() => {
         request(locking).then(
-          (answer) => then.done(answer, gateway),
+          (answer) => settle(() => then.done(answer, gateway)),
           (error: unknown) => {
             if (!(error instanceof GatewayError) && !(error instanceof StoreUnavailable))
               crashed(gateway.process.name, error)
-            then.failed(error)
+            settle(() => then.failed(error))
           },
         )
       }),

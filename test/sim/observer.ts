@@ -13,6 +13,7 @@ export function observe(
   layout: Layout,
   record: (event: HistoryEvent) => void,
   atMs: number,
+  sharedStore = true,
 ): void {
   const by = committed.by ?? 'store'
   for (const event of committed.events) {
@@ -63,6 +64,8 @@ export function observe(
             session: meaning.id,
             cause: fence.cause,
             state: event.type === 'put' ? fence.progress.state : 'deleted',
+            outcome: fence.progress.state === 'closed' ? fence.progress.outcome : null,
+            claim: fence.progress.state === 'running' ? fence.progress.claim.incarnation : null,
             by,
           })
         break
@@ -76,10 +79,14 @@ export function observe(
           record({ kind: 'lost', atMs, gateway: by, incarnation: meaning.incarnation })
         break
       }
+      case 'gateway':
+        // Alone with its store it needs no lease.
+        if (!sharedStore && event.type === 'put' && before === undefined)
+          record({ kind: 'registered', atMs, gateway: by, incarnation: meaning.incarnation })
+        break
       case 'session':
       case 'canary':
       case 'sources':
-      case 'gateway':
       case 'foreign':
         break
     }

@@ -111,6 +111,10 @@ export class SimulatedProcess {
   readonly #lanes = new Map<object, (() => void)[]>()
   /** Cut off from the store. */
   partitioned = false
+  /** Somebody has set the wall clock. */
+  wallOffsetMs = 0
+  /** How much slower its way to the store is than others'. */
+  readonly slowness: { readonly requests: number; readonly watches: number }
   readonly onDeath: (() => void)[] = []
 
   constructor(options: {
@@ -118,15 +122,17 @@ export class SimulatedProcess {
     readonly scheduler: Scheduler
     readonly random: Random
     readonly rate: number
+    readonly slowness: SimulatedProcess['slowness']
   }) {
     this.name = options.name
+    this.slowness = options.slowness
     this.#scheduler = options.scheduler
     this.#random = options.random
     this.#rate = options.rate
     this.#bornMs = options.scheduler.nowMs
     this.clock = {
       monotonicMs: () => (this.#scheduler.nowMs - this.#bornMs) * this.#rate,
-      wallMs: () => Date.UTC(2030, 0, 1) + this.#scheduler.nowMs,
+      wallMs: () => Date.UTC(2030, 0, 1) + this.#scheduler.nowMs + this.wallOffsetMs,
       after: (delayMs, callback) => this.#after(delayMs, callback),
     }
   }

@@ -16,6 +16,7 @@ import {
   type Watch,
   type WatchListener,
 } from '../../gateway/spi/store.ts'
+import type { Marks } from './marks.ts'
 import type { Random } from './random.ts'
 import type { Scheduler, SimulatedProcess } from './scheduler.ts'
 
@@ -39,6 +40,12 @@ export interface Committed {
   readonly endedLease: LeaseId | null
 }
 
+export interface Backup {
+  readonly revision: number
+  readonly keys: ReadonlyMap<string, KeyValue>
+  readonly leases: ReadonlyMap<LeaseId, Lease>
+}
+
 interface Lease {
   readonly ttlMs: number
   deadlineMs: number
@@ -60,18 +67,68 @@ export class SharedState {
   readonly #leases = new Map<LeaseId, Lease>()
   readonly history: Committed[] = []
   readonly watchers = new Set<() => void>()
+  readonly marks: Marks
   #revision = 1
   compactedThrough = 0
   #leaseCount = 0
+  /** Since when it answers nobody; null while it does. */
+  #downSinceMs: number | null = null
 
   constructor(options: {
     readonly scheduler: Scheduler
     readonly random: Random
+    readonly marks: Marks
     readonly onCommit: (committed: Committed) => void
   }) {
     this.#scheduler = options.scheduler
     this.#random = options.random
+    this.marks = options.marks
     this.#onCommit = options.onCommit
+  }
+
+  get up(): boolean {
+    return this.#downSinceMs === null
+  }
+
+  /** No quorum, or, of an embedded store, its process is gone or stands still: nothing is answered, no lease ends. */
+  goDown(): void {
+    this.#downSinceMs ??= this.#scheduler.nowMs
+  }
+
+  /** Back again. `again`: leases get their whole TTL, as after a change of the leader; else what was left of it. */
+  comeUp(leases: 'again' | 'remaining'): void {
+    if (this.#downSinceMs === null) return
+    const gapMs = this.#scheduler.nowMs - this.#downSinceMs
+    this.#downSinceMs = null
+    for (const known of this.#leases.values())
+      if (leases === 'remaining') known.deadlineMs += gapMs
+      else known.deadlineMs = this.#scheduler.nowMs + known.ttlMs
+    for (const wake of [...this.watchers]) wake()
+  }
+
+  /** What a backup would hold now. */
+  backUp(): Backup {
+    return {
+      revision: this.#revision,
+      keys: new Map(this.#keys),
+      leases: new Map(
+        [...this.#leases].map(([lease, known]) => [lease, { ...known, keys: new Set(known.keys) }]),
+      ),
+    }
+  }
+
+  /** Everything since the backup is forgotten, and the store does not know it. The caller breaks the watches. */
+  restore(backup: Backup): void {
+    this.#revision = backup.revision
+    this.#keys.clear()
+    for (const [key, kv] of backup.keys) this.#keys.set(key, kv)
+    this.#leases.clear()
+    for (const [lease, known] of backup.leases) {
+      this.#leases.set(lease, { ...known, deadlineMs: this.#scheduler.nowMs + known.ttlMs })
+      this.#watchDeadline(lease)
+    }
+    this.history.length = 0
+    this.compactedThrough = this.#revision
   }
 
   get revision(): Revision {
@@ -159,8 +216,11 @@ export class SharedState {
     const known = this.#leases.get(lease)
     if (known === undefined) return
     const lagMs = this.#random.between(1, EXPIRY_LAG_MS_MAX)
-    this.#scheduler.at(known.deadlineMs + lagMs, () => {
-      if (known.deadlineMs > this.#scheduler.nowMs) this.#watchDeadline(lease)
+    const dueMs = Math.max(known.deadlineMs, this.up ? 0 : this.#scheduler.nowMs)
+    this.#scheduler.at(dueMs + lagMs, () => {
+      // Ended, or another of that name came with a backup.
+      if (this.#leases.get(lease) !== known) return
+      if (!this.up || known.deadlineMs > this.#scheduler.nowMs) this.#watchDeadline(lease)
       else this.endLease(lease, null)
     })
   }
@@ -190,14 +250,15 @@ export class SharedState {
 
 /** One process's connection. */
 export class SimulatedStore implements Store {
-  readonly kind = 'etcd'
-  readonly shared = true
+  readonly kind: 'etcd' | 'embedded'
+  readonly shared: boolean
   readonly #state: SharedState
   readonly #process: SimulatedProcess
   readonly #scheduler: Scheduler
   readonly #random: Random
   readonly #faults: () => NetworkFaults
   readonly #onReadPrefix: (prefixes: Prefixes) => void
+  readonly #deafProbability: () => number
   readonly #watches = new Set<SimulatedWatch>()
   #closed = false
 
@@ -207,15 +268,20 @@ export class SimulatedStore implements Store {
     readonly scheduler: Scheduler
     readonly random: Random
     readonly faults: () => NetworkFaults
+    readonly shared: boolean
+    readonly deafProbability: () => number
     /** These prefixes are being read. */
     readonly onRead: (prefixes: Prefixes) => void
   }) {
+    this.kind = options.shared ? 'etcd' : 'embedded'
+    this.shared = options.shared
     this.#state = options.state
     this.#process = options.process
     this.#scheduler = options.scheduler
     this.#random = options.random
     this.#faults = options.faults
     this.#onReadPrefix = options.onRead
+    this.#deafProbability = options.deafProbability
     this.#process.onDeath.push(() => this.#end())
   }
 
@@ -244,6 +310,7 @@ export class SimulatedStore implements Store {
       listener,
     })
     this.#watches.add(watch)
+    if (this.#random.chance(this.#deafProbability())) watch.stand()
     return watch
   }
 
@@ -272,6 +339,11 @@ export class SimulatedStore implements Store {
     for (const watch of this.#watches) watch.cut(kind)
   }
 
+  /** The connection is half dead: nothing comes any more, and nobody says so. */
+  standWatches(): void {
+    for (const watch of this.#watches) watch.stand()
+  }
+
   #end(): void {
     this.#closed = true
     for (const watch of this.#watches) watch.close()
@@ -279,22 +351,33 @@ export class SimulatedStore implements Store {
   }
 
   #ask<Answer>(execute: () => Answer): Promise<Answer> {
-    const { lossProbability, delayMsMax, lateProbability } = this.#faults()
+    const { lossProbability, lateProbability, ...faults } = this.#faults()
+    const delayMsMax = faults.delayMsMax * this.#process.slowness.requests
     const random = this.#random
+    const { marks } = this.#state
     if (this.#closed) return Promise.reject(new StoreUnavailable('the connection is closed'))
     return new Promise((resolve, reject) => {
       this.#scheduler.after(ANSWER_MS_MAX, () =>
         this.#process.deliver(() => reject(new StoreUnavailable('no answer came in time'))),
       )
-      if (random.chance(lossProbability)) return
+      if (random.chance(lossProbability)) {
+        marks.hit('request lost')
+        return
+      }
       const late = random.chance(lateProbability)
       const outMs = late ? random.between(ANSWER_MS_MAX, LATE_MS_MAX) : random.between(0.1, delayMsMax)
       // A connection that is cut keeps what was sent before; what is sent now does not go out.
       if (this.#process.partitioned) return
       this.#scheduler.after(outMs, () => {
-        if (this.#process.partitioned) return
+        if (this.#process.partitioned || !this.#state.up) return
+        // Of an embedded store: nothing is carried out for a process that is no more.
+        if (!this.shared && !this.#process.alive) return
+        if (outMs > ANSWER_MS_MAX) marks.hit('request carried out after its sender gave up')
         const answer = execute()
-        if (random.chance(lossProbability)) return
+        if (random.chance(lossProbability)) {
+          marks.hit('answer lost')
+          return
+        }
         this.#scheduler.after(random.between(0.1, delayMsMax), () => {
           if (!this.#process.partitioned) this.#process.deliver(() => resolve(answer))
         })
@@ -315,6 +398,7 @@ class SimulatedWatch implements Watch {
   #place: number
   #arrivesAtMs = 0
   #over = false
+  #standing = false
   #silentSinceMs: number
 
   constructor(options: {
@@ -338,10 +422,14 @@ class SimulatedWatch implements Watch {
     this.#place = this.#state.history.findIndex(({ revision }) => revision > options.after)
     if (this.#place < 0) this.#place = this.#state.history.length
     this.#silentSinceMs = this.#scheduler.nowMs
-    this.#scheduler.after(this.#random.between(0.1, this.#faults().watchDelayMsMax), () => {
+    this.#scheduler.after(this.#delayMs(), () => {
       if (this.#sentThrough < this.#state.compactedThrough) this.cut('compacted')
       else this.#begin()
     })
+  }
+
+  #delayMs(): number {
+    return this.#random.between(0.1, this.#faults().watchDelayMsMax * this.#process.slowness.watches)
   }
 
   #begin(): void {
@@ -364,7 +452,7 @@ class SimulatedWatch implements Watch {
   }
 
   readonly #pump = (): void => {
-    if (this.#over || this.#process.partitioned) return
+    if (this.#over || this.#process.partitioned || !this.#state.up) return
     for (;;) {
       const committed = this.#state.history[this.#place]
       if (committed === undefined) return
@@ -378,26 +466,32 @@ class SimulatedWatch implements Watch {
   }
 
   #send(act: () => void): void {
-    const atMs = this.#scheduler.nowMs + this.#random.between(0.1, this.#faults().watchDelayMsMax)
+    if (this.#standing) return
+    const atMs = this.#scheduler.nowMs + this.#delayMs()
     this.#arrivesAtMs = Math.max(this.#arrivesAtMs, atMs)
     this.#scheduler.at(this.#arrivesAtMs, () =>
       this.#process.deliver(() => {
-        if (!this.#over) act()
+        if (!this.#over && !this.#standing) act()
       }, this),
     )
   }
 
   requestProgress(): void {
     this.#scheduler.after(this.#random.between(0.1, this.#faults().delayMsMax), () => {
-      if (this.#over || this.#process.partitioned || !this.#state.watchers.has(this.#pump)) return
+      if (this.#over || this.#process.partitioned || !this.#state.up) return
+      if (!this.#state.watchers.has(this.#pump)) return
       this.#pump()
       const { revision } = this.#state
       this.#send(() => this.#listener.progress(revision))
     })
   }
 
+  stand(): void {
+    this.#standing = true
+  }
+
   cut(kind: 'lost' | 'compacted'): void {
-    if (this.#over) return
+    if (this.#over || this.#standing) return
     this.#state.watchers.delete(this.#pump)
     this.#process.deliver(() => {
       if (this.#over) return

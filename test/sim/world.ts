@@ -10,12 +10,13 @@ import { ForeignHolder, SOURCE } from './foreign.ts'
 import { Gateways, PREFIX } from './gateways.ts'
 import type { HistoryEvent } from './history.ts'
 import { Holder } from './holder.ts'
+import { historyMarks, Marks } from './marks.ts'
 import { observe } from './observer.ts'
 import { Operator } from './operator.ts'
 import { CALM, drawProfile, type Profile } from './profile.ts'
 import { Random } from './random.ts'
 import { Scheduler } from './scheduler.ts'
-import { SharedState } from './store.ts'
+import { type Backup, SharedState } from './store.ts'
 
 export interface Run {
   readonly seed: number
@@ -24,17 +25,29 @@ export interface Run {
   /** Of the history; equal for equal seeds. */
   readonly hash: string
   readonly steps: number
+  readonly marks: Marks
   readonly violations: readonly Violation[]
 }
 
 /** Time for leases, quiet times, fences and operators, one after another, for a queue of holders. */
 const SETTLE_MS = 60_000
-const LAPSE_MS = 60_000
+const LAPSE_MS = 30_000
 const PROBE_WAIT_MS = 30_000
+/** How far back a restored store goes at most, and how long it is watched then. */
+const BACKUP_MS = 30_000
+const RESTORED_MS = 25_000
 
-export async function simulate(seed: number): Promise<Run> {
+/** Null where the seed's run is of another theme than the one that is wanted. */
+export async function simulate(seed: number): Promise<Run>
+export async function simulate(seed: number, theme: string | null): Promise<Run | null>
+export async function simulate(seed: number, theme: string | null = null): Promise<Run | null> {
   const history: HistoryEvent[] = []
-  const record = (event: HistoryEvent) => void history.push(event)
+  const marks = new Marks()
+  const mark = historyMarks(marks)
+  const record = (event: HistoryEvent) => {
+    history.push(event)
+    mark(event)
+  }
   const crashed = (gateway: string | null, error: unknown) =>
     record({
       kind: 'crashed',
@@ -45,27 +58,37 @@ export async function simulate(seed: number): Promise<Run> {
   const scheduler = new Scheduler((error) => crashed(null, error))
   const random = new Random(seed)
   const profile = drawProfile(random)
+  if (theme !== null && profile.theme !== theme) return null
   const layout = new Layout(PREFIX, profile.sourced ? [SOURCE] : [])
   let calm = false
   const isCalm = () => calm
+  const { sharedStore } = profile
   const state = new SharedState({
     scheduler,
     random,
-    onCommit: (committed) => observe(committed, layout, record, scheduler.nowMs),
+    marks,
+    onCommit: (committed) => observe(committed, layout, record, scheduler.nowMs, sharedStore),
   })
-  const backend = new SimulatedBackend({ scheduler, random, profile, record })
+  const backend = new SimulatedBackend({ scheduler, random, profile, marks, record })
   const gateways = new Gateways({
     scheduler,
     random,
     profile,
     state,
     faults: () => (calm ? CALM : profile.network),
+    marks,
     record,
-    flush: (session) => backend.flush(session),
+    strikes: {
+      backend,
+      kill: (pid) => {
+        for (const holder of holders) holder.kill(pid)
+      },
+      isDead: (pid) => holders.every((holder) => holder.isDead(pid)),
+    },
     calm: isCalm,
   })
   let ids = 0
-  const common = { scheduler, random, profile, gateways, backend, calm: isCalm }
+  const common = { scheduler, random, profile, marks, gateways, backend, calm: isCalm }
   const holders = Array.from(
     { length: profile.holders },
     (_, index) =>
@@ -75,7 +98,7 @@ export async function simulate(seed: number): Promise<Run> {
     { length: profile.foreignHolders },
     (_, index) => new ForeignHolder({ ...common, name: `foreign-${index + 1}`, state, layout }),
   )
-  const operator = new Operator({ scheduler, random, gateways, record, calm: isCalm })
+  const operator = new Operator({ scheduler, random, profile, marks, gateways, record, calm: isCalm })
 
   const repeat = (meanMs: number | null, act: () => void) => {
     if (meanMs === null) return
@@ -97,23 +120,69 @@ export async function simulate(seed: number): Promise<Run> {
     state.compactedThrough = state.revision
     gateways.cut('compacted')
   })
+  repeat(everyMs.stand, () => gateways.stand())
+  repeat(everyMs.clockJump, () => gateways.jumpClock())
   repeat(everyMs.order, () => operator.order())
+  const endOutage = () => {
+    if (state.up) return
+    state.comeUp('again')
+    gateways.cutAll(0.2)
+  }
+  repeat(everyMs.outage, () => {
+    if (!state.up) return
+    marks.hit('store without quorum')
+    state.goDown()
+    scheduler.after(random.between(200, random.chance(0.5) ? 3_000 : 20_000), endOutage)
+  })
 
   const release = catchUnhandled((error) => crashed(null, error))
   try {
     const never = () => false
     await scheduler.run(profile.chaosMs, never)
+    if (profile.restored && (await goBack())) return judged()
     calm = true
+    if (sharedStore) endOutage()
     gateways.healAll()
     await scheduler.run(scheduler.nowMs + SETTLE_MS, never)
-    record({ kind: 'settled', atMs: scheduler.nowMs })
+    tellBlocked()
+    record({ kind: 'settled', atMs: scheduler.nowMs, mayBlock: profile.quietMs === null })
     for (const holder of [...holders, ...foreign]) holder.retire()
     await scheduler.run(scheduler.nowMs + LAPSE_MS, never)
+    tellBlocked()
     let open = profile.locks.length
     for (const lock of profile.locks) void probe(lock as LockName).finally(() => open--)
     await scheduler.run(scheduler.nowMs + 2 * PROBE_WAIT_MS, () => open === 0)
   } finally {
     release()
+  }
+  return judged()
+
+  /** False where some gateway had not seen enough to notice it: that is no promise. */
+  async function goBack(): Promise<boolean> {
+    endOutage()
+    const backup: Backup = state.backUp()
+    // Until every disk has seen more than the backup.
+    await scheduler.run(scheduler.nowMs + BACKUP_MS, () => gateways.lowestMark > backup.revision + 3)
+    if (gateways.lowestMark <= backup.revision) return false
+    record({ kind: 'restored', atMs: scheduler.nowMs, from: state.revision, to: backup.revision })
+    state.goDown()
+    state.restore(backup)
+    await scheduler.run(scheduler.nowMs + random.between(100, 6_000), () => false)
+    state.comeUp('again')
+    gateways.cutAll(0.3)
+    await scheduler.run(scheduler.nowMs + RESTORED_MS, () => false)
+    return true
+  }
+
+  /** One gateway that says so is enough: what another counts, a gateway cannot judge. */
+  function tellBlocked(): void {
+    for (const lock of profile.locks)
+      for (const { locking } of gateways.all) {
+        const info = locking?.plane.lock(lock as LockName)
+        if (info?.phase !== 'blocked') continue
+        record({ kind: 'blocked', atMs: scheduler.nowMs, lock, reason: info.waitingOn.join('; ') })
+        break
+      }
   }
 
   async function probe(lock: LockName): Promise<void> {
@@ -140,10 +209,12 @@ export async function simulate(seed: number): Promise<Run> {
     record({ kind: 'probed', atMs: scheduler.nowMs, lock, granted, detail })
   }
 
-  const hash = createHash('sha256')
-  for (const event of history) hash.update(`${JSON.stringify(event)}\n`)
-  const violations = check(history)
-  return { seed, profile, history, hash: hash.digest('hex'), steps: scheduler.steps, violations }
+  function judged(): Run {
+    const hash = createHash('sha256')
+    for (const event of history) hash.update(`${JSON.stringify(event)}\n`)
+    const violations = check(history, { whole: true })
+    return { seed, profile, history, hash: hash.digest('hex'), steps: scheduler.steps, marks, violations }
+  }
 }
 
 /** In production the process ends at such an error; here it is a finding. */

@@ -132,11 +132,13 @@ export class FakePolicy implements Policy {
   readonly quietMs = null
   readonly dialect: Dialect
   readonly bodies: (string | null)[] = []
+  readonly bodyBytesMax: number
   readonly #options: FakePolicyOptions
 
   constructor(options: FakePolicyOptions = {}) {
     this.#options = options
     this.dialect = options.dialect ?? 'problem'
+    this.bodyBytesMax = options.bodyBytes ?? 0
   }
 
   bodyBytesNeeded(): number {

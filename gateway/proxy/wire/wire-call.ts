@@ -83,12 +83,15 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
     if (!this.enter()) return
     const { reader } = this.#client
     const body = this.#body
-    const needed = body === null ? 0 : this.backend.policy.bodyBytesNeeded(reader)
-    if (body !== null && needed > 0 && body.length > needed) {
-      if (this.passTooLarge(needed)) this.forwardUnchecked(reader)
+    const { policy } = this.backend
+    // The body is here: asking first whether the policy wants it would read the target twice.
+    if (body === null || body.length <= policy.bodyBytesMax) {
+      this.check(reader, reader.token, body)
       return
     }
-    this.check(reader, reader.token, needed > 0 ? body : null)
+    const needed = policy.bodyBytesNeeded(reader)
+    if (needed === 0) this.check(reader, reader.token, null)
+    else if (this.passTooLarge(needed)) this.forwardUnchecked(reader)
   }
 
   protected get isUnwanted(): boolean {

@@ -1,6 +1,7 @@
 // The commands against a real control listener.
 
 import { expect, test } from 'vitest'
+import type { FencerHealth } from '../../../gateway/spi/fencer-health.ts'
 import { run as runWith } from '../../unit/cli/run-with.ts'
 import { start } from './start.ts'
 
@@ -41,6 +42,55 @@ test('locks, sessions and fences are shown to people and to programs', async () 
   expect((await call('GET', `/v1/fences/${session}`)).body).toMatchObject({
     closedBy: 'ann',
     closedReason: 'power is off',
+  })
+})
+
+test('fences are listed by their state', async () => {
+  const { run, call, open } = await running()
+  const blocked = await open('nova-1')
+  const closed = await open('nova-2')
+  for (const session of [blocked, closed]) await run(['fence', session, '--reason', 'hangs'])
+  await run(['confirm', closed, '--reason', 'off'])
+  const ids = async (state: string) =>
+    (await call('GET', `/v1/fences?state=${state}`)).body.items.map(({ id }: { id: string }) => id)
+  expect(await ids('open')).toEqual([blocked])
+  expect(await ids('blocked')).toEqual([blocked])
+  expect(await ids('closed')).toEqual([closed])
+  expect(await ids('held')).toEqual([])
+  expect((await call('GET', '/v1/fences?state=dead')).status).toBe(400)
+  const shown = (await run(['fences', '--state', 'open'])).out
+  expect(shown).toContain(blocked)
+  expect(shown).not.toContain(closed)
+})
+
+test('what the gateway found of its fencers is shown, and an unhealthy one makes no gateway unready', async () => {
+  const healthy = {
+    fencer: 'kill',
+    driver: 'process',
+    state: 'healthy' as const,
+    reason: null,
+    monitoredAt: '2026-01-02T03:04:05.000Z',
+    since: '2026-01-02T03:04:05.000Z',
+    lastResortOf: [],
+  }
+  const fencers: FencerHealth[] = [healthy]
+  const { run, call } = await running({ fencers: () => fencers })
+  expect(await run(['fencers', 'status'])).toMatchObject({ code: 0 })
+  expect((await call('GET', '/readyz')).body).toEqual({ ready: true, reason: null })
+  fencers.push({
+    ...healthy,
+    fencer: 'power',
+    state: 'unhealthy',
+    reason: 'login refused',
+    lastResortOf: ['nova'],
+  })
+  expect((await call('GET', '/v1/fencers')).body.items).toEqual(fencers)
+  const shown = await run(['fencers', 'status'])
+  expect(shown.code).toBe(1)
+  expect(shown.out).toMatch(/power +process +unhealthy .*nova +login refused/)
+  expect(await call('GET', '/readyz')).toMatchObject({
+    status: 200,
+    body: { ready: true, unhealthyFencers: ['power'] },
   })
 })
 

@@ -31,6 +31,7 @@ const policy = {
   name: 'small',
   dialect: 'problem',
   quietMs: 1000,
+  bodyBytesMax: 16,
   bodyBytesNeeded: (head) => (head.method === 'POST' ? 16 : 0),
   classify: () => {
     throw new Error('the control API explains')

@@ -7,7 +7,7 @@ describe('arguments', () => {
   test.each([
     [[], 'no command was given'],
     [['lokcs'], 'unknown command "lokcs"; did you mean "locks"?'],
-    [['fencers'], 'fencers needs one of list, describe, test'],
+    [['fencers'], 'fencers needs one of list, describe, status, test'],
     [['fencers', 'lst'], 'unknown command "fencers lst"; did you mean "fencers list"?'],
     [['--json', 'locks'], 'a command must come before --json'],
     [['locks', '--jsno'], 'unknown option --jsno; did you mean "--json"?'],

@@ -31,6 +31,7 @@ const policy: Policy = {
   name: 'cinder',
   dialect: 'openstack',
   quietMs: 1000,
+  bodyBytesMax: 64,
   bodyBytesNeeded: () => 64,
   classify: () => {
     throw new Error('explain is asked')

@@ -38,6 +38,13 @@ describe('a configuration without faults', () => {
     expect(config.plans['nova-compute']?.brakes.powerPerHour).toBe(3)
   })
 
+  test('a level may begin later than the one before has failed, and a plan may be a dry run', () => {
+    const config = loaded(
+      'store: { embedded: { path: data } }\nfencers: { k: { driver: process } }\nplans: { p: { dryRun: true, levels: [[k], { after: 30, fencers: [k] }] } }\n',
+    )
+    expect(config.plans['p']).toMatchObject({ levels: [['k'], ['k']], delaysMs: [0, 30_000], dryRun: true })
+  })
+
   test('everything that may be left out has its default', () => {
     expect(loaded('store: { embedded: { path: data } }\n')).toMatchInlineSnapshot(`
       {
@@ -58,6 +65,9 @@ describe('a configuration without faults', () => {
         },
         "defaultPlan": null,
         "fencers": {},
+        "fences": {
+          "keepMs": 2592000000,
+        },
         "gateway": {
           "leaseMs": 10000,
         },
@@ -66,6 +76,10 @@ describe('a configuration without faults', () => {
         },
         "log": {
           "level": "info",
+        },
+        "monitor": {
+          "everyMs": 300000,
+          "timeoutMs": 30000,
         },
         "parking": {
           "bytes": 67108864,

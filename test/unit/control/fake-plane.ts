@@ -1,7 +1,7 @@
 // A control plane in memory: exclusive locks, FIFO queues, no store, no fences but those that a test puts there.
 
 import { GatewayError } from '../../../gateway/core/errors.ts'
-import type { FenceRecord } from '../../../gateway/core/fence-record.ts'
+import { type FenceRecord, fenceStateWord } from '../../../gateway/core/fence-record.ts'
 import type { LockMode, LockName, SessionId } from '../../../gateway/core/names.ts'
 import { asLeaseId } from '../../../gateway/core/names.ts'
 import type {
@@ -155,8 +155,12 @@ export class FakePlane implements ControlPlane {
     return this.fencesById.get(id) ?? null
   }
 
-  fences(page: Page): Paged<FenceRecord> {
-    return pageOf([...this.fencesById.values()], ({ id }) => id, page)
+  fences(page: Page, state: Parameters<ControlPlane['fences']>[1] = null): Paged<FenceRecord> {
+    const wanted = [...this.fencesById.values()].filter(({ progress }) => {
+      const word = fenceStateWord(progress)
+      return state === null || state === word || (state === 'open' && word !== 'closed')
+    })
+    return pageOf(wanted, ({ id }) => id, page)
   }
 
   retryFence(id: string): Promise<FenceRecord> {

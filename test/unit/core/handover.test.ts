@@ -147,6 +147,12 @@ describe('the next step of a handover', () => {
       { state: 'closed', proofs: [proof('blocks')] },
       'unknown',
     ],
+    [
+      'a call is unknown and may have arrived between the sweep and the block',
+      UNKNOWN,
+      { state: 'closed', proofs: [proof('swept'), proof('blocks')] },
+      'unknown',
+    ],
   ])('keeps the next one out while %s', (_, drain, fence, kind) => {
     const step = nextStep(
       input({
@@ -163,7 +169,7 @@ describe('the next step of a handover', () => {
   it.each<[string, DrainFacts, FenceFacts]>([
     ['the quiet time is over', { ...UNKNOWN, quietOver: true, quietRemainingMs: 0 }, CLOSED],
     ['everything forwarded is proven over', UNKNOWN, { state: 'closed', proofs: [proof('flushed')] }],
-    ['two proofs together cover it', UNKNOWN, { state: 'closed', proofs: [proof('swept'), proof('blocks')] }],
+    ['two proofs together cover it', UNKNOWN, { state: 'closed', proofs: [proof('blocks'), proof('swept')] }],
   ])('lets the next one in over an unknown call once %s', (_, drain, fence) => {
     const step = nextStep(
       input({

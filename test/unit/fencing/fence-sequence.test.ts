@@ -35,6 +35,7 @@ function step(view: Partial<FenceView> & { readonly record: FenceRecord }): Fenc
     storm: null,
     settlingMs: 0,
     striking: [],
+    delayMs: 0,
     ...view,
   })
 }

@@ -257,6 +257,41 @@ describe('the seal', () => {
     expect(fences.record().progress.state).toBe('closed')
   })
 
+  test('a sweep beside a block begins once the block has been seen, whatever their order in the plan', async () => {
+    let seen = false
+    const verify = () => Promise.resolve(seen ? SEEN : ALIVE)
+    const { clock, fences, log, due, start } = setUp(
+      { sweep: { proves: ['swept'] }, block: { proves: ['blocks'], verify }, kill: {} },
+      { levels: [['sweep', 'block', 'kill']] },
+    )
+    due()
+    start('gw')
+    await clock.advance(10_000)
+    expect(log).toContain('kill verify 2')
+    expect(log.join()).not.toContain('sweep')
+    seen = true
+    await clock.advance(10_000)
+    expect(fences.record().progress.state).toBe('closed')
+    const order = fences.record().proofs.map(({ fencer }) => fencer)
+    expect(order.indexOf('sweep')).toBeGreaterThan(order.indexOf('block'))
+  })
+
+  test('a block that could not be seen leaves the sweep to the next round', async () => {
+    let tries = 0
+    const fence = () => (++tries === 1 ? fails() : Promise.resolve())
+    const verify = () => Promise.resolve(tries > 1 ? SEEN : ALIVE)
+    const { clock, fences, log, due, start } = setUp(
+      { sweep: { proves: ['swept'] }, block: { proves: ['blocks'], fence, verify } },
+      { levels: [['sweep', 'block']] },
+    )
+    due()
+    start('gw')
+    await clock.advance(120_000)
+    expect(fences.record().progress.state).toBe('closed')
+    expect(log.filter((line) => line.startsWith('sweep fence'))).toHaveLength(1)
+    expect(fences.record().proofs.map(({ proves }) => proves[0])).toEqual(['blocks', 'swept'])
+  })
+
   test('a proof that says nothing about calls does not wait for it', async () => {
     const { clock, fences, due, start } = setUp({ one: {} }, { levels: [['one']] })
     const { journal } = start('gw')
@@ -542,6 +577,34 @@ describe('the brakes', () => {
     expect(log.filter((line) => line.startsWith('one fence'))).toHaveLength(2)
     expect(fences.record('a3').progress).toMatchObject({ state: 'blocked' })
     await clock.advance(3_600_000)
+    due('a4')
+    await clock.advance(1_000)
+    expect(fences.record('a4').progress.state).toBe('closed')
+  })
+
+  test('a crash lifts no brake: what was closed within the hour counts for a gateway that comes later', async () => {
+    const brakes = { atOnce: 10, powerPerHour: 2, backoffMs: 1_000, backoffMsMax: 8_000 }
+    const { clock, fences, due, start } = setUp({ one: { power: true } }, { levels: [['one']], brakes })
+    const first = start('gw-1')
+    for (const id of ['a1', 'a2']) {
+      due(id)
+      await clock.advance(1_000)
+    }
+    expect([fences.record('a1'), fences.record('a2')].map(({ progress }) => progress.state)).toEqual([
+      'closed',
+      'closed',
+    ])
+    await first.sequencer.stop()
+    fences.gone.add('gw-1')
+    await clock.advance(1_800_000)
+    start('gw-2')
+    due('a3')
+    await clock.advance(1_000)
+    expect(fences.record('a3').progress).toMatchObject({
+      state: 'blocked',
+      reason: expect.stringContaining('too many power fences'),
+    })
+    await clock.advance(1_800_000)
     due('a4')
     await clock.advance(1_000)
     expect(fences.record('a4').progress.state).toBe('closed')

@@ -161,6 +161,7 @@ export interface Script {
   readonly options?: Readonly<Record<string, unknown>>
   fence?(attempt: Attempt): Promise<void>
   verify?(attempt: Attempt): Promise<Verification>
+  monitor?(signal: AbortSignal): Promise<void>
 }
 
 export const SEEN: Verification = { state: 'fenced', evidence: { observed: 'gone', request: 'look' } }
@@ -193,7 +194,10 @@ export function scripted(
           log.push(`${name} verify ${attempt.number}`)
           return (await script.verify?.(attempt)) ?? SEEN
         },
-        monitor: () => Promise.resolve(),
+        async monitor({ signal }) {
+          log.push(`${name} monitor`)
+          await script.monitor?.(signal)
+        },
       }),
     })
   }

@@ -13,6 +13,7 @@ import { ManualClock } from '../../support/manual-clock.ts'
 const VOLUME = 'cinder/volume/1' as LockName
 const QUIET_MS = 20_000
 const DRAIN_MS = 5_000
+const FENCES_KEPT_MS = 600_000
 const PLAN: FencePlanner = {
   defaultPlan: null,
   levels: (plan) => (plan === 'kill' ? [['kill']] : null),
@@ -44,6 +45,7 @@ function options(): LockingOptions {
     leaseMs: 10_000,
     drainMs: DRAIN_MS,
     parkedMax: 4,
+    fencesKeptMs: FENCES_KEPT_MS,
     ttlMsMin: 100,
     ttlMsMax: 3_600_000,
     signing: null,
@@ -246,6 +248,45 @@ describe('one gateway', () => {
     expect(phase()).toBe('handover')
     await locking.plane.confirmFence(a, { by: 'ops', reason: 'pulled the power cord' })
     expect(await taking).toBeGreaterThan(old)
+  })
+
+  it('names in the grant, the lock and the queue’s next grant which fence was closed before it', async () => {
+    const a = await openSession({ pid: 4711 })
+    await take(a)
+    const [b, c] = [await openSession({ ttlMs: 60_000 }), await openSession({ ttlMs: 60_000 })]
+    const ask = (session: SessionId) =>
+      locking.plane.acquire({ lock: VOLUME, session, mode: 'exclusive', waitMs: 60_000, note: null }, NEVER)
+    const [first, second] = [ask(b), ask(c)]
+    await until(() => locking.plane.lock(VOLUME).waiters.length === 2)
+    await clock.advance(1_001)
+    await until(() => locking.plane.fences({ limit: 10, after: null }).items.length === 1)
+    await locking.plane.confirmFence(a, { by: 'ops', reason: 'off' })
+    expect(await first).toMatchObject({ kind: 'granted', grant: { afterFences: [a] } })
+    expect(locking.plane.lock(VOLUME).owners[0]?.afterFences).toEqual([a])
+    // Asked again, it is the same grant.
+    expect(await ask(b)).toMatchObject({ already: true, grant: { afterFences: [a] } })
+    await locking.plane.release(VOLUME, b)
+    const next = await second
+    expect(next.kind === 'granted' && next.grant).not.toHaveProperty('afterFences')
+  })
+
+  it('keeps a closed fence for its time, and longer while a lock needs it', async () => {
+    const a = await openSession()
+    const entry = admitted(locking.gate.admit(call(await take(a)), null))
+    entry.job('task-1', { kind: 'vsphere-task', task: 'task-1' })
+    await clock.advance(1_001)
+    await until(() => locking.plane.fence(a)?.progress.state === 'closed')
+    await clock.advance(FENCES_KEPT_MS + 60_000)
+    expect(phase()).toBe('handover')
+    expect(locking.plane.fence(a)).not.toBeNull()
+    const b = await openSession()
+    await take(b, 'other' as LockName)
+    await clock.advance(1_001)
+    await until(() => locking.plane.fence(b)?.progress.state === 'closed')
+    entry.ended()
+    await clock.advance(10_000)
+    expect(locking.plane.fence(a)).toBeNull()
+    expect(locking.plane.fence(b)).not.toBeNull()
   })
 
   it('does not fence after a release, nor a session that expires without a lock', async () => {

@@ -19,7 +19,7 @@ test('events become counters and histograms of their own', async () => {
   metrics.event({ type: 'call.shadowed', backend: 'cinder', verdict: 'missing-token' })
   metrics.event({ type: 'call.unknown', backend: 'cinder' })
   metrics.event({ type: 'handover.opened', lock: 'x', durationMs: 1500 })
-  metrics.event({ type: 'fence.attempted', verdict: 'timed-out' })
+  metrics.event({ type: 'fence.attempted', fencer: 'power', verdict: 'timed-out', durationMs: 4000 })
   metrics.event({ type: 'fence.closed', verdict: 'confirmed', durationMs: 9000 })
   metrics.event({ type: 'fence.blocked' })
   const { body } = await metrics.expose()
@@ -28,7 +28,8 @@ test('events become counters and histograms of their own', async () => {
     'fencegate_calls_shadowed_total{backend="cinder",verdict="missing-token"} 1',
     'fencegate_calls_unknown_total{backend="cinder"} 1',
     'fencegate_handover_duration_seconds_sum 1.5',
-    'fencegate_fence_attempts_total{outcome="timed-out"} 1',
+    'fencegate_fence_attempts_total{fencer="power",outcome="timed-out"} 1',
+    'fencegate_fence_attempt_duration_seconds_sum{fencer="power"} 4',
     'fencegate_fences_total{outcome="confirmed"} 1',
     'fencegate_fences_total{outcome="blocked"} 1',
     'fencegate_fence_duration_seconds_sum 9',
@@ -63,6 +64,29 @@ test('gauges are read at the scrape, and may be given anew', async () => {
   expect(body).toContain('fencegate_calls_parked 2')
   metrics.observe({ ...sources, sessions: () => 4 })
   expect((await metrics.expose()).body).toContain('fencegate_sessions 4')
+})
+
+test('open fences and the health of fencers are read at the scrape', async () => {
+  const metrics = createMetrics({ processMetrics: false })
+  const one = {
+    fencer: 'power',
+    driver: 'fence-agent',
+    state: 'unhealthy' as const,
+    reason: 'no route',
+    monitoredAt: '2030-01-01T00:00:00.000Z',
+    since: null,
+    lastResortOf: [],
+  }
+  metrics.observeFencing({
+    fences: () => ({ states: { due: 0, running: 1, blocked: 2, held: 0 }, oldestSeconds: 40 }),
+    fencers: () => [one, { ...one, fencer: 'new', state: 'unknown', monitoredAt: null }],
+  })
+  const { body } = await metrics.expose()
+  expect(body).toContain('fencegate_fences_open{state="blocked"} 2')
+  expect(body).toContain('fencegate_fences_oldest_seconds 40')
+  expect(body).toContain('fencegate_fencer_healthy{fencer="power"} 0')
+  expect(body).toContain('fencegate_fencer_monitored_timestamp_seconds{fencer="power"} 1893456000')
+  expect(body).not.toContain('fencer="new"')
 })
 
 test('two gateways in one process count apart', async () => {

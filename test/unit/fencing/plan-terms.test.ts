@@ -1,0 +1,162 @@
+// What a plan says besides its levels: a delay before one of them, and that nobody is struck.
+
+import { afterEach, describe, expect, test } from 'vitest'
+import type { PlanSettings } from '../../../gateway/fencing/plans.ts'
+import { type Sequencer, startSequencer } from '../../../gateway/fencing/sequencer.ts'
+import type { GatewayEvent } from '../../../gateway/spi/events.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
+import {
+  ALIVE,
+  aRecord,
+  MemoryFences,
+  type Script,
+  scripted,
+  sessionId,
+  type TestJournal,
+} from './support.ts'
+
+const sequencers: Sequencer[] = []
+afterEach(async () => {
+  await Promise.all(sequencers.splice(0).map((sequencer) => sequencer.stop()))
+})
+
+function setUp(
+  scripts: Readonly<Record<string, Script>>,
+  plan: Partial<PlanSettings> & { readonly levels: PlanSettings['levels'] },
+) {
+  const clock = new ManualClock()
+  const fences = new MemoryFences()
+  const events: GatewayEvent[] = []
+  const faults: string[] = []
+  const { fencing, log } = scripted(clock, scripts, plan)
+  const start = (self: string): { readonly journal: TestJournal; readonly sequencer: Sequencer } => {
+    const journal = fences.journal(self)
+    const sequencer = startSequencer({
+      journal,
+      fencing,
+      clock,
+      random: () => 1,
+      events: (event) => events.push(event),
+      onFault: (message) => faults.push(message),
+    })
+    sequencers.push(sequencer)
+    return { journal, sequencer }
+  }
+  const due = (hex = 'a1') => fences.put(aRecord({ id: sessionId(hex), levels: plan.levels }))
+  return { clock, fences, events, faults, log, start, due }
+}
+
+const never = (): Promise<never> => new Promise(() => undefined)
+const fails = (): Promise<never> => Promise.reject(new Error('refused by the BMC'))
+
+describe('a delay before a level', () => {
+  test('is waited once the level before has failed, and not before the first', async () => {
+    const scripts = { one: { verify: () => Promise.resolve(ALIVE), fence: fails }, two: {} }
+    const plan = { levels: [['one'], ['two']], attempts: 1 }
+    const { clock, fences, log, start } = setUp(scripts, plan)
+    fences.put(aRecord({ levels: plan.levels, delaysMs: [0, 30_000] }))
+    start('gw')
+    await clock.advance(2_000)
+    expect(fences.record().progress).toMatchObject({ state: 'running', level: 1 })
+    await clock.advance(27_000)
+    expect(log).not.toContain('two fence 2')
+    await clock.advance(3_000)
+    expect(log).toContain('two fence 2')
+    expect(fences.record().progress.state).toBe('closed')
+  })
+
+  test('is over at once where an operator confirms meanwhile, and nothing strikes', async () => {
+    const { clock, fences, log, start } = setUp({ one: {} }, { levels: [['one']] })
+    fences.put(aRecord({ delaysMs: [60_000] }))
+    const { sequencer } = start('gw')
+    await clock.advance(10_000)
+    expect(sequencer.running).toEqual(['a1'])
+    const { id } = fences.record()
+    fences.put({
+      ...fences.record(),
+      progress: { state: 'closed', outcome: 'confirmed', closedAt: '', by: 'ops', reason: 'dead' },
+    })
+    await clock.advance(0)
+    expect(sequencer.running).toEqual([])
+    await clock.advance(120_000)
+    expect(log).toEqual([])
+    expect(fences.record(id).progress.state).toBe('closed')
+  })
+
+  test('begins anew for a gateway that takes the fence over', async () => {
+    const { clock, fences, log, start } = setUp({ one: {} }, { levels: [['one']] })
+    fences.put(aRecord({ delaysMs: [60_000] }))
+    const first = start('gw-1')
+    await clock.advance(50_000)
+    first.journal.state.mayStrike = false
+    await first.sequencer.stop()
+    fences.gone.add('gw-1')
+    start('gw-2')
+    await clock.advance(50_000)
+    expect(log).toEqual([])
+    await clock.advance(11_000)
+    expect(fences.record().progress.state).toBe('closed')
+  })
+})
+
+describe('a dry run', () => {
+  test('records whom each level would strike and what is seen, strikes nobody, and asks an operator', async () => {
+    const scripts: Record<string, Script> = {
+      one: { verify: () => Promise.resolve(ALIVE) },
+      two: { power: true, options: { password: 'sesame-1234' }, verify: () => fails() },
+    }
+    const { clock, fences, log, start } = setUp(scripts, { levels: [['one'], ['two']] })
+    fences.put(aRecord({ levels: [['one'], ['two']], dryRun: true }))
+    start('gw')
+    await clock.advance(60_000)
+    expect(log).toEqual(['one verify 1', 'two verify 2'])
+    expect(fences.record().progress).toMatchObject({
+      state: 'blocked',
+      reason: expect.stringMatching(/^a dry run: nobody was struck/),
+    })
+    expect(fences.record().attempts).toMatchObject([
+      {
+        fencer: 'one',
+        outcome: 'refused',
+        output: 'dry run: would strike one:one; seen now: not-fenced: still there',
+      },
+      {
+        fencer: 'two',
+        outcome: 'refused',
+        output: expect.stringContaining('it could not look: refused by the BMC'),
+      },
+    ])
+  })
+
+  test('never closes a fence, even of a holder who is seen to be gone', async () => {
+    const { clock, fences, start } = setUp({ one: {} }, { levels: [['one']] })
+    fences.put(aRecord({ dryRun: true }))
+    start('gw')
+    await clock.advance(60_000)
+    expect(fences.record()).toMatchObject({ progress: { state: 'blocked' }, proofs: [] })
+  })
+
+  test('takes nothing of the power ration', async () => {
+    const brakes = { atOnce: 10, powerPerHour: 1, backoffMs: 1_000, backoffMsMax: 8_000 }
+    const { clock, fences, due, start } = setUp({ one: { power: true } }, { levels: [['one']], brakes })
+    start('gw')
+    for (const id of ['a1', 'a2', 'a3']) fences.put(aRecord({ id: sessionId(id), dryRun: true }))
+    await clock.advance(5_000)
+    expect(fences.record('a3').attempts).toHaveLength(1)
+    due('a4')
+    await clock.advance(5_000)
+    expect(fences.record('a4').progress.state).toBe('closed')
+  })
+
+  test('is over in time where a look never comes back', async () => {
+    const { clock, fences, start } = setUp(
+      { one: { verify: never } },
+      { levels: [['one']], timeoutMs: 5_000 },
+    )
+    fences.put(aRecord({ dryRun: true }))
+    start('gw')
+    await clock.advance(6_000)
+    expect(fences.record().attempts[0]?.output).toContain('it saw nothing in time')
+    expect(fences.record().progress.state).toBe('blocked')
+  })
+})
