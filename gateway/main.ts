@@ -47,6 +47,13 @@ process.exitCode = await runCommandLine(args, {
     const mark = openMark(config, null)
     return { mark, prefix: storePrefix(config), store: openStore(config, systemClock) }
   },
+  onSignal(listener) {
+    const signals = ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT'] as const
+    for (const signal of signals) process.on(signal, listener)
+    return () => {
+      for (const signal of signals) process.off(signal, listener)
+    }
+  },
   newId: () => randomBytes(16).toString('hex'),
 })
 

@@ -25,7 +25,7 @@ export interface Command {
   /** One word or two, such as `locks` or `fencers list`. */
   readonly name: string
   readonly summary: string
-  /** Names of the positional arguments, `[NAME]` where one may be left out. */
+  /** Names of the positional arguments, `[NAME]` where one may be left out, `NAME…` for one and all behind it. */
   readonly positionals: readonly string[]
   readonly options: Readonly<Record<string, OptionTerms>>
   /** More for `--help`. */
@@ -131,7 +131,8 @@ function parseOptions(args: readonly string[], command: Command): ParsedArgument
     return misused(`--${missing[0]} ${missing[1].value ?? ''} is needed: ${missing[1].help}`)
   const needed = command.positionals.filter((name) => !name.startsWith('['))
   if (positionals.length < needed.length) return misused(`${needed[positionals.length] ?? ''} is missing`)
-  const surplus = positionals[command.positionals.length]
+  const takesRest = command.positionals.at(-1)?.endsWith('…') ?? false
+  const surplus = takesRest ? undefined : positionals[command.positionals.length]
   if (surplus !== undefined) return misused(`"${surplus}" is one argument too many`)
   return {
     kind: 'run',

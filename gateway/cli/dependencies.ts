@@ -50,6 +50,8 @@ export interface CommandDependencies {
   readonly drivers: readonly FencerDriver[]
   /** The store of a configuration, and what its gateway remembers of it. Throws where one cannot be opened; says why. */
   openStore(config: Config): { readonly store: Store; readonly prefix: string; readonly mark: StoreMark }
+  /** Calls the listener for each signal that asks the process to end, instead of ending it, until told to stop. */
+  onSignal(listener: (signal: NodeJS.Signals) => void): () => void
   /** 128 random bits as text. */
   newId(): string
 }

@@ -21,10 +21,17 @@ export const JSON_OPTION: Readonly<Record<string, OptionTerms>> = {
 /** An expected failure: its message is printed as it is, and the command ends with code 1. */
 export class CommandFailure extends Error {
   override readonly name = 'CommandFailure'
+  /** Of the answer, where there was one. */
+  readonly status: number | null
+
+  constructor(message: string, status: number | null = null) {
+    super(message)
+    this.status = status
+  }
 }
 
 export interface Remote {
-  ask(method: string, path: string, body?: unknown): Promise<unknown>
+  ask(method: string, path: string, body?: unknown, answerMsMax?: number): Promise<unknown>
   /** All pages of a list. */
   list<Item>(path: string, item: z.ZodType<Item>): Promise<readonly Item[]>
 }
@@ -43,9 +50,14 @@ export function connect(invocation: Invocation, dependencies: CommandDependencie
       `"${base}" is not the URL of a control API; write it as http://HOST:PORT (--control or FENCEGATE_CONTROL)`,
     )
 
-  const ask = async (method: string, path: string, body?: unknown): Promise<unknown> => {
+  const ask = async (
+    method: string,
+    path: string,
+    body?: unknown,
+    answerMsMax = ANSWER_MS_MAX,
+  ): Promise<unknown> => {
     const impatience = new AbortController()
-    const timer = dependencies.clock.after(ANSWER_MS_MAX, () => impatience.abort())
+    const timer = dependencies.clock.after(answerMsMax, () => impatience.abort())
     let status: number
     let text: string
     try {
@@ -71,7 +83,7 @@ export function connect(invocation: Invocation, dependencies: CommandDependencie
     }
     const value = parse(text)
     if (status >= 200 && status < 300) return value
-    throw new CommandFailure(sentence(status, value, base))
+    throw new CommandFailure(sentence(status, value, base), status)
   }
 
   return {

@@ -7,6 +7,7 @@ import { epoch, epochBump } from './epoch-commands.ts'
 import { fencersDescribe, fencersList, fencersStatus, fencersTest } from './fencer-commands.ts'
 import { confirm, fence, retry } from './operator-commands.ts'
 import { CommandFailure } from './remote.ts'
+import { run } from './run-command.ts'
 import { fences, locks, sessions } from './watch-commands.ts'
 
 export const COMMANDS: readonly Command[] = [
@@ -19,6 +20,7 @@ export const COMMANDS: readonly Command[] = [
   fence,
   confirm,
   retry,
+  run,
   epoch,
   epochBump,
   fencersList,

@@ -116,6 +116,7 @@ export async function run(args: readonly string[], overrides: Partial<CommandDep
     openStore: () => {
       throw new Error('there is no store')
     },
+    onSignal: () => () => undefined,
     newId: () => 'id',
     ...overrides,
   }
