@@ -210,7 +210,8 @@ export class Ledger {
     this.#unknown.delete(call)
     for (const grant of call.grants) {
       const last = grant.leave(call)
-      if ((grant.sealed && last) || !call.coveredBy(grant)) this.#options.onProgress(grant.lock)
+      if ((grant.sealed && (last || !isAnswerDue(grant))) || !call.coveredBy(grant))
+        this.#options.onProgress(grant.lock)
     }
   }
 
@@ -327,6 +328,11 @@ export class Ledger {
       if (remaining === 0) this.leave(call)
     }
   }
+}
+
+/** False: only time, a proof or a word ends what is left, and somebody has to begin to count. */
+function isAnswerDue(grant: LiveGrant): boolean {
+  return grant.calls.some(({ state }) => state.kind === 'forwarded' || state.kind === 'job')
 }
 
 function quietRemaining(call: LedgerCall, sinceMs: number, nowMs: number): number | null {
