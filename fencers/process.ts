@@ -1,12 +1,13 @@
 // Ends the holder's process on this machine: asks it to (SIGTERM), then makes it (SIGKILL).
 // It must never signal a process that is not the incarnation that opened the session.
 
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { kill, pid as ownPid } from 'node:process'
 import { z } from 'zod'
 import type { Clock } from '../gateway/spi/clock.ts'
 import { type Attempt, defineFencer, FenceInfoFault, StrikeWithheld } from '../gateway/spi/fencer.ts'
+import { errorCode, machine } from './host/machine.ts'
 
 const ProcessOptions = z.strictObject({
   graceMs: z
@@ -100,6 +101,13 @@ export default defineFencer<z.infer<typeof ProcessOptions>, ProcessInfo>({
       if (readStat(ownPid) === null) {
         return Promise.reject(new Error('/proc shows no processes: this driver works on Linux only'))
       }
+      if (readStat(1) === null) {
+        return Promise.reject(
+          new Error(
+            '/proc hides the processes of others: without it (ProtectProc=, hidepid=) this driver can work',
+          ),
+        )
+      }
       return Promise.resolve()
     },
   }),
@@ -150,7 +158,12 @@ function look(info: ProcessInfo): Sight {
     return { state: 'unknown', detail: `process ${info.pid} belongs to another pid namespace` }
   }
   const stat = readStat(info.pid)
-  if (stat === null) return { state: 'gone', detail: `there is no process ${info.pid}` }
+  if (stat === null) {
+    // Where /proc hides other users' processes (hidepid, systemd's ProtectProc=), it hides pid 1, too.
+    return readStat(1) === null
+      ? { state: 'unknown', detail: `/proc on ${hostname()} hides the processes of others` }
+      : { state: 'gone', detail: `there is no process ${info.pid}` }
+  }
   if (stat.startTime !== info.startTime) {
     return { state: 'gone', detail: `process ${info.pid} is another one, started at ${stat.startTime}` }
   }
@@ -174,23 +187,6 @@ function isComplete(info: ProcessInfo): info is CompleteInfo {
     info.pidNamespace !== undefined &&
     info.host !== undefined
   )
-}
-
-function machine(): { readonly bootId: string; readonly pidNamespace: string; readonly host: string } {
-  return {
-    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
-    pidNamespace: readlinkSync('/proc/self/ns/pid'),
-    host: `${machineId()}/${hostname()}`,
-  }
-}
-
-function machineId(): string {
-  try {
-    return readFileSync('/etc/machine-id', 'utf8').trim()
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return ''
-    throw error
-  }
 }
 
 function readStat(pid: number | string): { readonly state: string; readonly startTime: number } | null {
@@ -220,10 +216,6 @@ function hasLiveThread(pid: number): boolean {
 
 function isDead(state: string): boolean {
   return state === 'Z' || state === 'X'
-}
-
-function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error)
 }
 
 function pause(clock: Clock, delayMs: number, signal: AbortSignal): Promise<void> {
