@@ -122,6 +122,7 @@ function httpProbe(name: string, source: HttpJob, probes: readonly Template[], s
       terminalStatuses: source.terminal_statuses,
       pointer: source.pointer ?? null,
       runningValues: source.running,
+      nullIsOver: source.null_is_over,
     },
   }
 }

@@ -57,6 +57,8 @@ export const jobSchema = z.discriminatedUnion('kind', [
     pointer: z.string().optional(),
     /** While the state is one of these, the job runs. */
     running: z.array(z.string()).default([]),
+    /** A null at the pointer means that the job is over; without, it runs. */
+    null_is_over: z.boolean().default(false),
     /** Statuses of the probe's answer that mean that it is over. */
     terminal_statuses: z.array(z.number().int().min(100).max(599)).default([404]),
     /** An answer without the id names no job, in place of being unreadable. */

@@ -17,6 +17,8 @@ const CREDENTIALS = [
   'cookie',
   'openstack-api-version',
   'x-openstack-volume-api-version',
+  'x-openstack-nova-api-version',
+  'x-openstack-ironic-api-version',
   'x-csrf-token',
 ]
 
@@ -50,25 +52,29 @@ export async function probeHttpJob(
     return { kind: 'hidden', reason: `the backend answers ${answer.status} to ${probe.target}` }
   if (answer.status !== 200 || probe.pointer === null) return { kind: 'running' }
   const value = valueAt(answer.body, probe.pointer)
-  return value !== null && !probe.runningValues.includes(value) ? { kind: 'over' } : { kind: 'running' }
+  if (value === undefined) return { kind: 'running' }
+  const over = value === null ? probe.nullIsOver : !probe.runningValues.includes(value)
+  return over ? { kind: 'over' } : { kind: 'running' }
 }
 
-/** The string (or number, or boolean, as text) at a JSON pointer (RFC 6901); null where there is none. */
-export function valueAt(body: string, pointer: string): string | null {
+/** The string (or number, or boolean, as text) or null at a JSON pointer (RFC 6901); undefined where there is none. */
+export function valueAt(body: string, pointer: string): string | null | undefined {
   let value: unknown
   try {
     value = JSON.parse(body)
   } catch {
-    return null
+    return undefined
   }
   if (pointer !== '') {
     for (const part of pointer.slice(1).split('/')) {
       const key = part.replaceAll('~1', '/').replaceAll('~0', '~')
-      if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return null
+      if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined
       value = Reflect.get(value, key)
     }
   }
   return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
     ? String(value)
-    : null
+    : value === null
+      ? null
+      : undefined
 }

@@ -45,6 +45,8 @@ export type JobProbe =
       /** Terminal where the string at this JSON pointer of a 200 answer is not one of `runningValues`. */
       readonly pointer: string | null
       readonly runningValues: readonly string[]
+      /** A null that stands at the pointer is terminal; where nothing stands there, it never is. */
+      readonly nullIsOver: boolean
     }
   /** A vSphere Task, by its managed object id, through the property collector. */
   | { readonly kind: 'vsphere-task'; readonly task: string }

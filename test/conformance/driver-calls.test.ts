@@ -142,7 +142,7 @@ describe('a job of PowerStore', () => {
   const { pointer, runningValues, terminalStatuses } = read.probe
   const isOver = (answer: string) => {
     const state = valueAt(answer, pointer ?? '')
-    return state !== null && !runningValues.includes(state)
+    return typeof state === 'string' && !runningValues.includes(state)
   }
 
   it('is over only once it is listed among those that are', () => {

@@ -17,6 +17,7 @@ const HTTP_PROBE: JobProbe = {
   terminalStatuses: [404],
   pointer: '/volume/status',
   runningValues: ['creating', 'deleting'],
+  nullIsOver: false,
 }
 const TASK_PROBE: JobProbe = { kind: 'vsphere-task', task: 'task-12' }
 
@@ -107,6 +108,27 @@ describe('a job over HTTP', () => {
     })
     expect(looks[0]?.headers['x-else']).toBeUndefined()
     expect(backend.seen[0]?.headers['accept-encoding']).toBeUndefined()
+  })
+
+  test('is over with a null only where the policy says so, and never where nothing stands', async () => {
+    let body = '{"volume":{}}'
+    let looks = 0
+    const { gateway, client } = await setUp({
+      start: accepted('job:v1'),
+      look: (request, response) => {
+        looks++
+        expect(request.headers['x-openstack-ironic-api-version']).toBe('1.90')
+        response.end(body)
+      },
+      policy: { job: rule({ ...HTTP_PROBE, nullIsOver: true }) },
+    })
+    client.send(CHANGE.replace('OpenStack-API-Version: volume 3.59', 'X-OpenStack-Ironic-API-Version: 1.90'))
+    await client.answer()
+    await eventually(() => looks >= 2)
+    expect(gateway.gate.entries[0]?.log).toEqual(['job job:v1'])
+    body = '{"volume":{"status":null}}'
+    await eventually(() => gateway.gate.entries[0]?.log.length === 2)
+    expect(gateway.gate.entries[0]?.log).toEqual(['job job:v1', 'ended'])
   })
 
   test('is over with a status that the policy calls terminal', async () => {
