@@ -87,12 +87,13 @@ describe.each(Object.entries(EXPECTATIONS))('the pack %s', (name, expectations) 
     return found
   }
 
-  const isRead = (operation: Operation): boolean => {
+  function effectOf(operation: Operation): Call['effect'] {
     const place = operation.name.slice(operation.method.length + 1)
-    return operation.method === 'GET'
-      ? !expectations.changingReads.includes(place)
-      : expectations.reads.includes(place)
+    if (operation.method === 'GET') return expectations.changingReads.includes(place) ? 'mutate' : 'read'
+    if (expectations.sessions.includes(place) && operation.method === 'POST') return 'session'
+    return expectations.reads.includes(place) ? 'read' : 'mutate'
   }
+  const changes = operations.filter((one) => effectOf(one) === 'mutate')
 
   it('counts its operations in its header', () => {
     const text = readFileSync(join(import.meta.dirname, '../../policies', `${name}.yaml`), 'utf8')
@@ -107,18 +108,20 @@ describe.each(Object.entries(EXPECTATIONS))('the pack %s', (name, expectations) 
   })
 
   it('takes for a read what reads, and nothing else', () => {
-    const wrong = operations.filter((one) => decide(one).effect !== (isRead(one) ? 'read' : 'mutate'))
+    const wrong = operations.filter((one) => decide(one).effect !== effectOf(one))
     expect(wrong.map((one) => one.name)).toEqual([])
     const places = operations.map((one) => one.name.slice(one.method.length + 1))
     expect(
-      [...expectations.reads, ...expectations.changingReads].filter((one) => !places.includes(one)),
+      [...expectations.reads, ...expectations.sessions, ...expectations.changingReads].filter(
+        (one) => !places.includes(one),
+      ),
     ).toEqual([])
   })
 
   it('asks for the lock of the object that a changing call names in its path', () => {
-    const wrong = operations.flatMap((one) => {
+    const wrong = changes.flatMap((one) => {
       const lock = objectLock(one.path.replace(expectations.project, ''), expectations.objects)
-      if (isRead(one) || lock === null) return []
+      if (lock === null) return []
       const { locks } = decide(one)
       return locks.some((found) => found.name === lock)
         ? []
@@ -128,7 +131,7 @@ describe.each(Object.entries(EXPECTATIONS))('the pack %s', (name, expectations) 
   })
 
   it('waits for the work behind every 202, or says that there is none', () => {
-    const accepted = operations.filter((one) => one.accepted && !isRead(one)).map(decide)
+    const accepted = changes.filter((one) => one.accepted).map(decide)
     const followed = accepted.filter((one) => one.job?.appliesTo(202) ?? false)
     const unfollowed = accepted.filter((one) => !followed.includes(one)).map((one) => one.rule)
     expect([...new Set(unfollowed)].toSorted()).toEqual(expectations.settled.toSorted())
@@ -161,7 +164,7 @@ describe.each(Object.entries(EXPECTATIONS))('the pack %s', (name, expectations) 
   })
 
   it('never lets a path with a format behind it through under another lock', () => {
-    for (const operation of operations.filter((one) => !isRead(one))) {
+    for (const operation of changes) {
       const { locks } = decide(operation)
       const path = `${filled(operation.path, expectations)}.json`
       const found = classify(operation.method, path, bodyOf(operation, expectations))

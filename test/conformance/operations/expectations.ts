@@ -7,6 +7,8 @@ export interface Expectations {
   readonly changingReads: readonly string[]
   /** What is no GET and reads. */
   readonly reads: readonly string[]
+  /** What only logs in or hands out tokens. */
+  readonly sessions: readonly string[]
   /** Answered with 202, and done when it is answered: by rule. */
   readonly settled: readonly string[]
   /** Last collection in a path → the lock of the object named behind it. */
@@ -17,6 +19,8 @@ export interface Expectations {
 
 export const OBJECT = '5aa1f3d2-0000-4000-8000-000000000001'
 const cinder = '/v3/{project_id}'
+const nova = '/v2.1'
+const serverAction = `${nova}/servers/{server_id}/action`
 
 export const EXPECTATIONS: Readonly<Record<string, Expectations>> = {
   cinder: {
@@ -31,6 +35,7 @@ export const EXPECTATIONS: Readonly<Record<string, Expectations>> = {
       `${cinder}/groups/{id}/action list_replication_targets`,
       `${cinder}/os-services/get-log`,
     ],
+    sessions: [],
     settled: [
       'administration',
       'group-reset-status',
@@ -80,6 +85,41 @@ export const EXPECTATIONS: Readonly<Record<string, Expectations>> = {
       [`POST ${cinder}/volumes/{volume_id}/action os-migrate_volume_completion`]: {
         'os-migrate_volume_completion': { new_volume: OBJECT },
       },
+    },
+  },
+  nova: {
+    project: '',
+    changingReads: [
+      `${nova}/os-hosts/{host_name}/reboot`,
+      `${nova}/os-hosts/{host_name}/shutdown`,
+      `${nova}/os-hosts/{host_name}/startup`,
+    ],
+    reads: [`${serverAction} os-getConsoleOutput`],
+    sessions: [
+      `${serverAction} os-getRDPConsole`,
+      `${serverAction} os-getSPICEConsole`,
+      `${serverAction} os-getSerialConsole`,
+      `${serverAction} os-getVNCConsole`,
+      `${nova}/servers/{server_id}/consoles`,
+      `${nova}/servers/{server_id}/remote-consoles`,
+    ],
+    settled: ['administration-of-one', 'quota', 'server-action', 'server-part'],
+    objects: {
+      images: 'nova/image',
+      'os-aggregates': 'nova/aggregate',
+      'os-quota-sets': 'nova/quota',
+      'os-server-groups': 'nova/server-group',
+      'os-volumes_boot': 'nova/server',
+      servers: 'nova/server',
+    },
+    bodies: {
+      [`POST ${nova}/servers/{server_id}/os-volume_attachments`]: { volumeAttachment: { volumeId: OBJECT } },
+      [`PUT ${nova}/servers/{server_id}/os-volume_attachments/{volume_id}`]: {
+        volumeAttachment: { volumeId: OBJECT },
+      },
+      [`POST ${nova}/os-assisted-volume-snapshots`]: { snapshot: { volume_id: OBJECT } },
+      [`POST ${nova}/os-snapshots`]: { snapshot: { volume_id: OBJECT } },
+      [`POST ${nova}/os-server-external-events`]: { events: [{ server_uuid: OBJECT }] },
     },
   },
 }
