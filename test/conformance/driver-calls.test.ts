@@ -63,7 +63,12 @@ const EXPECTED: Readonly<Record<string, Expectations>> = {
 }
 
 /** What stands for a placeholder where `a1` would not be one of its values. */
-const SAMPLES: Readonly<Record<string, readonly string[]>> = { action: ['failover', 'restore'] }
+const SAMPLES: Readonly<Record<string, readonly string[]>> = {
+  action: ['failover', 'restore'],
+  size: ['10GiB'],
+  added_size: ['10GiB'],
+  lun: ['1'],
+}
 
 function filled(call: string): readonly string[] {
   const placeholder = /\{(\w+)\}/.exec(call)
