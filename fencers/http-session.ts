@@ -1,9 +1,9 @@
 // Logs the holder's token or session out at a REST API, by requests that the configuration spells out, and looks whether it is gone.
 // It must never log out the session that it works under, and never take a bare status for the holder's end.
 
-import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { type Attempt, defineFencer, type Verification } from '../gateway/spi/fencer.ts'
+import { FreeFormInfo, targetOf } from './free-form/info.ts'
 import { createHttpEndpoint, type HttpAnswer, HttpTls, HttpUrl, strikeCheck } from './http/client.ts'
 import { at, faultOfRules, judge, judgementFields } from './http/judgement.ts'
 import { createOwnSession } from './http/own-session.ts'
@@ -114,12 +114,6 @@ const SessionOptions = z
   })
 type SessionOptions = z.infer<typeof SessionOptions>
 
-/** Everything that the holder said can stand in a request; `target`, where given, names the incarnation by itself. */
-const SessionInfo = z.record(z.string(), z.unknown()).refine((info) => Object.keys(info).length > 0, {
-  error: 'at least one key that names the session',
-})
-type SessionInfo = z.infer<typeof SessionInfo>
-
 /** The fencer's own session: what its login answer gave. */
 type Captured = Readonly<Record<string, string>>
 
@@ -130,11 +124,11 @@ const LOGOUT_MS_MAX = 3_000
  * that have validated it within their cache time; a deleted Kubernetes pod says nothing of its processes; a locked account of
  * an array blocks. `gone` is believed only with something in the answer that the API itself must have written.
  */
-export default defineFencer<SessionOptions, SessionInfo>({
+export default defineFencer<SessionOptions, FreeFormInfo>({
   id: 'http-session',
   summary: "logs the holder's token or session out at a REST API",
   options: SessionOptions,
-  fenceInfo: SessionInfo,
+  fenceInfo: FreeFormInfo,
   example: {
     options: {
       url: 'https://array.example',
@@ -166,11 +160,7 @@ export default defineFencer<SessionOptions, SessionInfo>({
     fenceInfo: { sessionId: 's-4711' },
   },
   proves: (options) => options.proves,
-  target: (info) =>
-    typeof info['target'] === 'string' && info['target'] !== ''
-      ? info['target']
-      : // A token in fenceInfo is a secret, and the target is on record.
-        createHash('sha256').update(canonical(info)).digest('hex'),
+  target: targetOf,
 
   create(options) {
     const endpoint = createHttpEndpoint(options)
@@ -241,7 +231,7 @@ export default defineFencer<SessionOptions, SessionInfo>({
     async function change(
       wanted: Request,
       gone: readonly number[],
-      info: SessionInfo,
+      info: FreeFormInfo,
       attempt: Attempt,
     ): Promise<void> {
       const session = await own.get(attempt.signal)
@@ -253,7 +243,7 @@ export default defineFencer<SessionOptions, SessionInfo>({
       attempt.note(said)
     }
 
-    async function observe(info: SessionInfo, attempt: Attempt): Promise<Verification> {
+    async function observe(info: FreeFormInfo, attempt: Attempt): Promise<Verification> {
       const { answer, scope } = await call(options.verify, scopeOf(info, attempt), attempt.signal)
       const request = `${options.verify.method} ${options.verify.path}`
       const said = `${host} answered ${answer.status} to ${request}`
@@ -293,7 +283,7 @@ export default defineFencer<SessionOptions, SessionInfo>({
 
       ...(unfence === undefined
         ? {}
-        : { unfence: (info: SessionInfo, attempt: Attempt) => change(unfence, [], info, attempt) }),
+        : { unfence: (info: FreeFormInfo, attempt: Attempt) => change(unfence, [], info, attempt) }),
 
       async close() {
         const session = own.take()
@@ -308,7 +298,7 @@ export default defineFencer<SessionOptions, SessionInfo>({
   },
 })
 
-function scopeOf(info: SessionInfo, attempt: Attempt): TemplateScope {
+function scopeOf(info: FreeFormInfo, attempt: Attempt): TemplateScope {
   return { fenceInfo: info, fence: { id: attempt.fenceId } }
 }
 
@@ -319,8 +309,4 @@ function basicOf({ username, password }: { readonly username: string; readonly p
 function valuesIn(value: unknown): readonly string[] {
   if (typeof value === 'string') return [value]
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(valuesIn) : []
-}
-
-function canonical(info: SessionInfo): string {
-  return JSON.stringify(Object.entries(info).sort(([a], [b]) => (a < b ? -1 : 1)))
 }

@@ -40,6 +40,8 @@ export interface FenceView {
   readonly storm: string | null
   /** It came with many others: for how long nobody can tell yet whether that is a storm. */
   readonly settlingMs: number
+  /** Fencers of the present level that do no more than ask an operator. */
+  readonly asking?: readonly string[]
   /** Fencers of the present level that strike the holder himself, and so are held in a storm. */
   readonly striking: readonly string[]
   /** For how long the present level must not begin yet. */
@@ -96,6 +98,14 @@ function stepOfLevel(view: FenceView, progress: LevelProgress): FenceStep {
   if (open.length === 0) return { step: 'close' }
   // What would be struck is told once for each level.
   const roundsMax = record.dryRun === true ? 1 : view.roundsMax
+  const asking = open.filter((name) => view.asking?.includes(name) === true)
+  const patience = asking.length === open.length ? 1 : roundsMax
+  if (asking.length > 0 && record.dryRun !== true && progress.failedRounds >= patience) {
+    return {
+      step: 'block',
+      reason: `an operator is asked (${lastWords(record)}); ${WHAT_AN_OPERATOR_CAN_DO}`,
+    }
+  }
   if (progress.failedRounds < roundsMax) {
     const held = heldBack(view, open)
     if (held !== null) return held

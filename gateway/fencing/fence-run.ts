@@ -343,6 +343,7 @@ export function stepFor(
     storm: storms.reason(record.id),
     settlingMs: storms.settlingMs(record.id),
     delayMs: Math.max(0, enteredMs + (record.delaysMs?.[progress?.level ?? 0] ?? 0) - clock.monotonicMs()),
+    asking: names.filter((name) => fencing.fencer(name)?.asksOperator === true),
     striking: names.filter((name) => fencing.fencer(name)?.driver.accessOnly !== true),
   })
 }

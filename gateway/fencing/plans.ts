@@ -53,6 +53,7 @@ export interface ConfiguredFencer {
   readonly fencer: Fencer<unknown>
   readonly proves: readonly Proof[]
   readonly power: boolean
+  readonly asksOperator: boolean
   readonly redact: Redactor
 }
 
@@ -152,7 +153,8 @@ function configure(
   const context = { clock, note: (line: string) => note?.(name, redact(line)) }
   const fencer = driver.create(parsed, context)
   const power = driver.cutsPower?.(parsed) ?? driver.power === true
-  return { name, driver, fencer, proves: driver.proves(parsed), power, redact }
+  const asksOperator = driver.asksOperator?.(parsed) === true
+  return { name, driver, fencer, proves: driver.proves(parsed), power, asksOperator, redact }
 }
 
 /**

@@ -98,6 +98,11 @@ export interface FencerDriver<Options = unknown, Info = unknown> {
   /** Where that depends on the options; goes before `power`. */
   cutsPower?(options: Options): boolean
   /**
+   * True for a driver that only asks an operator: where nothing else is left to try on its level, the fence is blocked with what
+   * it says, and no later level strikes.
+   */
+  asksOperator?(options: Options): boolean
+  /**
    * True for a driver that takes the holder's access to the backend away and nothing else: he lives on, and can be let in
    * again. All others are held in a storm of expiries until an operator has looked.
    */
