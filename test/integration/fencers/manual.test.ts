@@ -40,9 +40,7 @@ describe('the manual fencer', () => {
     const fences = start([['ask'], ['hook']])
     await blockedOf(fences).toMatchObject({
       state: 'blocked',
-      reason: expect.stringContaining(
-        'Switch compute-3 evil of nova-1 off, then confirm a1 (unknown)',
-      ),
+      reason: expect.stringContaining('Switch compute-3 evil of nova-1 off, then confirm a1 (unknown)'),
     })
     expect(fences.record().attempts).toMatchObject([{ fencer: 'ask', outcome: 'failed', number: 1 }])
     expect(fences.record().proofs).toEqual([])
