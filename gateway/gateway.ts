@@ -3,7 +3,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { type Config, formatListen, type ListenAddress, lockSources } from './config/index.ts'
+import { type Config, formatListen, type ListenAddress, lockSources, openInventory } from './config/index.ts'
 import { type RunningControl, startControl } from './control/index.ts'
 import { parseFencingToken } from './core/fencing-token.ts'
 import { startMonitoring } from './fencing/monitoring.ts'
@@ -97,6 +97,9 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     defaultPlan: config.defaultPlan,
     registry: knowledge.registry,
     clock,
+    ...(config.inventory === undefined
+      ? {}
+      : { inventory: openInventory(config.inventory, (message) => log.error({}, message)) }),
     note: (fencer, line) => log.info({ fencer }, line),
   })
   parts.add(() => fencing.close())

@@ -1,6 +1,7 @@
 // What a configuration means, once its shape is right: names that lead nowhere, addresses that collide, promises that
 // could not be kept. What other rooms know comes in as `Knowledge`; this room imports none of them.
 
+import { templateFault } from '../core/fence-info-template.ts'
 import { type ConfigDocument, type FaultText, formatPath, type Path } from './document.ts'
 import type { ConfigFault } from './fault.ts'
 import { collide, formatListen, isLoopback, type ListenAddress } from './listen.ts'
@@ -223,12 +224,21 @@ function checkPlans(config: Config, fault: Report, warn: Warn): void {
     if (plan !== null && !plans.includes(plan)) fault(['sources', name, 'plan'], unknown('plan', plan, plans))
   if (config.defaultPlan !== null && !plans.includes(config.defaultPlan))
     fault(['defaultPlan'], unknown('plan', config.defaultPlan, plans))
-  for (const [name, { dryRun }] of Object.entries(config.plans))
+  for (const [name, { dryRun, fenceInfo }] of Object.entries(config.plans)) {
+    for (const [key, value] of Object.entries(fenceInfo)) {
+      const found = templateFault(value, config.inventory !== undefined)
+      if (found !== null)
+        fault(['plans', name, 'fenceInfo', key], {
+          message: `plans.${name}.fenceInfo.${key}: ${found}`,
+          expected: 'text with {{holder.NAME}}, {{fenceInfo.NAME}}, or {{host.NAME}} beside an inventory',
+        })
+    }
     if (dryRun)
       warn(
         ['plans', name, 'dryRun'],
         `a dry run: ${name} fences nobody, and every fence waits for an operator`,
       )
+  }
   if (config.defaultPlan === null)
     warn(
       ['defaultPlan'],

@@ -58,6 +58,12 @@ export const plan = strict(
       .array(level, { error: 'a list of levels, each a list of fencers, such as [[session], [power]]' })
       .min(1, { error: 'at least one level, such as [[session], [power]]' })
       .max(9, { error: 'at most 9 levels' }),
+    /** Put over what the holder says, with `{{holder.…}}`, `{{fenceInfo.…}}` and, of the inventory, `{{host.…}}`. */
+    fenceInfo: z
+      .record(z.string().min(1).max(64), z.union([z.string().max(4096), z.number(), z.boolean()]), {
+        error: 'values by name, such as { plug: "{{holder.host}}" }',
+      })
+      .default({}),
     /** Decides and records everything, strikes nobody, and leaves each fence to an operator. */
     dryRun: z.boolean({ error: 'true or false' }).default(false),
     /** Of each fencer, before its level has failed. */

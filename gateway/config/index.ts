@@ -3,6 +3,7 @@
 export type { CheckResult, Knowledge, PolicyKnowledge, RoomFault, TlsMaterial } from './check.ts'
 export { driversNamedIn } from './drivers.ts'
 export { type ConfigFault, formatFault, formatFaults } from './fault.ts'
+export { openInventory } from './inventory.ts'
 export { formatListen, isLoopback, type ListenAddress, parseListen } from './listen.ts'
 export { type LoadRequest, type LoadResult, loadConfig } from './load.ts'
 export { nearest } from './nearest.ts'

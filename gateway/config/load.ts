@@ -7,6 +7,7 @@ import type { z } from 'zod'
 import { checkConfig, type Knowledge } from './check.ts'
 import { type ConfigDocument, formatPath, type Path, readDocument } from './document.ts'
 import { type ConfigFault, formatFault, sortFaults } from './fault.ts'
+import { readInventory } from './inventory.ts'
 import { nearest } from './nearest.ts'
 import { type ReferenceSources, resolveReferences } from './references.ts'
 import { type Config, ConfigSchema } from './schema.ts'
@@ -53,7 +54,12 @@ export function loadConfig(request: LoadRequest): LoadResult {
   const config = data === undefined ? null : withAbsolutePaths(data, dirname(resolve(request.file)))
   const checked = config === null ? null : checkConfig(config, document, request.knowledge)
 
-  const faults = distinct([...resolved.faults, ...shape, ...(checked?.faults ?? [])])
+  const faults = distinct([
+    ...resolved.faults,
+    ...shape,
+    ...(checked?.faults ?? []),
+    ...inventoryFaults(config, document, readFile),
+  ])
   const warnings = sortFaults(checked?.warnings ?? [])
   return faults.length === 0 && config !== null
     ? { kind: 'loaded', config, warnings }
@@ -126,12 +132,31 @@ function prune(value: unknown, error: z.ZodError): unknown {
   return copy
 }
 
+function inventoryFaults(
+  config: Config | null,
+  document: ConfigDocument,
+  readFile: (path: string) => string,
+): readonly ConfigFault[] {
+  const path = config?.inventory
+  if (path === undefined) return []
+  const expected = 'a YAML file such as: hosts: { nova-1: { address: 10.0.0.11 } }'
+  try {
+    const read = readInventory(readFile(path))
+    if (read.hosts !== null) return []
+    return [document.fault(['inventory'], { message: `${path} is no inventory: ${read.fault}`, expected })]
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error)
+    return [document.fault(['inventory'], { message: `${path} cannot be read (${code})`, expected })]
+  }
+}
+
 function withAbsolutePaths(config: Config, directory: string): Config {
   const { store } = config
   return {
     ...config,
     store: store.kind === 'embedded' ? { ...store, path: resolve(directory, store.path) } : store,
     state: resolve(directory, config.state),
+    ...(config.inventory === undefined ? {} : { inventory: resolve(directory, config.inventory) }),
   }
 }
 

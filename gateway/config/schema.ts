@@ -301,6 +301,8 @@ export const ConfigSchema = strict(
     brakes: strict({ storm: storm.prefault({}) }, 'a section with storm').prefault({}),
     /** Whether the fencers could do their job: asked at the start, and then on a schedule. */
     monitor: monitor.prefault({}),
+    /** A file that says of each host how to reach it, for the `fenceInfo` of plans. */
+    inventory: text('the path of a file').optional(),
     fences: fences.prefault({}),
     shutdown: shutdown.prefault({}),
     gateway: gateway.prefault({}),

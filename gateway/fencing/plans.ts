@@ -1,5 +1,6 @@
 // The configured fencers and plans, put together and checked: what the sequencer runs and sessions are checked against.
 
+import { type FenceInfoSources, type FenceInfoTemplate, fillFenceInfo } from '../core/fence-info-template.ts'
 import type { FencePlanLevels } from '../core/fence-record.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { FenceInfoCheck, FencePlanner } from '../spi/fence-planner.ts'
@@ -18,6 +19,8 @@ export interface PlanSettings {
   readonly delaysMs?: readonly number[]
   /** Nobody is struck. */
   readonly dryRun?: boolean
+  /** Put over what the holder says. */
+  readonly fenceInfo?: FenceInfoTemplate
   /** Of each fencer, before its level has failed. */
   readonly attempts: number
   /** Of one attempt, act and verify; waiting for the seal does not count. */
@@ -43,6 +46,8 @@ export interface FencingOptions {
   readonly defaultPlan: string | null
   readonly registry: FencerRegistry
   readonly clock: Clock
+  /** What the inventory says of a host; null where it does not know it. Absent: there is no inventory. */
+  readonly inventory?: FenceInfoSources['host']
   /** What a fencer notes outside of an attempt; redacted already. */
   readonly note?: (fencer: string, line: string) => void
 }
@@ -128,6 +133,11 @@ export function createFencing(options: FencingOptions): Fencing {
       if (settings === undefined) return null
       return { delaysMs: settings.delaysMs ?? [], dryRun: settings.dryRun ?? false }
     },
+    fillFenceInfo: (plan, said) =>
+      fillFenceInfo(options.plans[plan]?.fenceInfo ?? {}, {
+        ...said,
+        host: options.inventory ?? (() => null),
+      }),
     checkFenceInfo: check,
     targetsOf(plan, fenceInfo) {
       const checked = check(plan, fenceInfo, 'due')

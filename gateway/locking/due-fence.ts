@@ -58,7 +58,11 @@ export function dueFence(
         `there is no plan ${plan} in the configuration; confirm, once the holder is known to be dead`,
       ),
     }
-  const check = planner.checkFenceInfo(plan, fenceInfo, 'due')
+  // What the plan of a session says of him was put in when it was opened; nothing was, for another plan or a foreign key.
+  const isFilled = holder === null || (holder.plan === plan && holder.unfencedBy === undefined)
+  const filled = isFilled ? undefined : planner.fillFenceInfo?.(plan, { holder: holder.holder, fenceInfo })
+  const check =
+    filled?.kind === 'faulty' ? filled : planner.checkFenceInfo(plan, filled?.fenceInfo ?? fenceInfo, 'due')
   if (check.kind === 'faulty')
     return {
       ...common,

@@ -178,7 +178,8 @@ export class SessionKeeper {
         `there is no fence plan ${JSON.stringify(plan)} in the configuration`,
         { plan },
       )
-    const check = planner.checkFenceInfo(plan, request.fenceInfo)
+    const filled = planner.fillFenceInfo?.(plan, request) ?? { kind: 'filled', fenceInfo: request.fenceInfo }
+    const check = filled.kind === 'faulty' ? filled : planner.checkFenceInfo(plan, filled.fenceInfo)
     if (check.kind === 'faulty')
       throw new GatewayError(
         'fence-info',

@@ -1,5 +1,6 @@
 // Between the locks and the configured fencers: which plan a session has, and whether its fenceInfo satisfies it.
 
+import type { FilledFenceInfo } from '../core/fence-info-template.ts'
 import type { FencePlanLevels } from '../core/fence-record.ts'
 
 export type FenceInfoCheck =
@@ -27,6 +28,17 @@ export interface FencePlanner {
   levels(plan: string): FencePlanLevels | null
   /** Absent, or null where there is no such plan: no delays, and it strikes. */
   terms?(plan: string): PlanTerms | null
+  /**
+   * What the plan makes of the holder's own fenceInfo: the template of the configuration over it. To be asked before
+   * `checkFenceInfo`. Absent: nothing.
+   */
+  fillFenceInfo?(
+    plan: string,
+    said: {
+      readonly holder: Readonly<Record<string, unknown>>
+      readonly fenceInfo: Readonly<Record<string, unknown>>
+    },
+  ): FilledFenceInfo
   /**
    * `opening`, the default: the holder has just said it, and drivers may fill in what names his incarnation. `due`: his
    * session is over, and nothing may be filled in any more: his pid may be somebody else's by now.

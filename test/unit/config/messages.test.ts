@@ -38,7 +38,7 @@ control: { listn: ':1' }
 handover: { drainlimit: 3 }
 `),
   ).toMatchInlineSnapshot(`
-    "f:2:1: unknown key "sesions" — expected one of store, workers, control, backends, policies, fencers, plans, sources, defaultPlan, sessions, handover, parking, brakes, monitor, fences, shutdown, gateway, tokens, log, state; did you mean "sessions"?
+    "f:2:1: unknown key "sesions" — expected one of store, workers, control, backends, policies, fencers, plans, sources, defaultPlan, sessions, handover, parking, brakes, monitor, inventory, fences, shutdown, gateway, tokens, log, state; did you mean "sessions"?
     f:3:12: unknown key "listn" in control — expected one of listen, tls, credentials; did you mean "listen"?
     f:4:13: unknown key "drainlimit" in handover — expected nothing but drainLimit; did you mean "drainLimit"?
     "

@@ -56,6 +56,21 @@ const registry: FencerRegistry = {
   },
 }
 
+test('what the configuration knows of a holder stands over what he says, and the inventory is asked by his host', () => {
+  const fencing = createFencing({
+    fencers: { power: { driver: 'host', options: {} } },
+    plans: { p: { ...plan(['power']), fenceInfo: { host: '{{host.bmc}}' } } },
+    defaultPlan: null,
+    registry,
+    clock: new ManualClock(),
+    inventory: (name) => (name === 'nova-1' ? { bmc: 'bmc-1' } : null),
+  })
+  const fill = (holder: Readonly<Record<string, unknown>>) =>
+    fencing.fillFenceInfo?.('p', { holder, fenceInfo: { host: 'bmc-of-another' } })
+  expect(fill({ host: 'nova-1' })).toEqual({ kind: 'filled', fenceInfo: { host: 'bmc-1' } })
+  expect(fill({ host: 'nova-2' })).toMatchObject({ kind: 'faulty' })
+})
+
 const plan = (...levels: string[][]): PlanSettings => ({ ...PLAN_DEFAULTS, levels })
 
 function create(

@@ -30,6 +30,7 @@ let store: EmbeddedStore
 let locking: Locking
 let events: GatewayEvent[]
 let ids = 0
+let planner = PLAN
 
 function options(): LockingOptions {
   return {
@@ -38,7 +39,7 @@ function options(): LockingOptions {
     clock,
     events: (event) => events.push(event),
     mark: { revision: 0, raise: () => Promise.resolve() },
-    planner: PLAN,
+    planner,
     name: 'gateway-1',
     newId: () => `incarnation-${++ids}`,
     quietMs: QUIET_MS,
@@ -323,6 +324,30 @@ describe('one gateway', () => {
     await expect(locking.plane.openSession({ ...request, plan: 'nope' })).rejects.toMatchObject({
       code: 'plan-unknown',
     })
+  })
+
+  it('refuses a session of which the plan cannot know what it must, and keeps what the plan says', async () => {
+    planner = {
+      ...PLAN,
+      fillFenceInfo: (_plan, { holder, fenceInfo }) =>
+        holder['host'] === 'nova-1'
+          ? { kind: 'filled', fenceInfo: { ...fenceInfo, pid: 11 } }
+          : { kind: 'faulty', faults: ['pid: the inventory has no host "nova-2"'] },
+    }
+    await crashAndRestart()
+    const open = (host: string) =>
+      locking.plane.openSession({
+        ttlMs: 60_000,
+        holder: { id: 'n', host },
+        fenceInfo: { pid: 7 },
+        plan: 'kill',
+      })
+    await expect(open('nova-2')).rejects.toMatchObject({
+      code: 'fence-info',
+      message: 'fenceInfo does not satisfy plan kill: pid: the inventory has no host "nova-2"',
+    })
+    expect(await open('nova-1')).toMatchObject({ fenceInfo: { pid: 11 } })
+    planner = PLAN
   })
 
   it('waits the quiet time for a call whose answer was lost, and not for one that ended', async () => {
