@@ -155,16 +155,6 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     parked: () => locking.counts().parked,
   })
 
-  const sequencer = startSequencer({
-    journal: locking.journal,
-    fencing,
-    clock,
-    storm: config.brakes.storm,
-    random: Math.random,
-    events: events.sink,
-    onFault: (message) => log.error({}, message),
-  })
-  parts.add(() => sequencer.stop())
   const monitoring = startMonitoring({
     fencing,
     clock,
@@ -173,6 +163,17 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     ...config.monitor,
   })
   parts.add(() => monitoring.stop())
+  const sequencer = startSequencer({
+    journal: locking.journal,
+    fencing,
+    clock,
+    storm: config.brakes.storm,
+    random: Math.random,
+    events: events.sink,
+    doubts: monitoring,
+    onFault: (message) => log.error({}, message),
+  })
+  parts.add(() => sequencer.stop())
   metrics.observeFencing({
     fences: () =>
       countOpenFences(

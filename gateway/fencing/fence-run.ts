@@ -25,6 +25,7 @@ import { StoreUnavailable } from '../spi/store.ts'
 import { type AttemptResult, pause, runAttempt, wallTime } from './attempt.ts'
 import { backoffMs, type PowerBrake } from './brakes.ts'
 import { runDryAttempt } from './dry-attempt.ts'
+import type { FencerDoubts } from './monitoring.ts'
 import type { ConfiguredFencer, Fencing } from './plans.ts'
 import type { StormWatch } from './storm-watch.ts'
 
@@ -37,6 +38,8 @@ export interface SequencerOptions {
   readonly events: EventSink
   /** When expiries are a storm; what strikes a holder himself then waits for an operator. */
   readonly storm?: StormLimits
+  /** Absent: nothing is known of any fencer's health. */
+  readonly doubts?: FencerDoubts
   /** What no record can show: a fence that stopped short, to be taken up again. For the log. */
   readonly onFault?: (message: string) => void
 }
@@ -192,6 +195,9 @@ export class FenceRun {
       const { fencer, outcome: verdict } = attempt
       this.#emit({ type: 'fence.attempted', fencer, verdict, detail, durationMs })
     }
+    for (const { attempt } of results)
+      if (attempt.outcome === 'failed' || attempt.outcome === 'timed-out' || attempt.outcome === 'unknown')
+        this.#options.doubts?.doubt(attempt.fencer)
     const proofs = results.flatMap(({ proof }) => (proof === null ? [] : [proof]))
     const attempts = results.map(({ attempt }) => attempt)
     this.#seen = { attempts, proofs }
@@ -320,7 +326,8 @@ export function stepFor(
     power,
     storms,
     clock,
-  }: Pick<FenceRunOptions, 'journal' | 'fencing' | 'power' | 'storms' | 'clock'>,
+    doubts,
+  }: Pick<FenceRunOptions, 'journal' | 'fencing' | 'power' | 'storms' | 'clock' | 'doubts'>,
   record: FenceRecord,
   progress: LevelProgress | null,
   enteredMs = clock.monotonicMs(),
@@ -333,12 +340,17 @@ export function stepFor(
     return configured !== null && isPower(configured) && progress?.verified.includes(name) !== true
   })
   const fits = power.allows(record.plan, record.id, cutting, settings.brakes.powerPerHour)
+  // Where a level follows, a fencer that could not do its job is tried once: it is never passed over untried, since what
+  // follows strikes harder, and the next owner does not wait for attempts that the monitoring says will fail.
+  const hasNext = progress !== null && progress.level + 1 < record.levels.length
+  const isHopeless =
+    hasNext && names.some((name) => !progress.verified.includes(name) && doubts?.isUnhealthy(name) === true)
   return nextFenceStep({
     record,
     self: journal.incarnation,
     claimerIsLive: state.state === 'running' && journal.isLive(state.claim.incarnation),
     progress,
-    roundsMax: settings.attempts,
+    roundsMax: isHopeless ? 1 : settings.attempts,
     braked: fits ? [] : cutting,
     storm: storms.reason(record.id),
     settlingMs: storms.settlingMs(record.id),

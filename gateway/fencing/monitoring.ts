@@ -19,11 +19,19 @@ export interface MonitoringOptions {
   readonly timeoutMs: number
 }
 
-export interface Monitoring {
+export interface Monitoring extends FencerDoubts {
   /** In the order of the configuration. */
   health(): readonly FencerHealth[]
   /** Breaks off what looks. Idempotent. */
   stop(): void
+}
+
+/** What the sequencer asks of the monitoring, and tells it. Neither keeps a fencer from being tried. */
+export interface FencerDoubts {
+  /** It could not do its job when it was last asked. */
+  isUnhealthy(fencer: string): boolean
+  /** An attempt has failed: the fencer is asked at once. */
+  doubt(fencer: string): void
 }
 
 const REASON_MAX = 500
@@ -63,6 +71,7 @@ export function startMonitoring(options: MonitoringOptions): Monitoring {
   )
 
   async function look(one: Watched): Promise<void> {
+    one.timer?.cancel()
     const reason = one.isLooking ? 'it has not come back from the look before' : await failureOf(one)
     if (over.signal.aborted) return
     conclude(one, reason)
@@ -129,6 +138,11 @@ export function startMonitoring(options: MonitoringOptions): Monitoring {
 
   if (everyMs > 0) for (const one of watched.values()) void look(one)
   return {
+    isUnhealthy: (fencer) => watched.get(fencer)?.state === 'unhealthy',
+    doubt(fencer) {
+      const one = watched.get(fencer)
+      if (one !== undefined && everyMs > 0 && !one.isLooking && !over.signal.aborted) void look(one)
+    },
     health: () =>
       [...watched.values()].map(({ configured, lastResortOf, state, reason, monitoredAt, since }) => ({
         fencer: configured.name,

@@ -149,6 +149,24 @@ describe('monitoring', () => {
     expect(clock.pendingTimers).toBe(0)
   })
 
+  test('a doubt has the fencer asked at once, and the schedule goes on from there', async () => {
+    let broken = false
+    const monitor = () => (broken ? Promise.reject(new Error('no route')) : Promise.resolve())
+    const { clock, log, monitoring } = setUp({ kill: { monitor } }, [['kill']])
+    await clock.advance(200_000)
+    expect(monitoring.isUnhealthy('kill')).toBe(false)
+    broken = true
+    monitoring.doubt('kill')
+    monitoring.doubt('kill')
+    await clock.advance(0)
+    expect(monitoring.isUnhealthy('kill')).toBe(true)
+    expect(log).toHaveLength(2)
+    await clock.advance(299_999)
+    expect(log).toHaveLength(2)
+    await clock.advance(1)
+    expect(log).toHaveLength(3)
+  })
+
   test('every: 0 turns it off', async () => {
     const { clock, log } = setUp({ kill: {} }, [['kill']], { everyMs: 0 })
     await clock.advance(3_000_000)

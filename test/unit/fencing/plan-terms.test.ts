@@ -1,6 +1,7 @@
 // What a plan says besides its levels: a delay before one of them, and that nobody is struck.
 
 import { afterEach, describe, expect, test } from 'vitest'
+import type { FencerDoubts } from '../../../gateway/fencing/monitoring.ts'
 import type { PlanSettings } from '../../../gateway/fencing/plans.ts'
 import { type Sequencer, startSequencer } from '../../../gateway/fencing/sequencer.ts'
 import type { GatewayEvent } from '../../../gateway/spi/events.ts'
@@ -29,13 +30,17 @@ function setUp(
   const events: GatewayEvent[] = []
   const faults: string[] = []
   const { fencing, log } = scripted(clock, scripts, plan)
-  const start = (self: string): { readonly journal: TestJournal; readonly sequencer: Sequencer } => {
+  const start = (
+    self: string,
+    doubts?: FencerDoubts,
+  ): { readonly journal: TestJournal; readonly sequencer: Sequencer } => {
     const journal = fences.journal(self)
     const sequencer = startSequencer({
       journal,
       fencing,
       clock,
       random: () => 1,
+      ...(doubts === undefined ? {} : { doubts }),
       events: (event) => events.push(event),
       onFault: (message) => faults.push(message),
     })
@@ -95,6 +100,51 @@ describe('a delay before a level', () => {
     await clock.advance(50_000)
     expect(log).toEqual([])
     await clock.advance(11_000)
+    expect(fences.record().progress.state).toBe('closed')
+  })
+})
+
+describe('a fencer that is known to be unhealthy', () => {
+  const unhealthy = (...names: string[]) => {
+    const doubted: string[] = []
+    return {
+      doubted,
+      isUnhealthy: (name: string) => names.includes(name),
+      doubt: (name: string) => void doubted.push(name),
+    }
+  }
+  const scripts = {
+    one: { verify: () => Promise.resolve(ALIVE), fence: fails },
+    two: { fence: fails, verify: () => Promise.resolve(ALIVE) },
+  }
+  const strikes = (log: readonly string[], name: string) =>
+    log.filter((line) => line.startsWith(`${name} fence`)).length
+
+  test('is tried once before the next level, and never passed over', async () => {
+    const { clock, fences, log, due, start } = setUp(scripts, { levels: [['one'], ['two']] })
+    due()
+    const doubts = unhealthy('one')
+    start('gw', doubts)
+    await clock.advance(60_000)
+    expect([strikes(log, 'one'), strikes(log, 'two')]).toEqual([1, 3])
+    expect(fences.record().progress.state).toBe('blocked')
+    expect(doubts.doubted).toEqual(['one', 'two', 'two', 'two'])
+  })
+
+  test('is tried as often as any other where nothing comes after it', async () => {
+    const { clock, log, due, start } = setUp(scripts, { levels: [['one'], ['two']] })
+    due()
+    start('gw', unhealthy('two'))
+    await clock.advance(60_000)
+    expect([strikes(log, 'one'), strikes(log, 'two')]).toEqual([3, 3])
+  })
+
+  test('closes the fence all the same where it succeeds', async () => {
+    const { clock, fences, due, start } = setUp({ one: {}, two: {} }, { levels: [['one'], ['two']] })
+    due()
+    start('gw', unhealthy('one', 'two'))
+    await clock.advance(1_000)
+    expect(fences.record().proofs.map(({ fencer }) => fencer)).toEqual(['one'])
     expect(fences.record().progress.state).toBe('closed')
   })
 })
