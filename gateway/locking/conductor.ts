@@ -121,6 +121,8 @@ export class Conductor {
       if (!lock.isBlind) return
     } else this.#damaged.delete(lock)
     const { view, barrier } = this.#options
+    // By far the most locks, and nothing is due on them.
+    if (lock.held !== null && !view.condemned(lock.held.session)) return
     const step = nextStep({
       record: lock.record,
       recordRevision: lock.recordRevision,
@@ -184,7 +186,7 @@ export class Conductor {
         const again = this.#busy.get(lock) ?? false
         this.#busy.delete(lock)
         if (outcome !== 'later' || again) this.poke(lock)
-        else for (const listener of [...lock.listeners]) listener()
+        else lock.tellListeners()
       })
   }
 
@@ -326,7 +328,7 @@ export class Conductor {
         this.#later(lock, Math.max(1, obstacle.quietRemainingMs))
     }
     this.#keys.withdrawBaseless(lock)
-    for (const listener of [...lock.listeners]) listener()
+    lock.tellListeners()
     this.#options.view.tidy(lock)
   }
 

@@ -98,7 +98,7 @@ export function countAll(view: View, ledger: Ledger, parked: number): Counts {
   for (const lock of view.locks.values()) {
     const phase = phaseOf(lock)
     if (phase !== 'free') locks[phase]++
-    waiting += lock.queue.length - lock.live.filter((grant) => !grant.sealed).length
+    waiting += lock.queueLength - lock.live.filter((grant) => !grant.sealed).length
   }
   const calls = { inFlight: ledger.open, unknown: ledger.unknownCalls, parked }
   return { sessions: view.sessions.size, locks, waiting: Math.max(0, waiting), ...calls }

@@ -20,6 +20,8 @@ export function readGrants(
     /** Of a grant whose key is gone; null where that cannot be judged. */
     readonly causeOf: (grant: Grant) => SealCause | null
     readonly condemned: (session: SessionId) => boolean
+    /** The session's name in the one copy that is to be kept. */
+    readonly nameOf: (session: SessionId) => SessionId
   },
 ): GrantReading {
   const live: LiveGrant[] = []
@@ -34,7 +36,8 @@ export function readGrants(
     }
     // Until it is open it is a waiter like others to the gate: nothing is admitted under it.
     if (grant.state === 'changing') continue
-    const known = lock.grantOf(createRevision) ?? new LiveGrant(lock, grant)
+    const known =
+      lock.grantOf(createRevision) ?? new LiveGrant(lock, { ...grant, session: about.nameOf(session) })
     live.push(known)
     if (grant.state === 'sealed' && known.sealRevision === 0) known.sealRevision = lock.recordRevision
     if (grant.formerMode === undefined) known.narrowRevision = 0

@@ -8,6 +8,7 @@ import type { JournaledFence } from '../spi/fence-journal.ts'
 import type { KeyValue, Snapshot, StoreEvent } from '../spi/store.ts'
 import { damageOf } from './damage.ts'
 import { causeOfEnd, noLease } from './foreign-keys.ts'
+import { KnownKeys } from './known-keys.ts'
 import type { Layout } from './layout.ts'
 import { type LiveGrant, LockState, type QueuedWaiter } from './lock-state.ts'
 import { readGrants } from './read-grants.ts'
@@ -24,6 +25,7 @@ import {
   waiterWords,
   watermarks,
 } from './records.ts'
+import { SessionLocks } from './session-locks.ts'
 
 export interface KnownSession {
   readonly record: SessionRecord
@@ -77,8 +79,7 @@ interface Touched {
 export class View {
   readonly layout: Layout
   readonly #options: ViewOptions
-  /** Mod revision of every key of ours, so that a later snapshot can be told from what is known. */
-  readonly #keys = new Map<string, number>()
+  readonly #keys = new KnownKeys()
   readonly locks = new Map<LockName, LockState>()
   readonly sessions = new Map<SessionId, KnownSession>()
   /** Sessions whose record cannot be read: nobody here knows whom to fence for them. */
@@ -98,13 +99,15 @@ export class View {
   /** The sources that the gateways go by ('' for none), and since when: keys from before were in no order with ours. */
   sources: { readonly text: string; readonly since: number } = { text: '', since: 0 }
   /** Locks in which a session has a grant or a waiter key. */
-  readonly locksOf = new Map<SessionId, Set<LockState>>()
+  readonly locksOf: ReadonlyMap<SessionId, ReadonlySet<LockState>>
+  readonly #index = new SessionLocks()
   #applied = 0
   #loaded = false
 
   constructor(options: ViewOptions) {
     this.#options = options
     this.layout = options.layout
+    this.locksOf = this.#index.locksOf
   }
 
   /** Everything up to this revision has been applied. 0 before the first snapshot. */
@@ -116,7 +119,7 @@ export class View {
   lock(name: LockName): LockState {
     let state = this.locks.get(name)
     if (state === undefined) {
-      state = new LockState(name)
+      state = new LockState(name, this.layout)
       this.locks.set(name, state)
     }
     return state
@@ -125,16 +128,12 @@ export class View {
   /** Forgets a lock of which nothing is left to say. */
   tidy(state: LockState): void {
     if (state.empty && this.locks.get(state.name) === state) this.locks.delete(state.name)
+    else state.fold()
   }
 
   /** Replaces what is known by a snapshot, as one change: what it lacks is taken as deleted. */
   load(snapshot: Snapshot): void {
-    const present = new Set(snapshot.items.map((item) => item.key))
-    const events: StoreEvent[] = []
-    for (const key of this.#keys.keys()) if (!present.has(key)) events.push({ type: 'delete', key })
-    for (const kv of snapshot.items)
-      if (this.#keys.get(kv.key) !== kv.modRevision) events.push({ type: 'put', kv })
-    this.apply(snapshot.revision, events)
+    this.apply(snapshot.revision, this.#keys.changesTo(snapshot.items, this))
     this.#loaded = true
   }
 
@@ -149,23 +148,21 @@ export class View {
       sources: false,
     }
     for (const event of events) {
-      if (event.type === 'put') {
-        this.#keys.set(event.kv.key, event.kv.modRevision)
-        this.#put(event.kv, touched)
-      } else {
-        this.#keys.delete(event.key)
-        this.#delete(event.key, touched)
-      }
+      if (event.type === 'put') this.#put(event.kv, touched)
+      else this.#delete(event.key, touched)
     }
     // A fence that an operator ordered condemns the session's grants before any gateway has written their seals.
     for (const id of touched.fences)
       for (const lock of this.locksOf.get(id as SessionId) ?? []) touched.locks.add(lock)
     // Judged after all of the revision is applied: whether a lease ended is seen by what else went with it.
-    for (const lock of touched.locks) this.#reconcile(lock, touched.departed)
+    for (const lock of touched.locks) {
+      this.#reconcile(lock, touched.departed)
+      lock.fold()
+    }
     this.#applied = Math.max(this.#applied, revision)
     this.#options.onChange({ revision, ...touched })
     for (const lock of touched.locks) {
-      for (const listener of [...lock.listeners]) listener()
+      lock.tellListeners()
       this.tidy(lock)
     }
   }
@@ -193,6 +190,7 @@ export class View {
 
   #put(kv: KeyValue, touched: Touched): void {
     const meaning = this.layout.meaning(kv.key)
+    this.#keys.put(meaning, kv)
     switch (meaning.kind) {
       case 'waiter': {
         const lock = this.lock(meaning.lock)
@@ -200,7 +198,7 @@ export class View {
           key: kv.key,
           createRevision: kv.createRevision,
           modRevision: kv.modRevision,
-          session: kv.lease ?? meaning.lease ?? noLease(kv.createRevision),
+          session: this.#index.add(kv.lease ?? meaning.lease ?? noLease(kv.createRevision), lock),
           mode: meaning.mode,
           leased: kv.lease !== null,
           ...waiterWords(kv.value),
@@ -208,7 +206,6 @@ export class View {
         }
         // Gone and come again between two snapshots, or hung on another lease.
         for (const other of lock.enqueue(waiter)) touched.departed.add(other.session)
-        this.#index(waiter.session, lock)
         touched.locks.add(lock)
         return
       }
@@ -217,7 +214,7 @@ export class View {
         const record = lockRecords.decode(kv.value)
         lock.record = record?.lock === meaning.lock ? record : null
         lock.recordRevision = kv.modRevision
-        for (const grant of lock.record?.grants ?? []) this.#index(grant.session, lock)
+        for (const grant of lock.record?.grants ?? []) this.#index.add(grant.session, lock)
         touched.locks.add(lock)
         return
       }
@@ -282,6 +279,7 @@ export class View {
 
   #delete(key: string, touched: Touched): void {
     const meaning = this.layout.meaning(key)
+    this.#keys.delete(meaning, key)
     switch (meaning.kind) {
       case 'waiter': {
         const lock = this.lock(meaning.lock)
@@ -332,12 +330,6 @@ export class View {
     for (const lock of this.locksOf.get(session) ?? []) touched.locks.add(lock)
   }
 
-  #index(session: SessionId, lock: LockState): void {
-    const locks = this.locksOf.get(session)
-    if (locks === undefined) this.locksOf.set(session, new Set([lock]))
-    else locks.add(lock)
-  }
-
   /** Brings the live grants in line with record and queue, and seals those that are over. */
   #reconcile(lock: LockState, departed: ReadonlySet<SessionId>): void {
     const { layout, canaries } = this
@@ -346,12 +338,13 @@ export class View {
     if (lock.damage !== null && lock.record === null) {
       // Nothing is admitted, but what is open here stays known: other gateways, who can read the record, wait for it.
       for (const grant of lock.live) this.#hide(grant)
-      for (const waiter of departed) this.#unindex(waiter, lock)
+      for (const waiter of departed) this.#index.reconsider(waiter, lock)
       return
     }
     const { live, endings, over, narrowed } = readGrants(lock, {
       causeOf: (grant) => causeOfEnd(layout, lock.name, grant, canaries.has(grant.session)),
       condemned: (session) => this.condemned(session),
+      nameOf: (session) => this.#index.nameOf(session),
     })
     for (const grant of live)
       if (lock.damage !== null) this.#hide(grant)
@@ -370,9 +363,9 @@ export class View {
         grant.seal()
         this.#hide(grant)
         this.#options.onClosed(grant)
-        this.#unindex(grant.session, lock)
+        this.#index.reconsider(grant.session, lock)
       }
-    for (const waiter of departed) this.#unindex(waiter, lock)
+    for (const waiter of departed) this.#index.reconsider(waiter, lock)
   }
 
   /** From the check of a call, which then goes the long way and finds the damage. */
@@ -384,15 +377,5 @@ export class View {
     if (grant.sealed) return
     grant.seal()
     this.#options.onSealed(grant)
-  }
-
-  #unindex(session: SessionId, lock: LockState): void {
-    if (lock.queue.some((waiter) => waiter.session === session)) return
-    if (lock.live.some((grant) => grant.session === session)) return
-    if (lock.record?.grants.some((grant) => grant.session === session)) return
-    const locks = this.locksOf.get(session)
-    if (locks === undefined) return
-    locks.delete(lock)
-    if (locks.size === 0) this.locksOf.delete(session)
   }
 }

@@ -4,7 +4,6 @@
 import {
   type Etcd3,
   EtcdLeaseInvalidError,
-  type IKeyValue,
   type ILeaseKeepAliveResponse,
   type IRangeRequest,
   type IRangeResponse,
@@ -13,6 +12,7 @@ import { invariant } from '../../core/invariant.ts'
 import type { LeaseId, Revision } from '../../core/names.ts'
 import type { Clock } from '../../spi/clock.ts'
 import {
+  type KeyValue,
   LeaseGone,
   type LeaseState,
   type Prefixes,
@@ -62,7 +62,7 @@ const REQUEST_TIMEOUT_MS = 5_000
 const WATCH_SILENT_MS = 2_000
 
 /** A bound on one answer's size; a snapshot larger than this is read in several, all at one revision. */
-const READ_PAGE_KEYS = 2_000
+const READ_PAGE_KEYS = 5_000
 
 /** How often a read begins anew whose revision was compacted away between two pages. */
 const READ_ATTEMPTS_MAX = 3
@@ -193,28 +193,39 @@ export class EtcdStore implements Store {
     this.#endpoints.close()
   }
 
+  /** Each page is asked for before the one in front of it is unpacked: the member works meanwhile. */
   async #readPages(ranges: readonly EtcdRange[]): Promise<Snapshot> {
-    const found: IKeyValue[] = []
+    const items: KeyValue[] = []
     let revision: Revision | null = null
     for (const whole of ranges) {
-      let range: EtcdRange | null = whole
-      while (range !== null) {
-        const request: IRangeRequest = {
-          ...range,
-          limit: READ_PAGE_KEYS,
-          ...(revision === null ? {} : { revision }),
-        }
-        const page: IRangeResponse = await this.#endpoints.repeatable('read', (client, options) =>
-          client.kv.range(request, options),
-        )
+      let coming: Promise<IRangeResponse> | null = this.#page(whole, revision)
+      let range = whole
+      while (coming !== null) {
+        const page: IRangeResponse = await coming
         revision ??= headerRevision(page)
-        found.push(...page.kvs)
         const last = page.kvs.at(-1)
-        range = page.more && last !== undefined ? rangeAfter(last.key, range) : null
+        coming = null
+        if (page.more && last !== undefined) {
+          range = rangeAfter(last.key, range)
+          coming = this.#page(range, revision)
+          // It is looked at in the next turn; until then nobody else would hear of its failure.
+          coming.catch(() => undefined)
+        }
+        // Strings at once: a page's buffers would live on in one piece.
+        for (const kv of page.kvs) items.push(keyValueOf(kv))
       }
     }
     invariant(revision !== null, 'a read of no range')
-    return { revision, items: found.map(keyValueOf) }
+    return { revision, items }
+  }
+
+  #page(range: EtcdRange, revision: Revision | null): Promise<IRangeResponse> {
+    const request: IRangeRequest = {
+      ...range,
+      limit: READ_PAGE_KEYS,
+      ...(revision === null ? {} : { revision }),
+    }
+    return this.#endpoints.repeatable('read', (client, options) => client.kv.range(request, options))
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { LockName } from '../../../gateway/core/names.ts'
+import { Layout } from '../../../gateway/locking/layout.ts'
 import { LockState } from '../../../gateway/locking/lock-state.ts'
 import { Parking, type ParkingLimits, type Undecided } from '../../../gateway/locking/parking.ts'
 import type { AdmissionRequest, AdmissionResult, LedgerEntry } from '../../../gateway/spi/gate.ts'
@@ -29,8 +30,8 @@ let entered: string[]
 let catchUp: PromiseWithResolvers<boolean>
 
 beforeEach(() => {
-  A = new LockState('a' as LockName)
-  B = new LockState('b' as LockName)
+  A = new LockState('a' as LockName, new Layout('/fencegate'))
+  B = new LockState('b' as LockName, new Layout('/fencegate'))
   clock = new ManualClock()
   verdicts = new Map()
   entered = []
