@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest'
 import { asLeaseId, asLockName, type Revision } from '../../../gateway/core/names.ts'
+import { Layout } from '../../../gateway/locking/layout.ts'
 import { Ledger } from '../../../gateway/locking/ledger.ts'
 import { LiveGrant, LockState } from '../../../gateway/locking/lock-state.ts'
 import type { AdmissionRequest } from '../../../gateway/spi/gate.ts'
@@ -21,7 +22,7 @@ it('has a sealed lock looked at once nothing but unknown calls is left, so that 
     onProgress: () => looks.push(ledger.unknownCalls),
   })
   const createRevision: Revision = JSON.parse('5')
-  const grant = new LiveGrant(new LockState(lockName), {
+  const grant = new LiveGrant(new LockState(lockName, new Layout('/fencegate')), {
     key: 'key',
     createRevision,
     session,
