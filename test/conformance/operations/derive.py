@@ -4,7 +4,7 @@
 
 Two sources are joined: the operations that the published API reference names (api-ref/source), and the routes and
 actions in the code (cinder's router and extensions, nova's route list). Ironic's routes are made at run time, so for
-it there is the reference alone. A line is: method, path, the action (only key of the body) or -, and "202" where the
+it there is the reference, and what stands in UNNAMED. A line is: method, path, the action (only key of the body) or -, and "202" where the
 reference says that the answer may be that. Facts are taken, no sentences.
 """
 
@@ -22,6 +22,17 @@ MISPRINTS = {
     "/v1/volume/target/{volume_target_id}": "/v1/volume/targets/{volume_target_id}",
     "/v1/nodes/{node_ident}/bios/?detail=True": "/v1/nodes/{node_ident}/bios",
 }
+# What ironic's controllers have and its reference has not, read by hand.
+UNNAMED = """
+POST /v1/continue_inspection 202
+POST /v1/events
+GET /v1/nodes/{node_ident}/children
+GET /v1/runbooks/{runbook_id}/traits
+PUT /v1/runbooks/{runbook_id}/traits
+DELETE /v1/runbooks/{runbook_id}/traits
+PUT /v1/runbooks/{runbook_id}/traits/{trait}
+DELETE /v1/runbooks/{runbook_id}/traits/{trait}
+"""
 PREFIX = {"cinder": "/v3/{project_id}", "nova": "/v2.1", "ironic": ""}
 MEMBER = {"index": ("GET", ""), "create": ("POST", ""), "show": ("GET", "/{id}"), "update": ("PUT", "/{id}"), "delete": ("DELETE", "/{id}")}
 
@@ -38,6 +49,8 @@ def main(project, root):
             add(found, method, path, action, accepted)
     for method, path, action in coded:
         add(found, method, path, action, False)
+    for line in UNNAMED.split("\n")[1:-1] if project == "ironic" else ():
+        add(found, *line.split()[:2], None, line.endswith("202"))
     commit = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     print(f"# Operations of openstack/{project} at {commit or sys.argv[3]}, by derive.py.")
     for (_, method, action), (path, accepted) in sorted(found.items(), key=lambda entry: (entry[1][0], entry[0])):

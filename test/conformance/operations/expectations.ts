@@ -20,6 +20,8 @@ export interface Expectations {
 export const OBJECT = '5aa1f3d2-0000-4000-8000-000000000001'
 const cinder = '/v3/{project_id}'
 const nova = '/v2.1'
+const ironic = '/v1'
+const node = `${ironic}/nodes/{node_ident}`
 const serverAction = `${nova}/servers/{server_id}/action`
 
 export const EXPECTATIONS: Readonly<Record<string, Expectations>> = {
@@ -96,12 +98,12 @@ export const EXPECTATIONS: Readonly<Record<string, Expectations>> = {
     ],
     reads: [`${serverAction} os-getConsoleOutput`],
     sessions: [
-      `${serverAction} os-getRDPConsole`,
-      `${serverAction} os-getSPICEConsole`,
-      `${serverAction} os-getSerialConsole`,
-      `${serverAction} os-getVNCConsole`,
-      `${nova}/servers/{server_id}/consoles`,
-      `${nova}/servers/{server_id}/remote-consoles`,
+      `POST ${serverAction} os-getRDPConsole`,
+      `POST ${serverAction} os-getSPICEConsole`,
+      `POST ${serverAction} os-getSerialConsole`,
+      `POST ${serverAction} os-getVNCConsole`,
+      `POST ${nova}/servers/{server_id}/consoles`,
+      `POST ${nova}/servers/{server_id}/remote-consoles`,
     ],
     settled: ['administration-of-one', 'quota', 'server-action', 'server-part'],
     objects: {
@@ -120,6 +122,32 @@ export const EXPECTATIONS: Readonly<Record<string, Expectations>> = {
       [`POST ${nova}/os-assisted-volume-snapshots`]: { snapshot: { volume_id: OBJECT } },
       [`POST ${nova}/os-snapshots`]: { snapshot: { volume_id: OBJECT } },
       [`POST ${nova}/os-server-external-events`]: { events: [{ server_uuid: OBJECT }] },
+    },
+  },
+  ironic: {
+    project: '',
+    changingReads: [`${node}/vendor_passthru`, `${ironic}/drivers/{driver_name}/vendor_passthru`],
+    reads: [],
+    sessions: [`GET ${ironic}/lookup`],
+    settled: ['node-part'],
+    objects: {
+      allocations: 'ironic/allocation',
+      chassis: 'ironic/chassis',
+      connectors: 'ironic/volume-connector',
+      deploy_templates: 'ironic/deploy-template',
+      heartbeat: 'ironic/node',
+      inspection_rules: 'ironic/inspection-rule',
+      nodes: 'ironic/node',
+      portgroups: 'ironic/portgroup',
+      ports: 'ironic/port',
+      runbooks: 'ironic/runbook',
+      targets: 'ironic/volume-target',
+    },
+    bodies: {
+      [`POST ${ironic}/ports`]: { node_uuid: OBJECT },
+      [`POST ${ironic}/portgroups`]: { node_uuid: OBJECT },
+      [`POST ${ironic}/volume/connectors`]: { node_uuid: OBJECT },
+      [`POST ${ironic}/volume/targets`]: { node_uuid: OBJECT },
     },
   },
 }
