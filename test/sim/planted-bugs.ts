@@ -72,8 +72,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     edits: [
       {
         file: `${LOCKING}/view.ts`,
-        from: 'condemned: (session) => this.condemned(session),\n    })',
-        to: 'condemned: (session) => this.condemned(session),\n      departed,\n    })',
+        from: 'condemned: (session) => this.condemned(session),\n      nameOf',
+        to: 'condemned: (session) => this.condemned(session),\n      departed,\n      nameOf',
       },
       {
         file: `${LOCKING}/read-grants.ts`,
