@@ -20,6 +20,8 @@ export interface ServiceContent {
   readonly sessionManager: Reference
   readonly propertyCollector: Reference
   readonly taskManager: Reference
+  readonly rootFolder: Reference | null
+  readonly authorizationManager: Reference | null
 }
 
 /** vCenter answered, and said no. */
@@ -117,6 +119,8 @@ export function createVcenterClient(options: VcenterOptions): VcenterClient {
       sessionManager: reference(child(returned, 'sessionManager'), 'SessionManager'),
       propertyCollector: reference(child(returned, 'propertyCollector'), 'PropertyCollector'),
       taskManager: reference(child(returned, 'taskManager'), 'TaskManager'),
+      rootFolder: optional(child(returned, 'rootFolder'), 'Folder'),
+      authorizationManager: optional(child(returned, 'authorizationManager'), 'AuthorizationManager'),
     }
     return content
   }
@@ -245,6 +249,10 @@ function missingKind(missing: XmlElement): string {
 function reference(element: XmlElement | undefined, type: string): Reference {
   if (element === undefined || element.text === '') throw new XmlFault(`the answer names no ${type}`)
   return { type: element.attributes['type'] ?? type, value: element.text }
+}
+
+function optional(element: XmlElement | undefined, type: string): Reference | null {
+  return element === undefined ? null : reference(element, type)
 }
 
 async function readBounded(body: AsyncIterable<Uint8Array>): Promise<string> {

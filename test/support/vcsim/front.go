@@ -97,6 +97,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer.Code = matched.Status
 	case method.Name == "Login" && !f.mayLogIn(method):
 		writeFault(answer, "InvalidLogin", "Login failure")
+	case f.answerAccounts(answer, method, session):
 	case method.Name == "CancelTask" && session != nil:
 		f.cancelTask(answer, method)
 	case matched.is("task") && session != nil && strings.HasSuffix(method.Name, "_Task"):

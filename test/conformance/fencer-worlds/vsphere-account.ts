@@ -1,0 +1,48 @@
+// An account in the vCenter simulator, alive while it may change something.
+
+import { createSoapClient, ROOT_FOLDER } from '../../support/soap-client.ts'
+import {
+  startVcenterSimulator,
+  type VcenterSimulator,
+  vcenterSimulatorUnavailable,
+} from '../../support/vcenter-simulator.ts'
+import { SECRET, type WorldMaker } from './world.ts'
+
+const MANAGER = { type: 'AuthorizationManager', value: 'AuthorizationManager' }
+let vcenter: VcenterSimulator | null = null
+let entered = 0
+
+export default {
+  unavailable: vcenterSimulatorUnavailable,
+  async prepare() {
+    const holders = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`nova-${i}`, 'n']))
+    vcenter = await startVcenterSimulator({ users: { fencer: SECRET, ...holders } })
+  },
+  async enter() {
+    if (vcenter === null) throw new Error('no vCenter')
+    const { url } = vcenter
+    const userName = `nova-${entered++}`
+    const client = createSoapClient({ url })
+    await client.login(userName, 'n')
+    return {
+      options: { url, username: 'fencer', password: SECRET },
+      fenceInfo: { userName },
+      isAlive: async () => {
+        const answer = await client.call(
+          'CreateFolder',
+          ROOT_FOLDER,
+          `<name>of-${userName}-${Date.now()}</name>`,
+        )
+        return answer.fault !== 'NoPermission'
+      },
+      destroy: async () => {
+        const readOnly =
+          `<entity type="Folder">${ROOT_FOLDER.value}</entity><permission><principal>${userName}</principal>` +
+          '<group>false</group><roleId>-2</roleId><propagate>true</propagate></permission>'
+        await client.call('SetEntityPermissions', MANAGER, readOnly)
+      },
+      close: () => client.close(),
+    }
+  },
+  leave: async () => vcenter?.stop(),
+} satisfies WorldMaker
