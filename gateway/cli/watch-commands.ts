@@ -69,6 +69,9 @@ const Fence = z.looseObject({
   reason: z.string().nullable(),
   holder: z.looseObject({ id: z.string().optional() }).nullable(),
   plan: z.string().nullable(),
+  neighbours: z
+    .array(z.looseObject({ session: z.string(), holder: z.string(), locks: z.array(z.string()) }))
+    .optional(),
   createdAt: z.string(),
   attempts: z.array(
     z.looseObject({
@@ -233,6 +236,10 @@ function showFence(fence: z.output<typeof Fence>): string {
     `since   ${fence.createdAt}`,
     `cause   ${`${fence.cause} ${wordOf(fence.by, fence.reason)}`.trimEnd()}`,
   ]
+  for (const { session, holder, locks } of fence.neighbours ?? [])
+    lines.push(
+      `there   ${holder} (session ${session}) lives on the same host, and holds ${locks.join(', ') || 'nothing'}`,
+    )
   for (const attempt of fence.attempts)
     lines.push(
       `attempt ${attempt.number} of ${attempt.fencer} on level ${attempt.level + 1}: ${attempt.outcome} (${attempt.startedAt}) ${attempt.output}`,

@@ -66,6 +66,8 @@ export const plan = strict(
       .default({}),
     /** Decides and records everything, strikes nobody, and leaves each fence to an operator. */
     dryRun: z.boolean({ error: 'true or false' }).default(false),
+    /** Other living sessions on the machine that a power fence may take with it; past it an operator is asked. */
+    blastRadiusMax: whole(0, 100_000).optional(),
     /** Of each fencer, before its level has failed. */
     attempts: whole(1, 100).default(3),
     /** Of one attempt: act and verify. */

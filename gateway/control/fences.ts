@@ -31,7 +31,12 @@ export function fenceRoutes(app: ControlApp, room: ControlRoom): void {
       const { id } = request.params
       const record = plane.fence(id)
       if (record === null) throw new GatewayError('fence-unknown', `there is no fence ${JSON.stringify(id)}`)
-      return Promise.resolve(presentFence(record))
+      // Of what is over it would say who happens to be there now.
+      const neighbours = record.progress.state === 'closed' ? [] : (plane.neighbours?.(record) ?? [])
+      return Promise.resolve({
+        ...presentFence(record),
+        neighbours: neighbours.map((neighbour) => ({ ...neighbour, locks: [...neighbour.locks] })),
+      })
     },
   })
 

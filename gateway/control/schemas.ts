@@ -196,6 +196,12 @@ export const Fence = z.object({
   levels: z.array(z.array(z.string())),
   targets: z.array(z.string()),
   createdAt: time,
+  neighbours: z
+    .array(z.object({ session: z.string(), holder: z.string(), locks: z.array(z.string()) }))
+    .optional()
+    .describe(
+      'While it is not closed: living sessions that name the same host or target, and go down with it.',
+    ),
   attempts: z.array(
     z.object({
       level: z.number().int(),

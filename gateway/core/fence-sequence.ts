@@ -46,6 +46,8 @@ export interface FenceView {
   readonly striking: readonly string[]
   /** For how long the present level must not begin yet. */
   readonly delayMs: number
+  /** Who would go down with the holder, where that are more than the plan lets go without an operator; else null. */
+  readonly crowd: string | null
 }
 
 export type FenceStep =
@@ -110,6 +112,11 @@ function stepOfLevel(view: FenceView, progress: LevelProgress): FenceStep {
     const held = heldBack(view, open)
     if (held !== null) return held
     if (view.delayMs > 0) return { step: 'settle', ms: view.delayMs }
+    if (view.crowd !== null && record.released !== true)
+      return {
+        step: 'block',
+        reason: `${view.crowd}; see whether they may go down with it, then retry this fence to let it strike, or confirm it`,
+      }
     const braked = open.filter((name) => view.braked.includes(name))
     if (braked.length === 0) return { step: 'attempt', level: progress.level, fencers: open }
     return {

@@ -14,6 +14,8 @@ export interface AttemptRequest {
   readonly level: number
   readonly number: number
   readonly timeoutMs: number
+  /** Goes on record before what the driver notes; null where there is nothing to say. */
+  readonly preface?: string | null
   readonly clock: Clock
   /** Aborted when the fence is not this gateway's to run any more. */
   readonly signal: AbortSignal
@@ -52,6 +54,7 @@ export async function runAttempt(request: AttemptRequest): Promise<AttemptResult
   const note = (line: string): void => {
     if (lines.length < 200) lines.push(configured.redact(line).slice(0, OUTPUT_MAX))
   }
+  if (request.preface !== undefined && request.preface !== null) note(request.preface)
   const over = Promise.withResolvers<void>()
   const parsed = configured.driver.fenceInfo.safeParse(record.fenceInfo)
   let conclusion: Conclusion

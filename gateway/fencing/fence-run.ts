@@ -8,11 +8,9 @@ import {
   blockedFor,
   claimed,
   closedAsFenced,
-  type FenceStep,
   heldFor,
   type LevelProgress,
   nextAttemptNumber,
-  nextFenceStep,
   unclaimed,
 } from '../core/fence-sequence.ts'
 import { InvariantViolation } from '../core/invariant.ts'
@@ -26,7 +24,8 @@ import { type AttemptResult, pause, runAttempt, wallTime } from './attempt.ts'
 import { backoffMs, type PowerBrake } from './brakes.ts'
 import { runDryAttempt } from './dry-attempt.ts'
 import type { FencerDoubts } from './monitoring.ts'
-import type { ConfiguredFencer, Fencing } from './plans.ts'
+import { crowdOf, isPower, stepFor } from './next-step.ts'
+import type { Fencing } from './plans.ts'
 import type { StormWatch } from './storm-watch.ts'
 
 export interface SequencerOptions {
@@ -221,10 +220,12 @@ export class FenceRun {
     const timeoutMs = fencing.settings(record.plan).timeoutMs
     if (record.dryRun === true)
       return runDryAttempt({ configured, record, level, number, timeoutMs, clock, signal })
+    const others = isPower(configured) ? (journal.neighbours?.(record) ?? []) : []
     if (isPower(configured))
       power.count({ plan: record.plan, fence: record.id, fencer: name, attempt: number })
     const result = await runAttempt({
       configured,
+      preface: others.length === 0 ? null : crowdOf(others),
       record,
       level,
       number,
@@ -316,52 +317,6 @@ export class FenceRun {
     const { events, id } = this.#options
     events({ ...event, fence: id, session: id })
   }
-}
-
-/** What is next about this record, with what this gateway knows of its fencers and brakes. */
-export function stepFor(
-  {
-    journal,
-    fencing,
-    power,
-    storms,
-    clock,
-    doubts,
-  }: Pick<FenceRunOptions, 'journal' | 'fencing' | 'power' | 'storms' | 'clock' | 'doubts'>,
-  record: FenceRecord,
-  progress: LevelProgress | null,
-  enteredMs = clock.monotonicMs(),
-): FenceStep {
-  const settings = fencing.settings(record.plan)
-  const state = record.progress
-  const names = progress === null ? [] : (record.levels[progress.level] ?? [])
-  const cutting = names.filter((name) => {
-    const configured = record.dryRun === true ? null : fencing.fencer(name)
-    return configured !== null && isPower(configured) && progress?.verified.includes(name) !== true
-  })
-  const fits = power.allows(record.plan, record.id, cutting, settings.brakes.powerPerHour)
-  // Where a level follows, a fencer that could not do its job is tried once: it is never passed over untried, since what
-  // follows strikes harder, and the next owner does not wait for attempts that the monitoring says will fail.
-  const hasNext = progress !== null && progress.level + 1 < record.levels.length
-  const isHopeless =
-    hasNext && names.some((name) => !progress.verified.includes(name) && doubts?.isUnhealthy(name) === true)
-  return nextFenceStep({
-    record,
-    self: journal.incarnation,
-    claimerIsLive: state.state === 'running' && journal.isLive(state.claim.incarnation),
-    progress,
-    roundsMax: isHopeless ? 1 : settings.attempts,
-    braked: fits ? [] : cutting,
-    storm: storms.reason(record.id),
-    settlingMs: storms.settlingMs(record.id),
-    delayMs: Math.max(0, enteredMs + (record.delaysMs?.[progress?.level ?? 0] ?? 0) - clock.monotonicMs()),
-    asking: names.filter((name) => fencing.fencer(name)?.asksOperator === true),
-    striking: names.filter((name) => fencing.fencer(name)?.driver.accessOnly !== true),
-  })
-}
-
-export function isPower(configured: ConfiguredFencer): boolean {
-  return configured.power
 }
 
 /**

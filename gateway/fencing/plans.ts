@@ -19,6 +19,8 @@ export interface PlanSettings {
   readonly delaysMs?: readonly number[]
   /** Nobody is struck. */
   readonly dryRun?: boolean
+  /** Other living sessions that a power fence may take with it without an operator; any number where absent. */
+  readonly blastRadiusMax?: number | undefined
   /** Put over what the holder says. */
   readonly fenceInfo?: FenceInfoTemplate
   /** Of each fencer, before its level has failed. */

@@ -6,12 +6,13 @@ import type { IncarnationId, LeaseId, Revision, SessionId } from '../core/names.
 import type { SessionCounts } from '../core/storm.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
-import type { FenceJournal, JournaledFence } from '../spi/fence-journal.ts'
+import type { FenceJournal, JournaledFence, Neighbour } from '../spi/fence-journal.ts'
 import type { FencePlanner } from '../spi/fence-planner.ts'
 import type { Store } from '../spi/store.ts'
 import { dueFence } from './due-fence.ts'
 import { knownHolder } from './holders.ts'
 import type { Layout } from './layout.ts'
+import { neighboursOf } from './neighbours.ts'
 import { fenceRecords } from './records.ts'
 import type { View, ViewChange } from './view.ts'
 
@@ -61,6 +62,10 @@ export class Journal implements FenceJournal {
     let ending = 0
     for (const session of sessions.keys()) if (!canaries.has(session) && !fences.has(session)) ending++
     return { alive: canaries.size, ending }
+  }
+
+  neighbours(record: FenceRecord): readonly Neighbour[] {
+    return neighboursOf(this.#options.view, record)
   }
 
   async replace(record: FenceRecord, modRevision: Revision): Promise<JournaledFence | null> {

@@ -96,6 +96,7 @@ export function makeControlPlane(parts: PlaneParts): ControlPlane {
         const word = fenceStateWord(record.progress)
         return word === state || (state === 'open' && word !== 'closed') ? record : null
       }),
+    neighbours: (record) => journal.neighbours(record),
     retryFence: (id) => journal.retry(id),
     confirmFence: (id, word) => journal.confirm(id, word),
     async fenceSession(session, order) {

@@ -4,6 +4,7 @@
 import type { FenceRecord, FenceStateWord } from '../core/fence-record.ts'
 import type { SealCause } from '../core/lock-record.ts'
 import type { LockMode, LockName, SessionId } from '../core/names.ts'
+import type { Neighbour } from './fence-journal.ts'
 
 export interface HolderIdentity {
   readonly id: string
@@ -137,6 +138,8 @@ export interface ControlPlane {
   locks(prefix: string, page: Page): Paged<LockInfo>
 
   fence(id: string): FenceRecord | null
+  /** Who else lives on the machine of the holder. Absent: nobody can tell. */
+  neighbours?(record: FenceRecord): readonly Neighbour[]
   /** Without `state`: all of them. */
   fences(page: Page, state?: FenceStateWord | 'open' | null): Paged<FenceRecord>
   retryFence(id: string): Promise<FenceRecord>

@@ -1,12 +1,21 @@
 // Between the sequencer and the store: fence records and their compare-and-swap. Implemented by gateway/locking.
 
 import type { FenceRecord } from '../core/fence-record.ts'
-import type { IncarnationId, LeaseId, Revision } from '../core/names.ts'
+import type { IncarnationId, LeaseId, Revision, SessionId } from '../core/names.ts'
 import type { SessionCounts } from '../core/storm.ts'
 
 export interface JournaledFence {
   readonly record: FenceRecord
   readonly modRevision: Revision
+}
+
+/** A living session on the machine that a power fence would switch off. */
+export interface Neighbour {
+  readonly session: SessionId
+  /** The holder's id. */
+  readonly holder: string
+  /** What it holds. */
+  readonly locks: readonly string[]
 }
 
 export interface FenceJournal {
@@ -17,6 +26,8 @@ export interface FenceJournal {
   get(id: string): JournaledFence | null
   /** How many sessions there are, by the leases that the view shows. */
   sessions(): SessionCounts
+  /** Who would go down with the holder's host; as far as sessions name a host or a target. Absent: nobody can tell. */
+  neighbours?(record: FenceRecord): readonly Neighbour[]
   /**
    * Writes `record` in place of the one at `modRevision`. The new state, or null where another was faster (read again
    * and decide again). Rejects with StoreUnavailable where the outcome is unknown.

@@ -36,6 +36,7 @@ function step(view: Partial<FenceView> & { readonly record: FenceRecord }): Fenc
     settlingMs: 0,
     striking: [],
     delayMs: 0,
+    crowd: null,
     ...view,
   })
 }

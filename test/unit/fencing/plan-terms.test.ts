@@ -149,6 +149,58 @@ describe('a fencer that is known to be unhealthy', () => {
   })
 })
 
+describe('the blast radius of a power fence', () => {
+  const others = (count: number) =>
+    Array.from({ length: count }, (_, index) => ({
+      session: sessionId(`b${index}`),
+      holder: `nova-${index}`,
+      locks: ['cinder/volume/1'],
+    }))
+  const cut = { cut: { power: true }, kill: { fence: fails, verify: () => Promise.resolve(ALIVE) } }
+
+  test('past the limit an operator is asked before it strikes, with the names of who else is there', async () => {
+    const plan = { levels: [['kill'], ['cut']], attempts: 1, blastRadiusMax: 1 }
+    const { clock, fences, log, due, start } = setUp(cut, plan)
+    fences.neighbours = others(7)
+    due()
+    start('gw')
+    await clock.advance(60_000)
+    expect(log).not.toContain('cut fence 2')
+    expect(fences.record().progress).toMatchObject({
+      state: 'blocked',
+      reason: expect.stringMatching(
+        /^7 other living sessions are on this host: nova-0 \(session b0\) with cinder\/volume\/1; .*nova-4.*, and 2 more; see whether/,
+      ),
+    })
+    // The word that an operator has given stands.
+    fences.put({ ...fences.record(), released: true, progress: { state: 'due', level: 0 } })
+    await clock.advance(60_000)
+    expect(fences.record().progress.state).toBe('closed')
+    expect(fences.record().attempts.at(-1)?.output).toContain('7 other living sessions are on this host')
+  })
+
+  test('within the limit, and where there is none, it strikes and says on record who was there', async () => {
+    for (const blastRadiusMax of [2, undefined]) {
+      const { clock, fences, due, start } = setUp(cut, { levels: [['cut']], blastRadiusMax })
+      fences.neighbours = others(2)
+      due()
+      start('gw')
+      await clock.advance(5_000)
+      expect(fences.record().progress.state).toBe('closed')
+      expect(fences.record().attempts[0]?.output).toContain('nova-1 (session b1)')
+    }
+  })
+
+  test('is nothing to a fencer that cuts no power', async () => {
+    const { clock, fences, due, start } = setUp({ kill: {} }, { levels: [['kill']], blastRadiusMax: 0 })
+    fences.neighbours = others(2)
+    due()
+    start('gw')
+    await clock.advance(5_000)
+    expect(fences.record().progress.state).toBe('closed')
+  })
+})
+
 describe('a dry run', () => {
   test('records whom each level would strike and what is seen, strikes nobody, and asks an operator', async () => {
     const scripts: Record<string, Script> = {

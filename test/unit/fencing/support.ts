@@ -7,7 +7,7 @@ import type { SessionCounts } from '../../../gateway/core/storm.ts'
 import { createFencing, type Fencing, type PlanSettings } from '../../../gateway/fencing/plans.ts'
 import type { FencerRegistry } from '../../../gateway/fencing/registry.ts'
 import type { Clock } from '../../../gateway/spi/clock.ts'
-import type { FenceJournal, JournaledFence } from '../../../gateway/spi/fence-journal.ts'
+import type { FenceJournal, JournaledFence, Neighbour } from '../../../gateway/spi/fence-journal.ts'
 import type { Attempt, FencerDriver, Proof, Verification } from '../../../gateway/spi/fencer.ts'
 
 // The brands are the locking room's to give; tests have no such room.
@@ -81,6 +81,7 @@ export class MemoryFences {
   writes = 0
   /** Many live ones, so that nothing is a storm where a test does not say so. */
   sessions: SessionCounts = { alive: 1_000, ending: 0 }
+  neighbours: readonly Neighbour[] = []
   #revision = 10
 
   put(record: FenceRecord): void {
@@ -112,6 +113,7 @@ export class MemoryFences {
       list: () => [...this.#records.values()],
       get: (id) => this.#records.get(id) ?? null,
       sessions: () => this.sessions,
+      neighbours: () => this.neighbours,
       replace: async (record, modRevision) => {
         await Promise.resolve()
         if (state.refuseWrites > 0) {

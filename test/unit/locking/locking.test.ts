@@ -350,6 +350,32 @@ describe('one gateway', () => {
     planner = PLAN
   })
 
+  it('knows who else lives on the host of whom it fences, and what they hold', async () => {
+    const open = (id: string, host?: string, fenceInfo = {}) =>
+      locking.plane.openSession({
+        ttlMs: id === 'a' ? 1_000 : 60_000,
+        holder: { id, ...(host === undefined ? {} : { host }) },
+        fenceInfo,
+        plan: null,
+      })
+    const a = (await open('a', 'nova-1')).session
+    const b = (await open('b', 'nova-1')).session
+    const c = (await open('c', undefined, { host: 'nova-1' })).session
+    await open('d', 'nova-2')
+    await open('e')
+    await locking.plane.closeSession((await open('gone', 'nova-1')).session)
+    await take(a)
+    await take(b, 'cinder/volume/2' as LockName)
+    await clock.advance(1_001)
+    await until(() => locking.plane.fence(a) !== null)
+    const record = locking.plane.fence(a)
+    const found = record === null ? [] : (locking.plane.neighbours?.(record) ?? [])
+    expect(found.toSorted((x, y) => x.holder.localeCompare(y.holder))).toEqual([
+      { session: b, holder: 'b', locks: ['cinder/volume/2'] },
+      { session: c, holder: 'c', locks: [] },
+    ])
+  })
+
   it('waits the quiet time for a call whose answer was lost, and not for one that ended', async () => {
     const a = await openSession({ ttlMs: 60_000 })
     admitted(locking.gate.admit(call(await take(a)), null)).unknown('connection broken')
