@@ -74,11 +74,11 @@ export const epochBump: Command = {
           `Stop every gateway, and every service that may hold such a lock; then say so with --${STOPPED}`,
       )
     return withStore(config, dependencies, async (parts) => {
-      const { clock, newId, stdout } = dependencies
+      const { clock, stdout } = dependencies
       const bumped = await bumpEpoch({
         ...parts,
         clock,
-        newId,
+        newId: () => dependencies.newId(),
         by: invocation.text('by') ?? '',
         reason: invocation.text('reason') ?? '',
         above,
