@@ -1,4 +1,4 @@
-// `fence`, `confirm`, `retry`: an operator's word, always with his name and his reason.
+// `fence`, `confirm`, `retry`, `vouch`: an operator's word, always with his name and his reason.
 
 import { z } from 'zod'
 import type { Command, Invocation, OptionTerms } from './arguments.ts'
@@ -13,6 +13,16 @@ const WORD: Readonly<Record<string, OptionTerms>> = {
 }
 
 const Ordered = z.looseObject({ fence: z.string() })
+const Vouched = z.looseObject({
+  vouched: z.array(
+    z.looseObject({
+      token: z.string(),
+      gateway: z.string(),
+      incarnation: z.string(),
+      calls: z.number().nullable(),
+    }),
+  ),
+})
 const Fence = z.looseObject({ id: z.string(), state: z.string() })
 
 export const fence: Command = {
@@ -57,6 +67,40 @@ export const retry: Command = {
   positionals: ['FENCE'],
   options: { ...JSON_OPTION, ...REMOTE_OPTIONS },
   run: (invocation, dependencies) => decide('retry', undefined, invocation, dependencies),
+}
+
+export const vouch: Command = {
+  name: 'vouch',
+  summary: 'says that the calls of unknown fate that hold up a lock will not act any more',
+  positionals: ['LOCK'],
+  options: {
+    ...WORD,
+    gateway: {
+      type: 'string',
+      multiple: true,
+      value: 'INCARNATION',
+      help: 'only calls of this one (repeatable; default: whatever is unknown now)',
+    },
+    ...JSON_OPTION,
+    ...REMOTE_OPTIONS,
+  },
+  notes:
+    'Nothing verifies your word: the next owner is let in on it. Look with `fencegate locks LOCK`, and at the backend, first.',
+  async run(invocation, dependencies) {
+    const [lock = ''] = invocation.positionals
+    const gateways = invocation.texts('gateway')
+    const body = { ...wordOf(invocation, dependencies), ...(gateways.length === 0 ? {} : { gateways }) }
+    const path = `/v1/locks/${encodeURIComponent(lock)}/vouch`
+    const answer = await connect(invocation, dependencies).ask('POST', path, body)
+    const lines = understand(Vouched, answer).vouched.map(
+      ({ token, gateway, incarnation, calls }) =>
+        `vouched for ${calls === null ? 'what was open' : `${calls} calls`} under token ${token} at ${gateway} (${incarnation})`,
+    )
+    dependencies.stdout.write(
+      invocation.flag('json') ? asJson(answer) : lines.map((line) => `${printable(line)}\n`).join(''),
+    )
+    return 0
+  },
 }
 
 async function decide(

@@ -22,6 +22,15 @@ const Lock = z.looseObject({
       afterFences: z.array(z.string()).optional(),
       inFlight: z.number(),
       unknown: z.number(),
+      vouched: z.array(z.looseObject({ by: z.string(), reason: z.string(), at: z.string() })).optional(),
+    }),
+  ),
+  unknown: z.array(
+    z.looseObject({
+      token: z.string(),
+      gateway: z.string(),
+      incarnation: z.string(),
+      calls: z.number().nullable(),
     }),
   ),
   waiters: z.array(
@@ -222,6 +231,17 @@ function showLock(lock: z.output<typeof Lock>): string {
   for (const call of lock.inFlight)
     lines.push(
       `call    ${call.method} ${call.target} at ${call.backend}, token ${call.token}, ${call.state} for ${call.seconds}s`,
+    )
+  for (const { token, vouched = [] } of lock.owners)
+    for (const { by, reason, at } of vouched) lines.push(`vouched ${at} by ${by}: ${reason} (token ${token})`)
+  for (const { token, gateway, incarnation, calls } of lock.unknown)
+    lines.push(
+      `unknown ${calls === null ? 'what was open' : `${calls} calls`} under token ${token} at ${gateway} (${incarnation})`,
+    )
+  if (lock.unknown.length > 0)
+    lines.push(
+      '        once you know that none of this acts any more:',
+      `        fencegate vouch ${lock.lock} --by YOU --reason WHY`,
     )
   for (const fence of lock.lastFences) lines.push(`fence   ${fence}`)
   return lines.map((line) => `${printable(line)}\n`).join('')

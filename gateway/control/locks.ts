@@ -16,6 +16,8 @@ import {
   LocksQuery,
   listOf,
   ReleaseQuery,
+  Vouched,
+  VouchForCalls,
 } from './schemas.ts'
 
 export function lockRoutes(app: ControlApp, room: ControlRoom): void {
@@ -103,6 +105,28 @@ export function lockRoutes(app: ControlApp, room: ControlRoom): void {
         await plane.release(lock, session)
       }
       return reply.code(204).send()
+    },
+  })
+
+  app.post('/v1/locks/:name/vouch', {
+    config: { right: 'operate' },
+    schema: {
+      tags,
+      summary: 'Takes an operator’s word that calls of unknown fate will not act any more',
+      description:
+        'Nothing verifies it: the next owner need not wait out the quiet time. It holds for what is unknown now (`unknown` ' +
+        'of the lock), all that a gateway that is gone may have had open included; never for calls that are known to run, ' +
+        'nor for what becomes unknown later. 409 `nothing-unknown` where there is nothing to vouch for.',
+      params: LockParams,
+      body: VouchForCalls,
+      response: { 200: Vouched, ...problems },
+    },
+    handler: async (request) => {
+      const lock = lockNamed(request.params.name)
+      const { by, reason, gateways } = request.body
+      const answer = await plane.vouch({ lock, by, reason, incarnations: gateways ?? null })
+      room.log.warn({ lock, by, reason, vouched: answer.vouched }, 'an operator vouched for unknown calls')
+      return { ...answer, vouched: [...answer.vouched] }
     },
   })
 

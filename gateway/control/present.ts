@@ -23,7 +23,17 @@ export function presentSession(session: SessionInfo): z.output<typeof Session> {
 }
 
 export function presentOwner(owner: OwnerInfo): z.output<typeof Owner> {
-  return { ...owner }
+  const { vouched, ...rest } = owner
+  if (vouched === undefined) return rest
+  return {
+    ...rest,
+    vouched: vouched.map(({ by, reason, at, incarnations }) => ({
+      by,
+      reason,
+      at,
+      incarnations: [...incarnations],
+    })),
+  }
 }
 
 export function presentLock(lock: LockInfo): z.output<typeof Lock> {
@@ -36,6 +46,7 @@ export function presentLock(lock: LockInfo): z.output<typeof Lock> {
     })),
     waitingOn: [...lock.waitingOn],
     inFlight: lock.inFlight.map((call) => ({ ...call, seconds: rounded(call.seconds) })),
+    unknown: [...lock.unknown],
     lastFences: [...lock.lastFences],
   }
 }

@@ -78,6 +78,14 @@ export const OperatorsWord = z.strictObject({
   reason: line.describe('Why; stays in the record.'),
 })
 export const RetryWord = OperatorsWord.partial()
+export const VouchForCalls = OperatorsWord.extend({
+  gateways: z
+    .array(z.string().min(1).max(256))
+    .min(1)
+    .max(256)
+    .optional()
+    .describe('Incarnations whose calls are vouched for; left out: whatever is unknown now.'),
+})
 export const FenceSession = OperatorsWord.extend({ plan: z.string().min(1).max(64).optional() })
 
 export const CheckCall = z.strictObject({
@@ -138,6 +146,25 @@ export const Owner = z.object({
   afterFences: afterFences.optional(),
   inFlight: z.number().int(),
   unknown: z.number().int(),
+  vouched: z
+    .array(z.object({ by: z.string(), reason: z.string(), at: time, incarnations: z.array(z.string()) }))
+    .optional()
+    .describe('Operators’ words about its unknown calls.'),
+})
+
+const UnknownCalls = z.object({
+  token,
+  gateway: z.string(),
+  incarnation: z.string(),
+  calls: z.number().int().nullable().describe('Null where only that gateway could have counted them.'),
+})
+
+export const Vouched = z.object({
+  lock: z.string(),
+  by: z.string(),
+  reason: z.string(),
+  at: time,
+  vouched: z.array(UnknownCalls),
 })
 
 export const Lock = z.object({
@@ -168,6 +195,9 @@ export const Lock = z.object({
       reason: z.string().optional(),
     }),
   ),
+  unknown: z
+    .array(UnknownCalls)
+    .describe('Calls of which nobody knows what became of them, for which an operator may vouch.'),
   lastFences: z.array(z.string()),
 })
 

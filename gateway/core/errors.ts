@@ -15,6 +15,7 @@ export type ErrorCode =
   | 'token-mismatch'
   | 'mode-held'
   | 'mode-pending'
+  | 'nothing-unknown'
   | 'too-large'
   | 'store-unavailable'
   | 'internal'
@@ -34,6 +35,7 @@ export const ERRORS: Readonly<Record<ErrorCode, { readonly status: number; reado
   'token-mismatch': { status: 409, title: 'The token is not the one that this session holds' },
   'mode-held': { status: 409, title: 'Others stand against this mode' },
   'mode-pending': { status: 409, title: 'The mode of this grant is being changed' },
+  'nothing-unknown': { status: 409, title: 'Nothing here needs an operator’s word' },
   'too-large': { status: 413, title: 'The request is too large' },
   'store-unavailable': { status: 503, title: 'The store does not answer' },
   internal: { status: 500, title: 'The gateway failed' },

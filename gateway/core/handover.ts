@@ -23,6 +23,7 @@ import {
   type OpenGrant,
   type SealCause,
   type SealedGrant,
+  type Vouch,
 } from './lock-record.ts'
 import type { LockMode, Revision, SessionId } from './names.ts'
 
@@ -300,6 +301,17 @@ export function downgrade(record: LockRecord, token: Revision): LockRecord {
   }
 }
 
+/** The record after an operator's word, by create revision of the grants that it is about. */
+export function vouchGrants(record: LockRecord, words: ReadonlyMap<Revision, Vouch>): LockRecord {
+  return {
+    ...record,
+    grants: record.grants.map((grant): Grant => {
+      const vouch = words.get(grant.createRevision)
+      return vouch === undefined ? grant : { ...grant, vouched: [...(grant.vouched ?? []), vouch] }
+    }),
+  }
+}
+
 const FENCES_NAMED_MAX = 16
 
 /** The record after a move; null where nothing is left to say of the lock. `queue`: of which it opens some. */
@@ -346,6 +358,6 @@ function grantOf(waiter: Waiter, openedAt: string) {
 }
 
 function settled(grant: OpenGrant): OpenGrant {
-  const { formerMode: _, ...rest } = grant
+  const { formerMode: _, vouched: __, ...rest } = grant
   return rest
 }

@@ -1,6 +1,6 @@
 // The lock record: which grants of a lock are open, which are sealed, and why. The durable half of a handover.
 
-import type { LockMode, LockName, Revision, SessionId } from './names.ts'
+import type { IncarnationId, LockMode, LockName, Revision, SessionId } from './names.ts'
 
 /**
  * Why a grant ended. `released`: given back, or its key deleted by a third hand while the lease lived. `expired`: the
@@ -8,6 +8,20 @@ import type { LockMode, LockName, Revision, SessionId } from './names.ts'
  * grant took its place, and answers for how it ends. Decided once, in the transaction of the seal, and never read again.
  */
 export type SealCause = 'released' | 'expired' | 'revoked' | 'upgraded'
+
+/**
+ * An operator's word about calls of which nobody knows what became of them: none of these will act at the backend any more.
+ * It holds for what these incarnations had open when it was given; none of them can have admitted anything since.
+ */
+export interface Vouch {
+  /** Of which calls: all under a sealed grant, or those that needed a downgraded one exclusively. */
+  readonly scope: 'sealed' | 'narrowed'
+  readonly incarnations: readonly IncarnationId[]
+  readonly by: string
+  readonly reason: string
+  /** Wall clock, RFC 3339; for people. */
+  readonly at: string
+}
 
 interface GrantBase {
   /** The waiter key that is the grant, and its create revision. The revision names it; the key may come again. */
@@ -26,6 +40,8 @@ interface GrantBase {
   readonly formerMode?: 'exclusive'
   /** Ids of the fences that had to be closed before it was opened; for people. Absent: it came after a clean release. */
   readonly afterFences?: readonly string[]
+  /** Oldest first. */
+  readonly vouched?: readonly Vouch[]
 }
 
 /** The second half of an upgrade: nobody else gets the lock any more, but what it replaces has not drained yet. */
@@ -62,6 +78,8 @@ export interface LockRecord {
   readonly closedFences?: readonly string[]
 }
 
+const NOBODY: ReadonlySet<IncarnationId> = new Set()
+
 /** The mode in which a grant keeps others out. */
 export function excludingMode(grant: Pick<Grant, 'mode' | 'formerMode'>): LockMode {
   return grant.formerMode ?? grant.mode
@@ -69,4 +87,19 @@ export function excludingMode(grant: Pick<Grant, 'mode' | 'formerMode'>): LockMo
 
 export function conflicts(a: LockMode, b: LockMode): boolean {
   return a === 'exclusive' || b === 'exclusive'
+}
+
+/** Which calls of a grant others wait for; null where they wait for none. */
+export function drainScope(grant: Grant): Vouch['scope'] | null {
+  if (grant.state === 'sealed') return 'sealed'
+  return grant.state === 'open' && grant.formerMode !== undefined ? 'narrowed' : null
+}
+
+/** Incarnations for whose unknown calls an operator vouched. */
+export function vouchedFor(grant: Grant): ReadonlySet<IncarnationId> {
+  if (grant.vouched === undefined) return NOBODY
+  const scope = drainScope(grant)
+  return new Set(
+    grant.vouched.filter((vouch) => vouch.scope === scope).flatMap(({ incarnations }) => incarnations),
+  )
 }

@@ -21,6 +21,16 @@ export interface BarrierOptions {
   readonly self: () => IncarnationId
 }
 
+type Vouched = ReadonlySet<IncarnationId>
+
+/** One gateway that has, or may have had, calls open of which nobody knows what became of them. */
+export interface UnknownCalls {
+  readonly incarnation: IncarnationId
+  readonly name: string
+  /** Null where only the gateway itself could have counted them. */
+  readonly calls: number | null
+}
+
 export class Barrier {
   readonly #options: BarrierOptions
   /** When we first knew that an incarnation is gone. Monotonic, so a restart counts anew: later, never earlier. */
@@ -64,35 +74,67 @@ export class Barrier {
     return Math.max(0, sinceMs + GONE_MARGIN_MS + quietMs - nowMs)
   }
 
-  /** `sealRevision`: at which the record shows the grant sealed. */
-  drain(grant: LiveGrant, sealRevision: number): DrainFacts {
-    return this.#overAll(grant, sealRevision, this.#options.ledger.drain(grant))
+  /** `sealRevision`: at which the record shows the grant sealed. `vouched`: whose unknown calls an operator answers for. */
+  drain(grant: LiveGrant, sealRevision: number, vouched: Vouched): DrainFacts {
+    return this.#overAll(grant, sealRevision, this.#options.ledger.drain(grant), vouched)
   }
 
   /** Of a downgraded grant: of the calls that need it as it was. */
-  formerDrain(grant: LiveGrant): DrainFacts {
+  formerDrain(grant: LiveGrant, vouched: Vouched): DrainFacts {
     const { narrowRevision } = grant
     invariant(
       narrowRevision > 0,
       `grant ${grant.createRevision} was asked for a downgrade that it had not seen`,
     )
-    return this.#overAll(grant, narrowRevision, this.#options.ledger.formerDrain(grant))
+    return this.#overAll(grant, narrowRevision, this.#options.ledger.formerDrain(grant), vouched)
   }
 
-  #overAll(grant: LiveGrant, sealRevision: number, own: DrainFacts): DrainFacts {
-    let facts = own
+  /**
+   * Whose calls under a sealed or downgraded grant are unknown, to the last: what each of these may have open has only
+   * ever become less since then, as nothing is admitted under the grant any more. So an operator's word can name them.
+   */
+  unknown(grant: LiveGrant): UnknownCalls[] {
+    const { view, ledger, self } = this.#options
+    const revision = grant.sealRevision > 0 ? grant.sealRevision : grant.narrowRevision
+    if (revision === 0) return []
+    const found: UnknownCalls[] = []
+    const own = grant.sealRevision > 0 ? ledger.drain(grant) : ledger.formerDrain(grant)
+    const incarnation = self()
+    if (own.state === 'unknown' && !own.quietOver)
+      found.push({ incarnation, name: view.gateways.get(incarnation)?.record.name ?? '', calls: own.calls })
+    for (const gateway of view.gateways.values()) {
+      if (gateway.incarnation === incarnation) continue
+      const facts = this.#theirs(gateway, grant, revision)
+      // Just gone: it may be sending what it had admitted.
+      if (facts.state !== 'unknown' || facts.quietOver || this.#mayStillSend(gateway)) continue
+      found.push({ incarnation: gateway.incarnation, name: gateway.record.name, calls: null })
+    }
+    return found
+  }
+
+  #mayStillSend({ incarnation }: KnownGateway): boolean {
+    if (this.#options.view.watermarks.has(incarnation)) return false
+    const sinceMs = this.#goneSinceMs.get(incarnation)
+    return sinceMs === undefined || this.#options.clock.monotonicMs() < sinceMs + GONE_MARGIN_MS
+  }
+
+  #overAll(grant: LiveGrant, sealRevision: number, own: DrainFacts, vouched: Vouched): DrainFacts {
     const self = this.#options.self()
+    let facts = answeredFor(own, vouched.has(self))
     for (const gateway of this.#options.view.gateways.values()) {
       if (gateway.incarnation === self) continue
-      // Whoever registered after the seal has loaded a snapshot that holds it. It need not have reported, but what it
-      // reports counts: a process that came back has the calls of its former self still open.
-      const theirs =
-        gateway.createRevision > sealRevision
-          ? this.#reportedOpen(gateway, grant)
-          : this.#report(gateway, grant, sealRevision)
-      facts = combine(facts, theirs)
+      const theirs = this.#theirs(gateway, grant, sealRevision)
+      facts = combine(facts, answeredFor(theirs, vouched.has(gateway.incarnation)))
     }
     return facts
+  }
+
+  #theirs(gateway: KnownGateway, grant: LiveGrant, sealRevision: number): DrainFacts {
+    // Whoever registered after the seal has loaded a snapshot that holds it. It need not have reported, but what it
+    // reports counts: a process that came back has the calls of its former self still open.
+    return gateway.createRevision > sealRevision
+      ? this.#reportedOpen(gateway, grant)
+      : this.#report(gateway, grant, sealRevision)
   }
 
   /** What our next watermark says of these locks; one tick, so revision and exceptions are one snapshot. */
@@ -155,6 +197,11 @@ export class Barrier {
     }
     return { state: 'ended' }
   }
+}
+
+/** An operator's word stands for what is unknown, never for what is known to run. */
+function answeredFor(facts: DrainFacts, isVouched: boolean): DrainFacts {
+  return isVouched && facts.state === 'unknown' ? { state: 'ended' } : facts
 }
 
 function combine(a: DrainFacts, b: DrainFacts): DrainFacts {

@@ -12,7 +12,7 @@ import {
   sealGrants,
 } from '../core/handover.ts'
 import { invariant } from '../core/invariant.ts'
-import type { SealedGrant } from '../core/lock-record.ts'
+import { type SealedGrant, vouchedFor } from '../core/lock-record.ts'
 import type { Revision, SessionId } from '../core/names.ts'
 import type { Clock, Timer } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
@@ -130,11 +130,13 @@ export class Conductor {
       ending: (grant) => view.ending(lock, grant),
       drain: (grant) => {
         const live = lock.grantOf(grant.createRevision)
-        return live === null ? { state: 'ended' } : barrier.drain(live, sealRevisionOf(live))
+        return live === null
+          ? { state: 'ended' }
+          : barrier.drain(live, sealRevisionOf(live), vouchedFor(grant))
       },
       formerDrain: (grant) => {
         const live = lock.grantOf(grant.createRevision)
-        return live === null ? { state: 'ended' } : barrier.formerDrain(live)
+        return live === null ? { state: 'ended' } : barrier.formerDrain(live, vouchedFor(grant))
       },
       fence: (grant) => {
         const live = lock.grantOf(grant.createRevision)

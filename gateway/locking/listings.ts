@@ -57,6 +57,7 @@ export function ownersOf(view: View, lock: LockState): OwnerInfo[] {
       ...(grant.afterFences === undefined ? {} : { afterFences: grant.afterFences }),
       inFlight,
       unknown,
+      ...(grant.vouched === undefined ? {} : { vouched: grant.vouched }),
     }
   })
 }
@@ -104,7 +105,7 @@ export function countAll(view: View, ledger: Ledger, parked: number): Counts {
   return { sessions: view.sessions.size, locks, waiting: Math.max(0, waiting), ...calls }
 }
 
-export function describeLock(view: View, name: LockName, clock: Clock): LockInfo {
+export function describeLock(view: View, name: LockName, clock: Clock): Omit<LockInfo, 'unknown'> {
   const lock = view.locks.get(name)
   if (lock === undefined)
     return {

@@ -30,6 +30,7 @@ import { SessionKeeper } from './session-keeper.ts'
 import { SourceAgreement } from './source-agreement.ts'
 import { Sweeper, type SweeperSettings } from './sweeper.ts'
 import { View, type ViewChange } from './view.ts'
+import { Vouching } from './vouching.ts'
 
 /** How long a writer waits for its own write to come back before it looks at the view as it is. */
 const CATCH_UP_MS = 2_000
@@ -164,26 +165,13 @@ class LockingRoom implements Locking {
       onRefused: (reason) => this.#refuse(reason),
       onSettled: () => this.#conductor.pokeAll(),
     })
-    this.#sessions = new SessionKeeper({
-      store,
-      layout,
-      view,
-      clock,
-      events,
-      planner,
-      ttlMsMin: options.ttlMsMin,
-      ttlMsMax: options.ttlMsMax,
-      caughtUp,
-    })
+    const base = { store, layout, view, clock, events, caughtUp }
+    const { ttlMsMin, ttlMsMax } = options
+    this.#sessions = new SessionKeeper({ ...base, planner, ttlMsMin, ttlMsMax })
     this.#queue = new LockQueue({
-      store,
-      layout,
-      view,
-      clock,
-      events,
+      ...base,
       conductor: this.#conductor,
       sealHere: (grant) => this.#sealHere(grant),
-      caughtUp,
       newId: options.newId,
     })
     this.#sweeper = new Sweeper({
@@ -225,6 +213,7 @@ class LockingRoom implements Locking {
       sessions: this.#sessions,
       queue: this.#queue,
       journal: this.#journal,
+      vouching: new Vouching({ ...base, barrier: this.#barrier }),
       sign: options.signing?.sign ?? null,
       stale: () => this.#stale(),
       catchUp: () => this.#catchUp(CATCH_UP_MS),

@@ -2,7 +2,7 @@
 
 import { GatewayError } from '../core/errors.ts'
 import { fenceStateWord } from '../core/fence-record.ts'
-import type { SessionId } from '../core/names.ts'
+import type { LockName, SessionId } from '../core/names.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { ControlPlane } from '../spi/control-plane.ts'
 import { type Store, StoreUnavailable } from '../spi/store.ts'
@@ -11,6 +11,7 @@ import { describeLock, describeSession, grantInfo, ownersOf, page, type Signer }
 import type { LockQueue } from './queue.ts'
 import type { SessionKeeper } from './session-keeper.ts'
 import type { View } from './view.ts'
+import type { Vouching } from './vouching.ts'
 
 export interface PlaneParts {
   readonly store: Store
@@ -19,6 +20,7 @@ export interface PlaneParts {
   readonly sessions: SessionKeeper
   readonly queue: LockQueue
   readonly journal: Journal
+  readonly vouching: Vouching
   /** Null where tokens are not signed. */
   readonly sign: Signer | null
   /** Null where mutating calls are admitted; else why not. */
@@ -28,7 +30,11 @@ export interface PlaneParts {
 }
 
 export function makeControlPlane(parts: PlaneParts): ControlPlane {
-  const { view, clock, sessions, queue, journal, sign } = parts
+  const { view, clock, sessions, queue, journal, vouching, sign } = parts
+  const showLock = (name: LockName) => ({
+    ...describeLock(view, name, clock),
+    unknown: vouching.unknown(name),
+  })
   const describe = (session: SessionId) => describeSession(view, session, sessions.expiresAtMs(session))
   return {
     async openSession(request) {
@@ -82,10 +88,14 @@ export function makeControlPlane(parts: PlaneParts): ControlPlane {
     async release(lock, session) {
       await queue.release(lock, session)
     },
-    lock: (name) => describeLock(view, name, clock),
+    async vouch(request) {
+      if (!(await parts.catchUp())) throw new StoreUnavailable('the view could not be brought up to date')
+      return await vouching.vouch(request)
+    },
+    lock: showLock,
     locks(prefix, request) {
       const names = [...view.locks.keys()].filter((name) => name.startsWith(prefix))
-      return page(names, request, (name) => describeLock(view, name, clock))
+      return page(names, request, showLock)
     },
 
     fence: (id) => view.fences.get(id)?.record ?? null,

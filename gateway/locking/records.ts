@@ -53,6 +53,14 @@ const incarnation = z
 const anything = z.record(z.string(), z.unknown())
 const holder = z.looseObject({ id: z.string() })
 
+const vouch = z.looseObject({
+  scope: z.enum(['sealed', 'narrowed']),
+  incarnations: z.array(incarnation),
+  by: z.string(),
+  reason: z.string(),
+  at: z.string(),
+})
+
 const grantFields = {
   key: z.string(),
   createRevision: revision,
@@ -62,6 +70,7 @@ const grantFields = {
   replaced: revision.exactOptional(),
   formerMode: z.literal('exclusive').exactOptional(),
   afterFences: z.array(z.string()).exactOptional(),
+  vouched: z.array(vouch).exactOptional(),
 }
 
 const lockRecord = z.looseObject({

@@ -2,7 +2,7 @@
 // Methods reject with GatewayError; StoreUnavailable passes through and means that the outcome may be unknown.
 
 import type { FenceRecord, FenceStateWord } from '../core/fence-record.ts'
-import type { SealCause } from '../core/lock-record.ts'
+import type { SealCause, Vouch } from '../core/lock-record.ts'
 import type { LockMode, LockName, SessionId } from '../core/names.ts'
 import type { Neighbour } from './fence-journal.ts'
 
@@ -48,6 +48,34 @@ export interface OwnerInfo {
   readonly afterFences?: readonly string[]
   readonly inFlight: number
   readonly unknown: number
+  /** Operators' words about its unknown calls, oldest first. */
+  readonly vouched?: readonly Pick<Vouch, 'by' | 'reason' | 'at' | 'incarnations'>[]
+}
+
+/** Calls under a grant that ended, of which nobody knows what became of them: an operator may vouch for them. */
+export interface UnknownInfo {
+  readonly token: string
+  /** The gateway's name, and which of its registrations it is. */
+  readonly gateway: string
+  readonly incarnation: string
+  /** Null where only that gateway could have counted them. */
+  readonly calls: number | null
+}
+
+export interface VouchRequest {
+  readonly lock: LockName
+  readonly by: string
+  readonly reason: string
+  /** Those whose calls are vouched for; null: whatever is unknown now. */
+  readonly incarnations: readonly string[] | null
+}
+
+export interface VouchedInfo {
+  readonly lock: LockName
+  readonly by: string
+  readonly reason: string
+  readonly at: string
+  readonly vouched: readonly UnknownInfo[]
 }
 
 export interface WaiterInfo {
@@ -80,6 +108,7 @@ export interface LockInfo {
     readonly job?: string
     readonly reason?: string
   }[]
+  readonly unknown: readonly UnknownInfo[]
   readonly lastFences: readonly string[]
 }
 
@@ -134,6 +163,8 @@ export interface ControlPlane {
   ): Promise<GrantInfo>
   /** Never fails for a lock that is not held; rejects only where the store does not answer. */
   release(lock: LockName, session: SessionId): Promise<void>
+  /** An operator's word that none of the unknown calls will act any more; rejects where there is none. */
+  vouch(request: VouchRequest): Promise<VouchedInfo>
   lock(name: LockName): LockInfo
   locks(prefix: string, page: Page): Paged<LockInfo>
 

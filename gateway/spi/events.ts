@@ -14,6 +14,7 @@ export interface GatewayEvent {
     | 'handover.drained'
     | 'handover.opened'
     | 'lock.blocked'
+    | 'lock.vouched'
     | 'fence.due'
     | 'fence.started'
     | 'fence.attempted'

@@ -59,6 +59,7 @@ const LEVELS: Readonly<Record<GatewayEvent['type'], Exclude<LogLevel, 'silent'>>
   'handover.drained': 'info',
   'handover.opened': 'info',
   'lock.blocked': 'error',
+  'lock.vouched': 'warn',
   'fence.due': 'warn',
   'fence.started': 'warn',
   'fence.attempted': 'warn',

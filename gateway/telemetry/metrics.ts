@@ -181,6 +181,7 @@ export function createMetrics(options: {
         case 'grant.upgraded':
         case 'grant.downgraded':
         case 'lock.blocked':
+        case 'lock.vouched':
         case 'fence.due':
         case 'fence.started':
         case 'call.joined':

@@ -115,6 +115,15 @@ export class SimulatedBackend {
     for (const flight of this.#of(session)) this.#cancel(flight)
   }
 
+  /** Whether nothing that the process has admitted under the token can still act. */
+  over(lock: string, token: number, process: string): boolean {
+    for (const { caller, process: by, sent, ended, broken } of this.#flights.values()) {
+      if (by.name !== process || (!sent && (ended || broken || !by.alive))) continue
+      if (caller.held.some((held) => held.lock === lock && held.token === token)) return false
+    }
+    return true
+  }
+
   #of(session: string): Flight[] {
     return [...this.#flights.values()].filter((flight) => flight.sent && flight.caller.session === session)
   }

@@ -21,6 +21,7 @@ export const MARKS = [
   'fence ordered',
   'fence confirmed',
   'fence retried',
+  'unknown calls vouched for',
   'fencer struck',
   'call admitted',
   'call admitted after it was parked',

@@ -1,8 +1,10 @@
-// People who look after blocked fences, and sometimes have a session fenced that lives.
+// People who look after blocked fences and unknown calls, and sometimes have a session fenced that lives.
 
 import { GatewayError } from '../../gateway/core/errors.ts'
+import type { Locking } from '../../gateway/locking/locking.ts'
+import type { UnknownInfo } from '../../gateway/spi/control-plane.ts'
 import { StoreUnavailable } from '../../gateway/spi/store.ts'
-import type { Gateways } from './gateways.ts'
+import type { Gateways, RunningGateway } from './gateways.ts'
 import type { HistoryEvent } from './history.ts'
 import type { Marks } from './marks.ts'
 import type { Profile } from './profile.ts'
@@ -17,6 +19,8 @@ export interface OperatorOptions {
   readonly gateways: Gateways
   readonly record: (event: HistoryEvent) => void
   readonly calm: () => boolean
+  /** Whether nothing of what this process had open under the token is still to act: the operator goes and looks. */
+  readonly over: (lock: string, token: number, process: string) => boolean
 }
 
 export class Operator {
@@ -49,6 +53,30 @@ export class Operator {
         }
       })
     }
+    if (calm() || random.chance(0.5)) this.#vouch(gateway, locking)
+  }
+
+  /** For what he has seen to be unknown, and has found to be over at the backend. Only a true word is given. */
+  #vouch(gateway: RunningGateway, { plane }: Locking): void {
+    for (const { lock, unknown } of plane.locks('', { limit: 100, after: null }).items) {
+      const incarnations = unknown
+        .map(({ incarnation }) => incarnation)
+        // The word names a gateway, whatever the token.
+        .filter((named) => unknown.every((one) => one.incarnation !== named || this.#isOver(lock, one)))
+      if (incarnations.length === 0) continue
+      gateway.process.deliver(() => {
+        const word = { by: 'operator', reason: 'nothing of it is left', incarnations }
+        void plane
+          .vouch({ lock, ...word })
+          .then(() => this.#options.marks.hit('unknown calls vouched for'))
+          .catch(expected)
+      })
+    }
+  }
+
+  #isOver(lock: string, { token, incarnation }: UnknownInfo): boolean {
+    // A gateway's incarnations are named after its process.
+    return this.#options.over(lock, Number(token), incarnation.slice(0, incarnation.lastIndexOf('-')))
   }
 
   /** Has one of the sessions that a gateway knows fenced. */

@@ -98,7 +98,8 @@ export async function simulate(seed: number, theme: string | null = null): Promi
     { length: profile.foreignHolders },
     (_, index) => new ForeignHolder({ ...common, name: `foreign-${index + 1}`, state, layout }),
   )
-  const operator = new Operator({ scheduler, random, profile, marks, gateways, record, calm: isCalm })
+  const over = backend.over.bind(backend)
+  const operator = new Operator({ scheduler, random, profile, marks, gateways, record, calm: isCalm, over })
 
   const repeat = (meanMs: number | null, act: () => void) => {
     if (meanMs === null) return

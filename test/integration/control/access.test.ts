@@ -46,6 +46,7 @@ describe('with credentials', () => {
       ['DELETE', '/v1/locks/x?session=999', undefined, { any: 204, viewer: 403, operator: 204 }],
       ['GET', '/v1/locks', undefined, { any: 200, viewer: 200, operator: 200 }],
       ['GET', '/v1/fences', undefined, { any: 403, viewer: 200, operator: 200 }],
+      ['POST', '/v1/locks/x/vouch', word, { any: 403, viewer: 403, operator: 409 }],
       ['POST', '/v1/fences/9/confirm', word, { any: 403, viewer: 403, operator: 404 }],
       ['POST', '/v1/fences/9/retry', undefined, { any: 403, viewer: 403, operator: 404 }],
       ['POST', '/v1/sessions/9/fence', word, { any: 403, viewer: 403, operator: 404 }],

@@ -94,6 +94,30 @@ test('what the gateway found of its fencers is shown, and an unhealthy one makes
   })
 })
 
+test('an operator sees of which calls nobody knows, and vouches for them', async () => {
+  const { run, plane, call, open } = await running()
+  const lock = 'cinder/volume/1'
+  await call('POST', `/v1/locks/${encodeURIComponent(lock)}`, { session: await open('nova-1') })
+  const word = ['vouch', lock, '--reason', 'the array is quiet']
+  expect((await run(word)).err).toBe(
+    `fencegate vouch: Nothing here needs an operator’s word: nothing holds up ${lock}\n`,
+  )
+  plane.unknown = [
+    { token: '18', gateway: 'gateway-1', incarnation: 'a1', calls: 2 },
+    { token: '18', gateway: 'gateway-2', incarnation: 'b2', calls: null },
+  ]
+  const shown = (await run(['locks', lock])).out
+  expect(shown).toContain('unknown 2 calls under token 18 at gateway-1 (a1)\n')
+  expect(shown).toContain(`fencegate vouch ${lock} --by YOU --reason WHY`)
+  expect((await run(word)).out).toBe(
+    'vouched for 2 calls under token 18 at gateway-1 (a1)\n' +
+      'vouched for what was open under token 18 at gateway-2 (b2)\n',
+  )
+  expect((await run([...word, '--gateway', 'b2'])).out).toBe(
+    'vouched for what was open under token 18 at gateway-2 (b2)\n',
+  )
+})
+
 test('a list of many pages is read to its end', async () => {
   const { run, plane, open } = await running()
   for (let i = 0; i < 2100; i++)

@@ -15,6 +15,7 @@ const PUBLISHED = [
   'GET /v1/fencers',
   'GET /v1/fences',
   'GET /v1/fences/{id}',
+  'POST /v1/locks/{name}/vouch',
   'POST /v1/fences/{id}/retry',
   'POST /v1/fences/{id}/confirm',
   'POST /v1/sessions/{id}/fence',

@@ -13,6 +13,9 @@ import type {
   Page,
   Paged,
   SessionInfo,
+  UnknownInfo,
+  VouchedInfo,
+  VouchRequest,
 } from '../../../gateway/spi/control-plane.ts'
 
 const OPENED_AT = '2026-01-02T03:04:05.000Z'
@@ -27,6 +30,8 @@ export class FakePlane implements ControlPlane {
   readonly owners = new Map<string, GrantInfo & { readonly session: SessionId }>()
   readonly queues = new Map<string, Waiter[]>()
   readonly fencesById = new Map<string, FenceRecord>()
+  /** Of every lock. */
+  unknown: readonly UnknownInfo[] = []
   /** Thrown by the next call that reaches the store. */
   failure: Error | null = null
   ready = true
@@ -138,6 +143,7 @@ export class FakePlane implements ControlPlane {
       highWater: owner?.token ?? '0',
       waitingOn: [],
       inFlight: [],
+      unknown: this.unknown,
       lastFences: [],
     }
   }
@@ -149,6 +155,14 @@ export class FakePlane implements ControlPlane {
       ({ lock }) => lock,
       page,
     )
+  }
+
+  vouch({ lock, by, reason, incarnations }: VouchRequest): Promise<VouchedInfo> {
+    const vouched = this.unknown.filter(
+      ({ incarnation }) => incarnations === null || incarnations.includes(incarnation),
+    )
+    if (vouched.length === 0) throw new GatewayError('nothing-unknown', `nothing holds up ${lock}`)
+    return Promise.resolve({ lock, by, reason, at: OPENED_AT, vouched })
   }
 
   fence(id: string): FenceRecord | null {
