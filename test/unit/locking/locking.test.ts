@@ -387,6 +387,18 @@ describe('one gateway', () => {
     await taking
   })
 
+  it('counts the quiet time also where the last call that was answered ended after the one that was lost', async () => {
+    const a = await openSession({ ttlMs: 60_000 })
+    const token = await take(a)
+    admitted(locking.gate.admit(call(token), null)).unknown('connection broken')
+    const answered = admitted(locking.gate.admit(call(token), null))
+    await locking.plane.release(VOLUME, a)
+    await clock.advance(1_000)
+    answered.ended()
+    await clock.advance(QUIET_MS)
+    expect(phase()).toBe('free')
+  })
+
   it('breaks off a call that outlasts the drain limit, which is then unknown', async () => {
     const a = await openSession({ ttlMs: 60_000 })
     const entry = admitted(locking.gate.admit(call(await take(a)), null))
