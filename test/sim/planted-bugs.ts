@@ -188,7 +188,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   bug(
     'other gateways are not waited for',
     `${LOCKING}/barrier.ts`,
-    'facts = combine(facts, theirs)',
+    'facts = combine(facts, answeredFor(theirs, vouched.has(gateway.incarnation)))',
     'void theirs',
   ),
   bug(
@@ -275,14 +275,20 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   bug(
     'the calls of a session that takes the lock again are not waited for',
     `${LOCKING}/conductor.ts`,
-    "return live === null ? { state: 'ended' } : barrier.drain(live",
-    "return live === null || lock.queue[0]?.session === grant.session ? { state: 'ended' } : barrier.drain(live",
+    ': barrier.drain(live, sealRevisionOf(live), vouchedFor(grant))',
+    ": lock.queue[0]?.session === grant.session ? { state: 'ended' } : barrier.drain(live, sealRevisionOf(live), vouchedFor(grant))",
   ),
   bug(
     'the quiet time is not waited for',
     'gateway/core/handover.ts',
     'if (drain.quietOver) return null',
     'return null',
+  ),
+  bug(
+    'an operator’s word holds for what becomes unknown after it',
+    `${LOCKING}/barrier.ts`,
+    "if (facts.state !== 'unknown' || facts.quietOver || this.#mayStillSend(gateway)) continue",
+    "if (facts.state === 'ended') continue",
   ),
   bug(
     'a lost answer counts as the end of the call',
@@ -299,13 +305,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   bug(
     'readers come in before the exclusive calls of a downgraded writer are over',
     `${LOCKING}/conductor.ts`,
-    "return live === null ? { state: 'ended' } : barrier.formerDrain(live)",
+    "return live === null ? { state: 'ended' } : barrier.formerDrain(live, vouchedFor(grant))",
     "return { state: 'ended' }",
   ),
   bug(
     'a downgrade is not drained at other gateways',
     `${LOCKING}/barrier.ts`,
-    'return this.#overAll(grant, narrowRevision, this.#options.ledger.formerDrain(grant))',
+    'return this.#overAll(grant, narrowRevision, this.#options.ledger.formerDrain(grant), vouched)',
     'return this.#options.ledger.formerDrain(grant)',
   ),
   bug(
