@@ -22,6 +22,7 @@ const Lock = z.looseObject({
       afterFences: z.array(z.string()).optional(),
       inFlight: z.number(),
       unknown: z.number(),
+      jobs: z.array(z.looseObject({ backend: z.string(), job: z.string(), since: z.string() })).optional(),
       vouched: z.array(z.looseObject({ by: z.string(), reason: z.string(), at: z.string() })).optional(),
     }),
   ),
@@ -232,6 +233,9 @@ function showLock(lock: z.output<typeof Lock>): string {
     lines.push(
       `call    ${call.method} ${call.target} at ${call.backend}, token ${call.token}, ${call.state} for ${call.seconds}s`,
     )
+  for (const { token, jobs = [] } of lock.owners)
+    for (const { backend, job, since } of jobs)
+      lines.push(`job     ${job} at ${backend} since ${since} (token ${token})`)
   for (const { token, vouched = [] } of lock.owners)
     for (const { by, reason, at } of vouched) lines.push(`vouched ${at} by ${by}: ${reason} (token ${token})`)
   for (const { token, gateway, incarnation, calls } of lock.unknown)

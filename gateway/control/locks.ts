@@ -115,7 +115,7 @@ export function lockRoutes(app: ControlApp, room: ControlRoom): void {
       summary: 'Takes an operator’s word that calls of unknown fate will not act any more',
       description:
         'Nothing verifies it: the next owner need not wait out the quiet time. It holds for what is unknown now (`unknown` ' +
-        'of the lock), all that a gateway that is gone may have had open included; never for calls that are known to run, ' +
+        'of the lock), all that a gateway that is gone may have had open and jobs past the drain limit included; never for other calls that run, ' +
         'nor for what becomes unknown later. 409 `nothing-unknown` where there is nothing to vouch for.',
       params: LockParams,
       body: VouchForCalls,

@@ -23,16 +23,23 @@ export function presentSession(session: SessionInfo): z.output<typeof Session> {
 }
 
 export function presentOwner(owner: OwnerInfo): z.output<typeof Owner> {
-  const { vouched, ...rest } = owner
-  if (vouched === undefined) return rest
+  const { vouched, jobs, afterFences, ...rest } = owner
   return {
     ...rest,
-    vouched: vouched.map(({ by, reason, at, incarnations }) => ({
-      by,
-      reason,
-      at,
-      incarnations: [...incarnations],
-    })),
+    ...(afterFences === undefined ? {} : { afterFences: [...afterFences] }),
+    ...(jobs === undefined
+      ? {}
+      : { jobs: jobs.map(({ backend, job, since, incarnation }) => ({ backend, job, since, incarnation })) }),
+    ...(vouched === undefined
+      ? {}
+      : {
+          vouched: vouched.map(({ by, reason, at, incarnations }) => ({
+            by,
+            reason,
+            at,
+            incarnations: [...incarnations],
+          })),
+        }),
   }
 }
 

@@ -146,6 +146,10 @@ export const Owner = z.object({
   afterFences: afterFences.optional(),
   inFlight: z.number().int(),
   unknown: z.number().int(),
+  jobs: z
+    .array(z.object({ backend: z.string(), job: z.string(), since: time, incarnation: z.string() }))
+    .optional()
+    .describe('Jobs that hold up the handover past the drain limit.'),
   vouched: z
     .array(z.object({ by: z.string(), reason: z.string(), at: time, incarnations: z.array(z.string()) }))
     .optional()

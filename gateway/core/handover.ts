@@ -21,6 +21,7 @@ import {
   type LivingGrant,
   type LockRecord,
   type OpenGrant,
+  type OverdueJob,
   type SealCause,
   type SealedGrant,
   type Vouch,
@@ -42,6 +43,8 @@ export type DrainFacts =
   | { readonly state: 'ended' }
   /** Some gateway has not applied the seal yet, or has calls or jobs that will be known to end. */
   | { readonly state: 'draining'; readonly calls: number; readonly detail: string }
+  /** All that is left to end by itself are jobs, and the drain limit is over. */
+  | { readonly state: 'overdue'; readonly calls: number; readonly detail: string }
   /**
    * Nothing will end by itself any more, but what became of some calls is not known. `quietOver`: the quiet time stands
    * for all of them; `quietRemainingMs` null: there is none; another gateway may count it.
@@ -85,6 +88,8 @@ export type Obstacle =
       readonly quietRemainingMs: number | 'counted-elsewhere' | null
       readonly detail: string
     }
+  /** Goes on when the jobs are seen to be over, or an operator vouches for them. */
+  | { readonly kind: 'overdue'; readonly grant: Grant; readonly detail: string }
   | { readonly kind: 'fencing'; readonly grant: Grant; readonly detail: string }
   | { readonly kind: 'fence-blocked'; readonly grant: Grant; readonly detail: string }
   /** The store went back: a key's revision is below what was opened before. Never opened. */
@@ -242,6 +247,7 @@ function obstacleOf(grant: SealedGrant | OpenGrant, drain: DrainFacts, fence: Fe
   if (drain.state === 'draining') return { kind: 'draining', grant, detail: drain.detail }
   if (fence.state === 'open') return { kind: 'fencing', grant, detail: fence.detail }
   if (drain.state === 'ended') return null
+  if (drain.state === 'overdue') return { kind: 'overdue', grant, detail: drain.detail }
   if (drain.quietOver) return null
   // Proofs stand for unknown calls only where they cover late arrivals, and what had arrived as well.
   if (fence.state === 'closed' && coversUnknownCalls(fence.proofs)) return null
@@ -314,6 +320,20 @@ export function vouchGrants(record: LockRecord, words: ReadonlyMap<Revision, Vou
 
 const FENCES_NAMED_MAX = 16
 
+/** The record with jobs that outlast the drain limit, by create revision of their grants. */
+export function recordJobs(
+  record: LockRecord,
+  found: ReadonlyMap<Revision, readonly OverdueJob[]>,
+): LockRecord {
+  return {
+    ...record,
+    grants: record.grants.map((grant): Grant => {
+      const jobs = found.get(grant.createRevision)
+      return jobs === undefined ? grant : { ...grant, jobs: [...(grant.jobs ?? []), ...jobs] }
+    }),
+  }
+}
+
 /** The record after a move; null where nothing is left to say of the lock. `queue`: of which it opens some. */
 export function moveGrants(
   lock: LockRecord['lock'],
@@ -358,6 +378,6 @@ function grantOf(waiter: Waiter, openedAt: string) {
 }
 
 function settled(grant: OpenGrant): OpenGrant {
-  const { formerMode: _, vouched: __, ...rest } = grant
+  const { formerMode: _, vouched: __, jobs: ___, ...rest } = grant
   return rest
 }

@@ -23,6 +23,18 @@ export interface Vouch {
   readonly at: string
 }
 
+/** A job that was not over when the drain limit was, so that people see it also when the gateway that watched it is gone. */
+export interface OverdueJob {
+  /** As of a vouch. */
+  readonly scope: Vouch['scope']
+  /** The gateway that watches it. Nothing but such jobs, and calls of unknown fate, was open there any more. */
+  readonly incarnation: IncarnationId
+  readonly backend: string
+  readonly job: string
+  /** Wall clock of the call that started it, RFC 3339; for people. */
+  readonly since: string
+}
+
 interface GrantBase {
   /** The waiter key that is the grant, and its create revision. The revision names it; the key may come again. */
   readonly key: string
@@ -42,6 +54,7 @@ interface GrantBase {
   readonly afterFences?: readonly string[]
   /** Oldest first. */
   readonly vouched?: readonly Vouch[]
+  readonly jobs?: readonly OverdueJob[]
 }
 
 /** The second half of an upgrade: nobody else gets the lock any more, but what it replaces has not drained yet. */
@@ -93,6 +106,12 @@ export function conflicts(a: LockMode, b: LockMode): boolean {
 export function drainScope(grant: Grant): Vouch['scope'] | null {
   if (grant.state === 'sealed') return 'sealed'
   return grant.state === 'open' && grant.formerMode !== undefined ? 'narrowed' : null
+}
+
+/** The jobs of one gateway that hold up the lock past the drain limit, as far as they are recorded. */
+export function overdueJobs(grant: Grant, incarnation: IncarnationId): readonly OverdueJob[] {
+  const scope = drainScope(grant)
+  return grant.jobs?.filter((job) => job.scope === scope && job.incarnation === incarnation) ?? []
 }
 
 /** Incarnations for whose unknown calls an operator vouched. */

@@ -3,9 +3,10 @@
 
 import type { DrainFacts } from '../core/handover.ts'
 import { invariant } from '../core/invariant.ts'
+import { overdueJobs } from '../core/lock-record.ts'
 import type { IncarnationId } from '../core/names.ts'
 import type { Clock } from '../spi/clock.ts'
-import type { Ledger } from './ledger.ts'
+import type { Ledger, LedgerCall } from './ledger.ts'
 import type { LiveGrant, LockState } from './lock-state.ts'
 import type { Watermark } from './records.ts'
 import type { KnownGateway, View } from './view.ts'
@@ -90,8 +91,9 @@ export class Barrier {
   }
 
   /**
-   * Whose calls under a sealed or downgraded grant are unknown, to the last: what each of these may have open has only
-   * ever become less since then, as nothing is admitted under the grant any more. So an operator's word can name them.
+   * Whose calls under a sealed or downgraded grant are unknown or overdue jobs, to the last: what each of these may have
+   * open has only ever become less since then, as nothing is admitted under the grant any more. So an operator's word can
+   * name them.
    */
   unknown(grant: LiveGrant): UnknownCalls[] {
     const { view, ledger, self } = this.#options
@@ -100,16 +102,25 @@ export class Barrier {
     const found: UnknownCalls[] = []
     const own = grant.sealRevision > 0 ? ledger.drain(grant) : ledger.formerDrain(grant)
     const incarnation = self()
-    if (own.state === 'unknown' && !own.quietOver)
+    if (canBeVouchedFor(own))
       found.push({ incarnation, name: view.gateways.get(incarnation)?.record.name ?? '', calls: own.calls })
     for (const gateway of view.gateways.values()) {
       if (gateway.incarnation === incarnation) continue
       const facts = this.#theirs(gateway, grant, revision)
       // Just gone: it may be sending what it had admitted.
-      if (facts.state !== 'unknown' || facts.quietOver || this.#mayStillSend(gateway)) continue
+      if (!canBeVouchedFor(facts) || this.#mayStillSend(gateway)) continue
       found.push({ incarnation: gateway.incarnation, name: gateway.record.name, calls: null })
     }
     return found
+  }
+
+  /** This gateway's own calls that are jobs past the drain limit, where they are all that ends by itself. */
+  ownOverdue(grant: LiveGrant | null): readonly LedgerCall[] {
+    if (grant === null || (!grant.sealed && grant.narrowRevision === 0)) return []
+    const { ledger } = this.#options
+    const own = grant.sealed ? ledger.drain(grant) : ledger.formerDrain(grant)
+    if (own.state !== 'overdue') return []
+    return grant.calls.filter((call) => call.state.kind === 'job' && (grant.sealed || !call.coveredBy(grant)))
   }
 
   #mayStillSend({ incarnation }: KnownGateway): boolean {
@@ -147,7 +158,8 @@ export class Barrier {
         const all = grant.sealed || lock.damage !== null
         if (!all && grant.narrowRevision === 0) continue
         const drain = all ? ledger.drain(grant) : ledger.formerDrain(grant)
-        if (drain.state === 'draining') open.push([lock.name, grant.createRevision, 'draining'])
+        if (drain.state === 'draining' || drain.state === 'overdue')
+          open.push([lock.name, grant.createRevision, 'draining'])
         else if (drain.state === 'unknown' && !drain.quietOver)
           open.push([lock.name, grant.createRevision, 'unknown'])
       }
@@ -192,16 +204,33 @@ export class Barrier {
       []) {
       if (lock !== grant.lock.name || createRevision !== grant.createRevision) continue
       const detail = `gateway ${gateway.record.name} has calls open`
-      if (how === 'draining') return { state: 'draining', calls: 1, detail }
+      if (how === 'draining') return overdueThere(gateway, grant) ?? { state: 'draining', calls: 1, detail }
       return { state: 'unknown', calls: 1, quietOver: false, quietRemainingMs: 'counted-elsewhere', detail }
     }
     return { state: 'ended' }
   }
 }
 
-/** An operator's word stands for what is unknown, never for what is known to run. */
+/** A gateway that has recorded its overdue jobs has nothing else open that ends by itself. */
+function overdueThere({ incarnation, record }: KnownGateway, grant: LiveGrant): DrainFacts | null {
+  const recorded = grant.lock.record?.grants.find((other) => other.createRevision === grant.createRevision)
+  const jobs = recorded === undefined ? [] : overdueJobs(recorded, incarnation)
+  if (jobs.length === 0) return null
+  const named = jobs.map(({ backend, job }) => `${job} at ${backend}`).join(', ')
+  return {
+    state: 'overdue',
+    calls: jobs.length,
+    detail: `gateway ${record.name} watches ${named}, which is not over past the drain limit`,
+  }
+}
+
+function canBeVouchedFor(facts: DrainFacts): facts is Extract<DrainFacts, { state: 'unknown' | 'overdue' }> {
+  return facts.state === 'overdue' || (facts.state === 'unknown' && !facts.quietOver)
+}
+
+/** An operator's word stands for what nobody sees end in time, never for what has just been sent. */
 function answeredFor(facts: DrainFacts, isVouched: boolean): DrainFacts {
-  return isVouched && facts.state === 'unknown' ? { state: 'ended' } : facts
+  return isVouched && (facts.state === 'unknown' || facts.state === 'overdue') ? { state: 'ended' } : facts
 }
 
 function combine(a: DrainFacts, b: DrainFacts): DrainFacts {
@@ -210,6 +239,8 @@ function combine(a: DrainFacts, b: DrainFacts): DrainFacts {
   if (a.state === 'draining' && b.state === 'draining') return { ...a, calls: a.calls + b.calls }
   if (a.state === 'draining') return a
   if (b.state === 'draining') return b
+  if (a.state === 'overdue') return b.state === 'overdue' ? { ...a, calls: a.calls + b.calls } : a
+  if (b.state === 'overdue') return b
   return {
     state: 'unknown',
     calls: a.calls + b.calls,

@@ -13,7 +13,7 @@ import {
 } from '../core/handover.ts'
 import { invariant } from '../core/invariant.ts'
 import { type SealedGrant, vouchedFor } from '../core/lock-record.ts'
-import type { Revision, SessionId } from '../core/names.ts'
+import type { IncarnationId, Revision, SessionId } from '../core/names.ts'
 import type { Clock, Timer } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
 import type { FencePlanner } from '../spi/fence-planner.ts'
@@ -23,6 +23,7 @@ import { dueFence, EXPIRED } from './due-fence.ts'
 import { knownHolder } from './holders.ts'
 import type { Layout } from './layout.ts'
 import type { LiveGrant, LockState } from './lock-state.ts'
+import { OverdueJobs } from './overdue-jobs.ts'
 import { fenceRecords, lockRecords } from './records.ts'
 import type { View } from './view.ts'
 import { WaiterKeys } from './waiter-keys.ts'
@@ -41,6 +42,7 @@ export interface ConductorOptions {
   readonly clock: Clock
   readonly events: EventSink
   readonly planner: FencePlanner
+  readonly self: () => IncarnationId
   /** Whether this gateway may drive now: it has a whole view. */
   readonly ready: () => boolean
   /** Resolves once the view has applied `revision`, or after a bounded time. */
@@ -62,11 +64,18 @@ export class Conductor {
   /** Sessions whose fence record is being written by one lock's seal; their other locks wait for it. */
   readonly #fencing = new Set<SessionId>()
   readonly #keys: WaiterKeys
+  readonly #jobs: OverdueJobs
   #stopped = false
 
   constructor(options: ConductorOptions) {
     this.#options = options
-    this.#keys = new WaiterKeys({ ...options, again: (lock) => this.#later(lock, RETRY_MS) })
+    const again = (lock: LockState) => this.#later(lock, RETRY_MS)
+    this.#keys = new WaiterKeys({ ...options, again })
+    this.#jobs = new OverdueJobs({
+      ...options,
+      overdue: (lock, createRevision) => options.barrier.ownOverdue(lock.grantOf(createRevision)),
+      again,
+    })
   }
 
   /** Locks that have a sealed or a downgraded grant: whose calls others wait for. */
@@ -330,6 +339,7 @@ export class Conductor {
         this.#later(lock, Math.max(1, obstacle.quietRemainingMs))
     }
     this.#keys.withdrawBaseless(lock)
+    this.#jobs.note(lock)
     lock.tellListeners()
     this.#options.view.tidy(lock)
   }
@@ -382,6 +392,8 @@ export function blockedBy(lock: LockState): string | null {
   for (const obstacle of lock.obstacles) {
     if (obstacle.kind === 'fence-blocked' || obstacle.kind === 'revision-regressed') return obstacle.detail
     if (obstacle.kind === 'unknown' && obstacle.quietRemainingMs === null) return obstacle.detail
+    if (obstacle.kind === 'overdue')
+      return `${obstacle.detail}; it goes on once that is over, or an operator vouches for it`
   }
   return null
 }

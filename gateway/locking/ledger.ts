@@ -173,6 +173,9 @@ export class Ledger {
   readonly #options: LedgerOptions
   readonly #drains = new Map<LiveGrant, Timer>()
   readonly #formerDrains = new Map<LiveGrant, Timer>()
+  /** Grants whose drain limit is over, and downgraded ones: from here on only jobs end by themselves. */
+  readonly #overdue = new WeakSet<LiveGrant>()
+  readonly #formerOverdue = new WeakSet<LiveGrant>()
   readonly #unknown = new Set<LedgerCall>()
   #open = 0
 
@@ -226,19 +229,26 @@ export class Ledger {
 
   /** To be called once when a grant is sealed: bounds how long its calls may hold up the handover. */
   sealed(grant: LiveGrant): void {
-    this.#limit(this.#drains, grant, () => true)
+    this.#limit(this.#drains, this.#overdue, grant, () => true)
   }
 
   /** As `sealed`, of a downgrade: only what needs the lock exclusively holds anybody up. */
   narrowed(grant: LiveGrant): void {
-    this.#limit(this.#formerDrains, grant, (call) => !call.coveredBy(grant))
+    this.#limit(this.#formerDrains, this.#formerOverdue, grant, (call) => !call.coveredBy(grant))
   }
 
-  #limit(timers: Map<LiveGrant, Timer>, grant: LiveGrant, concerned: (call: LedgerCall) => boolean): void {
+  #limit(
+    timers: Map<LiveGrant, Timer>,
+    overdue: WeakSet<LiveGrant>,
+    grant: LiveGrant,
+    concerned: (call: LedgerCall) => boolean,
+  ): void {
     if (timers.has(grant) || !grant.calls.some(concerned)) return
     const timer = this.#options.clock.after(this.#options.drainMs, () => {
       timers.delete(grant)
+      overdue.add(grant)
       for (const call of [...grant.calls]) if (concerned(call)) call.abandon()
+      if (grant.calls.some((call) => call.state.kind === 'job')) this.#options.onProgress(grant.lock)
     })
     timers.set(grant, timer)
   }
@@ -261,16 +271,18 @@ export class Ledger {
 
   /** What this gateway alone can say of a sealed grant's calls. */
   drain(grant: LiveGrant): DrainFacts {
-    return this.#drainOf(grant.calls)
+    return this.#drainOf(grant.calls, this.#overdue.has(grant))
   }
 
   /** And of a downgraded one's: of the calls for which it has to be exclusive. */
   formerDrain(grant: LiveGrant): DrainFacts {
-    return this.#drainOf(grant.calls.filter((call) => !call.coveredBy(grant)))
+    const calls = grant.calls.filter((call) => !call.coveredBy(grant))
+    return this.#drainOf(calls, this.#formerOverdue.has(grant))
   }
 
-  #drainOf(calls: readonly LedgerCall[]): DrainFacts {
+  #drainOf(calls: readonly LedgerCall[], isOverdue: boolean): DrainFacts {
     let draining = 0
+    let jobs = 0
     let unknown = 0
     let quietOver = true
     let quietRemainingMs: number | null = 0
@@ -284,7 +296,8 @@ export class Ledger {
           break
         case 'job':
           draining++
-          detail = `${call.request.method} ${call.request.target} started ${call.state.id}, which is not over`
+          jobs++
+          detail = `${call.request.method} ${call.request.target} started ${call.state.id} at ${call.request.backend}, which is not over`
           break
         case 'unknown': {
           unknown++
@@ -303,6 +316,8 @@ export class Ledger {
           break
       }
     }
+    if (isOverdue && jobs > 0 && jobs === draining)
+      return { state: 'overdue', calls: draining, detail: `${detail} past the drain limit` }
     if (draining > 0) return { state: 'draining', calls: draining, detail }
     if (unknown > 0) return { state: 'unknown', calls: unknown, quietOver, quietRemainingMs, detail }
     return { state: 'ended' }

@@ -57,6 +57,7 @@ export function ownersOf(view: View, lock: LockState): OwnerInfo[] {
       ...(grant.afterFences === undefined ? {} : { afterFences: grant.afterFences }),
       inFlight,
       unknown,
+      ...(grant.jobs === undefined ? {} : { jobs: grant.jobs }),
       ...(grant.vouched === undefined ? {} : { vouched: grant.vouched }),
     }
   })

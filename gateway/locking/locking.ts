@@ -157,6 +157,7 @@ class LockingRoom implements Locking {
       clock,
       events,
       planner,
+      self,
       ready: () => this.#isDriving(),
       caughtUp,
       held: (createRevision) => options.epoch?.held(createRevision) ?? null,

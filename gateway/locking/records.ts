@@ -61,6 +61,14 @@ const vouch = z.looseObject({
   at: z.string(),
 })
 
+const overdueJob = z.looseObject({
+  scope: z.enum(['sealed', 'narrowed']),
+  incarnation,
+  backend: z.string(),
+  job: z.string(),
+  since: z.string(),
+})
+
 const grantFields = {
   key: z.string(),
   createRevision: revision,
@@ -71,6 +79,7 @@ const grantFields = {
   formerMode: z.literal('exclusive').exactOptional(),
   afterFences: z.array(z.string()).exactOptional(),
   vouched: z.array(vouch).exactOptional(),
+  jobs: z.array(overdueJob).exactOptional(),
 }
 
 const lockRecord = z.looseObject({

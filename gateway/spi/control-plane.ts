@@ -2,7 +2,7 @@
 // Methods reject with GatewayError; StoreUnavailable passes through and means that the outcome may be unknown.
 
 import type { FenceRecord, FenceStateWord } from '../core/fence-record.ts'
-import type { SealCause, Vouch } from '../core/lock-record.ts'
+import type { OverdueJob, SealCause, Vouch } from '../core/lock-record.ts'
 import type { LockMode, LockName, SessionId } from '../core/names.ts'
 import type { Neighbour } from './fence-journal.ts'
 
@@ -48,6 +48,8 @@ export interface OwnerInfo {
   readonly afterFences?: readonly string[]
   readonly inFlight: number
   readonly unknown: number
+  /** Jobs that hold up its handover past the drain limit, as recorded; also of a gateway that is gone. */
+  readonly jobs?: readonly Pick<OverdueJob, 'backend' | 'job' | 'since' | 'incarnation'>[]
   /** Operators' words about its unknown calls, oldest first. */
   readonly vouched?: readonly Pick<Vouch, 'by' | 'reason' | 'at' | 'incarnations'>[]
 }

@@ -25,9 +25,12 @@ export interface OperatorOptions {
 
 export class Operator {
   readonly #options: OperatorOptions
+  readonly #vouches: boolean
 
   constructor(options: OperatorOptions) {
     this.#options = options
+    // Without a quiet time the lock stays blocked where nobody vouches.
+    this.#vouches = options.profile.quietMs !== null || options.random.chance(0.5)
     this.#round()
   }
 
@@ -53,7 +56,7 @@ export class Operator {
         }
       })
     }
-    if (calm() || random.chance(0.5)) this.#vouch(gateway, locking)
+    if (this.#vouches && (calm() || random.chance(0.5))) this.#vouch(gateway, locking)
   }
 
   /** For what he has seen to be unknown, and has found to be over at the backend. Only a true word is given. */

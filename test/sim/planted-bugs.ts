@@ -225,8 +225,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   bug(
     'the watermark names no open calls',
     `${LOCKING}/barrier.ts`,
-    "if (drain.state === 'draining') open.push([lock.name, grant.createRevision, 'draining'])",
-    "if (drain.state === 'draining') void 0",
+    "if (drain.state === 'draining' || drain.state === 'overdue')\n          open.push([lock.name, grant.createRevision, 'draining'])",
+    "if (drain.state === 'draining' || drain.state === 'overdue') void 0",
   ),
   bugOf(
     'leaving',
@@ -285,9 +285,15 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'return null',
   ),
   bug(
+    'a job that outlasts the drain limit counts as over',
+    'gateway/core/handover.ts',
+    "if (drain.state === 'overdue') return { kind: 'overdue', grant, detail: drain.detail }",
+    "if (drain.state === 'overdue') return null",
+  ),
+  bug(
     'an operator’s word holds for what becomes unknown after it',
     `${LOCKING}/barrier.ts`,
-    "if (facts.state !== 'unknown' || facts.quietOver || this.#mayStillSend(gateway)) continue",
+    'if (!canBeVouchedFor(facts) || this.#mayStillSend(gateway)) continue',
     "if (facts.state === 'ended') continue",
   ),
   bug(

@@ -278,7 +278,7 @@ describe('one gateway', () => {
     await clock.advance(1_001)
     await until(() => locking.plane.fence(a)?.progress.state === 'closed')
     await clock.advance(FENCES_KEPT_MS + 60_000)
-    expect(phase()).toBe('handover')
+    expect(phase()).toBe('blocked')
     expect(locking.plane.fence(a)).not.toBeNull()
     const b = await openSession()
     await take(b, 'other' as LockName)
@@ -434,8 +434,15 @@ describe('one gateway', () => {
     entry.job('task-12', { kind: 'vsphere-task', task: 'task-12' })
     await locking.plane.release(VOLUME, a)
     const taking = take(await openSession({ ttlMs: 120_000 }), VOLUME, 100_000)
+    expect(phase()).toBe('handover')
     await clock.advance(DRAIN_MS + QUIET_MS)
-    expect(locking.plane.lock(VOLUME).inFlight).toMatchObject([{ state: 'job', job: 'task-12' }])
+    expect(locking.plane.lock(VOLUME)).toMatchObject({
+      phase: 'blocked',
+      inFlight: [{ state: 'job', job: 'task-12' }],
+      owners: [{ jobs: [{ backend: 'cinder', job: 'task-12' }] }],
+      waitingOn: [expect.stringMatching(/started task-12 at cinder, which is not over past the drain limit/)],
+    })
+    expect(events).toContainEqual(expect.objectContaining({ type: 'lock.blocked', lock: VOLUME }))
     entry.ended()
     await taking
   })
