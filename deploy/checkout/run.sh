@@ -182,6 +182,7 @@ install_test_tools() {
   has_command fence_ipmilan || missing="$missing fence-agents"
   has_command ipmi_sim || missing="$missing openipmi"
   has_command sshd || missing="$missing openssh-server"
+  has_command virsh || missing="$missing libvirt-clients"
   has_command ipmitool || missing="$missing ipmitool"
   has_command spin || missing="$missing spin"
   has_command gcc || missing="$missing gcc"
