@@ -79,7 +79,10 @@ export class Vouching {
             type: 'lock.vouched',
             lock: name,
             token: String(token),
-            detail: `${by}: ${reason} (${vouched.filter((one) => one.token === String(token)).map(nameOf)})`,
+            detail: `${by}: ${reason} (${vouched
+              .filter((one) => one.token === String(token))
+              .map(nameOf)
+              .join(',')})`,
           })
         return { lock: name, by, reason, at, vouched }
       }
