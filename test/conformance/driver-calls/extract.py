@@ -40,6 +40,20 @@ FAMILIES = {
                 "_check_response": [("GET", "/api/login")]},
         "inner": set(),
     },
+    "powermax": {
+        "files": [DELL + "powermax/rest.py", DELL + "powermax/performance.py", DELL + "powermax/common.py",
+                  DELL + "powermax/masking.py", DELL + "powermax/provision.py", DELL + "powermax/migrate.py",
+                  DELL + "powermax/fc.py", DELL + "powermax/iscsi.py"],
+        "constants": DELL + "powermax/utils.py",
+        "base": "/univmax/restapi",
+        "senders": {"get_request": ("GET", 0), "post_request": ("POST", 0), "request": (None, 0)},
+        # These build the path of an array, a category, a type and a name; the name may stand at this place.
+        "composers": {"get_resource": ("GET", 3), "create_resource": ("POST", None), "modify_resource": ("PUT", 5),
+                      "delete_resource": ("DELETE", 3)},
+        "own": {"_establish_rest_session": []},
+        "inner": {"request", "get_request", "post_request", "get_resource", "create_resource", "modify_resource",
+                  "delete_resource"},
+    },
     "powerstore": {
         "files": [DELL + "powerstore/client.py", DELL + "powerstore/adapter.py", DELL + "powerstore/driver.py",
                   DELL + "powerstore/nfs.py"],
@@ -102,9 +116,35 @@ class Function:
             known = self.assigned.get(node.id) or self.constants.get(node.id)
             if known and all(is_text(value) for value in known):
                 return list(dict.fromkeys(text for value in known for text in self.texts(value, placeholder)))
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "utils" and node.attr in self.constants:
+            return self.texts(self.constants[node.attr][0])
+        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "build_uri":
+            return self.built(node)
         if placeholder:
             return ["{%s}" % name_of(node)]
         raise Unfollowed(ast.unparse(node))
+
+    def built(self, call):
+        """PowerMax: a path out of named parts, in the order of its build_uri."""
+        words = {keyword.arg: keyword.value for keyword in call.keywords}
+        path = "" if "no_version" in words else "/{u4p_version}"
+        forms = [path]
+        for word in ("category", "resource_level", "resource_level_id", "resource_type", "resource_type_id", "resource",
+                     "resource_id", "object_type", "object_type_id"):
+            if word in words:
+                forms = [form + "/" + text for form in forms for text in self.texts(words.pop(word))]
+        if call.args or set(words) - {"no_version"}:
+            raise Unfollowed(ast.unparse(call))
+        return forms
+
+    def composed(self, call, place):
+        """PowerMax: what create_resource and its like make of their arguments."""
+        words = {keyword.arg: keyword.value for keyword in call.keywords}
+        name = words.get("resource_name") or (call.args[place] if place and len(call.args) > place else None)
+        private = "private" in words and ast.unparse(words["private"]) != "False"
+        names = [""] if name is None else ["/" + text for text in self.texts(name)]
+        return [f"{'/private' if private else ''}/{{u4p_version}}/{category}/symmetrix/{{array}}/{kind}{rest}"
+                for category in self.texts(call.args[1]) for kind in self.texts(call.args[2]) for rest in names]
 
     def filled(self, text, values):
         if "%(" in text and isinstance(values, ast.Dict):
@@ -126,6 +166,8 @@ def is_text(node):
     """Whether an assigned value is a text that is built here, in place of an answer or an argument."""
     if isinstance(node, ast.Constant):
         return isinstance(node.value, str)
+    if isinstance(node, ast.Call):
+        return getattr(node.func, "attr", "") == "build_uri"
     if isinstance(node, ast.IfExp):
         return is_text(node.body) and is_text(node.orelse)
     if isinstance(node, ast.BinOp):
@@ -151,9 +193,9 @@ def word_pairs(call, function):
     return forms
 
 
-def calls_in(family, path, tree):
+def calls_in(family, path, tree, shared):
     constants = {}
-    for node in tree.body:
+    for node in (*shared, *tree.body):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             constants.setdefault(node.targets[0].id, []).append(node.value)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
@@ -168,10 +210,20 @@ def calls_in(family, path, tree):
                     raise SystemExit(f"{path}: {node.name} uses requests.{called}: teach the script its calls")
                 for method, at in family["own"][node.name]:
                     yield method, at, node.name
-            if called not in family["senders"] or node.name in family["inner"]:
+            if node.name in family["inner"]:
+                continue
+            if called in family.get("composers", {}):
+                method, place = family["composers"][called]
+                for text in function.composed(call, place):
+                    yield method, family["base"] + text, node.name
+                continue
+            if called not in family["senders"]:
                 continue
             method, at = family["senders"][called]
-            url = call.args[at] if len(call.args) > at else next(k.value for k in call.keywords if k.arg == "url")
+            named = {keyword.arg: keyword.value for keyword in call.keywords}
+            url = call.args[at] if len(call.args) > at else named.get("url") or named["target_uri"]
+            if method is None:
+                (method,) = function.texts(call.args[1] if len(call.args) > 1 else named["method"])
             base = family["base"]
             switch, other = family.get("other_base", (None, None))
             if any(keyword.arg == switch and ast.unparse(keyword.value) == "True" for keyword in call.keywords):
@@ -194,9 +246,11 @@ def main():
     found = {}
     versions = [given.split("=", 1) for given in trees]
     for version, folder in versions:
+        drivers = pathlib.Path(folder) / "cinder/volume/drivers"
+        shared = ast.parse((drivers / family["constants"]).read_text()).body if "constants" in family else []
         for path in family["files"]:
-            file = pathlib.Path(folder) / "cinder/volume/drivers" / path
-            for method, target, function in calls_in(family, path, ast.parse(file.read_text())):
+            tree = ast.parse((drivers / path).read_text())
+            for method, target, function in calls_in(family, path, tree, shared):
                 entry = found.setdefault((target, method), {"at": [], "in": []})
                 for key, value in (("at", f"{path}:{function}"), ("in", version)):
                     if value not in entry[key]:
