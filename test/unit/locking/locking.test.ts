@@ -364,10 +364,17 @@ describe('one gateway', () => {
     await open('d', 'nova-2')
     await open('e')
     await locking.plane.closeSession((await open('gone', 'nova-1')).session)
+    const dead = await locking.plane.openSession({
+      ttlMs: 1_000,
+      holder: { id: 'dead', host: 'nova-1' },
+      fenceInfo: { pid: 7 },
+      plan: 'kill',
+    })
+    await take(dead.session, 'cinder/volume/3' as LockName)
     await take(a)
     await take(b, 'cinder/volume/2' as LockName)
     await clock.advance(1_001)
-    await until(() => locking.plane.fence(a) !== null)
+    await until(() => locking.plane.fence(a) !== null && locking.plane.fence(dead.session) !== null)
     const record = locking.plane.fence(a)
     const found = record === null ? [] : (locking.plane.neighbours?.(record) ?? [])
     expect(found.toSorted((x, y) => x.holder.localeCompare(y.holder))).toEqual([
