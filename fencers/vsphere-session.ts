@@ -25,6 +25,12 @@ const SessionOptions = z.strictObject({
     })
     .prefault({})
     .describe("ca: PEM of the authority of vCenter's certificate; rejectUnauthorized: false takes any"),
+  sessionsOf: z
+    .enum(['key', 'user', 'address'])
+    .default('key')
+    .describe(
+      "key: the holder's session alone (the default); user: all of its user; address: those of its user from its client address",
+    ),
   awaitTasks: z
     .boolean()
     .default(false)
@@ -52,6 +58,12 @@ const SessionInfo = z.object({
     .describe(
       'as vCenter writes it (EXAMPLE.COM\\name), to find the tasks of a session that ended by itself',
     ),
+  clientAddress: z
+    .string()
+    .min(1)
+    .max(64)
+    .optional()
+    .describe('as vCenter lists it (ipAddress), for sessionsOf: address, where the session ended by itself'),
   loginTime: z.iso
     .datetime({ offset: true })
     .optional()
@@ -63,6 +75,7 @@ interface ListedSession {
   readonly key: string
   readonly userName: string
   readonly loginTime: string
+  readonly address: string
 }
 
 interface ListedTask {
@@ -71,9 +84,11 @@ interface ListedTask {
   readonly cancelable: boolean
 }
 
-/** Whose tasks to look for. */
+/** Whose tasks and other sessions to look for. */
 interface Starter {
   readonly userName: string
+  /** Empty where it is not known. */
+  readonly address: string
   readonly sinceMs: number
 }
 
@@ -144,24 +159,44 @@ export default defineFencer<SessionOptions, SessionInfo>({
       const known = starters.get(info.sessionKey)
       if (known !== undefined) return known
       if (info.userName === undefined) return null
-      return { userName: info.userName, sinceMs: timeOf(info.loginTime) }
+      const { userName, clientAddress: address = '', loginTime } = info
+      return { userName, address, sinceMs: timeOf(loginTime) }
     }
 
-    async function terminate(info: SessionInfo, attempt: Attempt): Promise<void> {
+    /** Null where it cannot be told which other sessions are meant. */
+    function othersOf(info: SessionInfo): ((session: ListedSession) => boolean) | null {
+      if (options.sessionsOf === 'key') return () => false
+      const starter = starterOf(info)
+      if (starter === null || (options.sessionsOf === 'address' && starter.address === '')) return null
+      return (session) =>
+        sameUser(session.userName, starter.userName) &&
+        (options.sessionsOf === 'user' || session.address === starter.address)
+    }
+
+    async function terminate(sessionKey: string, attempt: Attempt): Promise<void> {
       const { sessionManager } = await client.content(attempt.signal)
       try {
         // One key a call: a list is worked off in order and stops at the first that is unknown.
         await client.call(
           'TerminateSession',
           sessionManager,
-          `<sessionId>${escapeXml(info.sessionKey)}</sessionId>`,
+          `<sessionId>${escapeXml(sessionKey)}</sessionId>`,
           attempt.signal,
           () => withholdUnlessAllowed(attempt),
         )
-        attempt.note(`terminated the session ${short(info.sessionKey)} at ${host}`)
+        attempt.note(`terminated the session ${short(sessionKey)} at ${host}`)
       } catch (error) {
         if (!(error instanceof VcenterFault && error.kind === 'NotFound')) throw error
-        attempt.note(`the session ${short(info.sessionKey)} was gone already`)
+        attempt.note(`the session ${short(sessionKey)} was gone already`)
+      }
+    }
+
+    async function terminateOthers(info: SessionInfo, attempt: Attempt): Promise<void> {
+      const isMeant = othersOf(info)
+      if (isMeant === null) return
+      const ownKey = await client.ownKey(attempt.signal)
+      for (const session of await listSessions(attempt.signal)) {
+        if (isMeant(session) && session.key !== ownKey) await terminate(session.key, attempt)
       }
     }
 
@@ -190,7 +225,18 @@ export default defineFencer<SessionOptions, SessionInfo>({
       if (sessions.some((session) => session.key === info.sessionKey)) {
         return { state: 'not-fenced', reason: `${host} still lists the session ${key}` }
       }
-      const observed = `the session ${key} is not among the ${sessions.length} that ${host} lists`
+      const isMeant = othersOf(info)
+      if (isMeant === null) {
+        const reason = `whose other sessions to look for is not known: give userName and clientAddress`
+        return { state: 'unknown', reason }
+      }
+      const others = sessions.filter(isMeant)
+      if (others.length > 0) {
+        const reason = `${host} still lists ${others.length} more of that ${options.sessionsOf}`
+        return { state: 'not-fenced', reason }
+      }
+      const alone = options.sessionsOf === 'key' ? '' : `, nor any other of its ${options.sessionsOf},`
+      const observed = `the session ${key}${alone} is not among the ${sessions.length} that ${host} lists`
       if (!options.awaitTasks && !options.cancelTasks) {
         return { state: 'fenced', evidence: { observed, request: 'RetrievePropertiesEx sessionList' } }
       }
@@ -226,9 +272,14 @@ export default defineFencer<SessionOptions, SessionInfo>({
         const listed = (await listSessions(attempt.signal)).find((session) => session.key === info.sessionKey)
         if (listed !== undefined) {
           if (starters.size >= REMEMBERED_MAX) starters.delete([...starters.keys()][0] ?? '')
-          starters.set(listed.key, { userName: listed.userName, sinceMs: timeOf(listed.loginTime) })
+          const { key, userName, address, loginTime } = listed
+          starters.set(key, { userName, address, sinceMs: timeOf(loginTime) })
         }
-        await terminate(info, attempt)
+        const user = starterOf(info)?.userName
+        if (options.sessionsOf !== 'key' && user !== undefined && sameUser(user, options.username))
+          throw new Error("the session's user is the fencer's own: give the fencer an account of its own")
+        await terminate(info.sessionKey, attempt)
+        await terminateOthers(info, attempt)
         const starter = starterOf(info)
         if (options.cancelTasks && starter !== null) await cancelTasks(starter, attempt)
       },
@@ -260,6 +311,7 @@ function sessionOf(element: XmlElement): ListedSession {
     key: childText(element, 'key') ?? '',
     userName: childText(element, 'userName') ?? '',
     loginTime: childText(element, 'loginTime') ?? '',
+    address: childText(element, 'ipAddress') ?? '',
   }
 }
 

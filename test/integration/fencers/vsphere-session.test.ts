@@ -102,6 +102,47 @@ describe.skipIf(vcenterSimulatorUnavailable() !== null)('the vSphere session fen
     expect(await isListed(spared.key)).toBe(true)
   })
 
+  test.each(['user', 'address'] as const)(
+    "ends all sessions of the holder's %s where told to, and nobody else's",
+    async (sessionsOf) => {
+      const [second, third, other] = [connect(), connect(), connect()]
+      await second.login('nova', USERS.nova)
+      const stranger = await other.login('other', USERS.other)
+      const fencer = create({ sessionsOf })
+      const info = { sessionKey: session.key }
+      await fencer.fence(info, anAttemptNow())
+      expect((await vcenter.sessions()).filter((item) => item.userName === 'nova')).toEqual([])
+      expect(await isListed(stranger.key)).toBe(true)
+      expect((await fencer.verify(info, anAttemptNow())).state).toBe('fenced')
+      await third.login('nova', USERS.nova)
+      expect((await fencer.verify(info, anAttemptNow())).state).toBe('not-fenced')
+      await third.call('Logout', SESSION_MANAGER)
+      // Another gateway has not seen whose session it was.
+      expect((await create({ sessionsOf }).verify(info, anAttemptNow())).state).toBe('unknown')
+      const whole = { ...info, userName: 'nova', clientAddress: '127.0.0.1' }
+      expect((await create({ sessionsOf }).verify(whole, anAttemptNow())).state).toBe('fenced')
+    },
+  )
+
+  test("leaves the user's sessions from another address alone where it goes by address", async () => {
+    const fencer = create({ sessionsOf: 'address' })
+    const second = connect()
+    const elsewhere = await second.login('nova', USERS.nova)
+    await nova.call('Logout', SESSION_MANAGER)
+    const info = { sessionKey: session.key, userName: 'nova', clientAddress: '192.0.2.7' }
+    await fencer.fence(info, anAttemptNow())
+    expect(await isListed(elsewhere.key)).toBe(true)
+    expect((await fencer.verify(info, anAttemptNow())).state).toBe('fenced')
+  })
+
+  test("never goes by a user who is the fencer's own", async () => {
+    const same = connect()
+    const { key } = await same.login('fencer', USERS.fencer)
+    const fencer = create({ sessionsOf: 'user' })
+    await expect(fencer.fence({ sessionKey: key }, anAttemptNow())).rejects.toThrow("fencer's own")
+    expect(await isListed(key)).toBe(true)
+  })
+
   test('a session that is gone already is success, as often as it is asked', async () => {
     const fencer = create()
     const info = { sessionKey: session.key }
