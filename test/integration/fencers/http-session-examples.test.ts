@@ -87,6 +87,22 @@ const worlds: Readonly<Record<string, () => World>> = {
     }
   },
 
+  'vcenter-rest'() {
+    const sessions = new Set(['holders-session'])
+    return {
+      fenceInfo: { apiSession: 'holders-session' },
+      isAlive: () => sessions.has('holders-session'),
+      answer(call) {
+        const id = String(call.headers['vmware-api-session-id'])
+        if (!sessions.has(id)) return { status: 401, json: { error_type: 'UNAUTHENTICATED', messages: [] } }
+        if (call.method === 'DELETE') sessions.delete(id)
+        return call.method === 'DELETE'
+          ? { status: 204 }
+          : { status: 200, json: { user: 'nova@vsphere.local' } }
+      },
+    }
+  },
+
   solidfire() {
     const sessions = new Set(['aa-11', 'bb-22'])
     let deaf = false

@@ -16,7 +16,6 @@ const USERS = { fencer: 'f-secret', nova: 'n-secret', other: 'o-secret' }
 const MANAGER = { type: 'AuthorizationManager', value: 'AuthorizationManager' }
 const NOVA: Info = { userName: 'nova' }
 const ADMIN = -1
-const READ_ONLY = -2
 
 describe.skipIf(vcenterSimulatorUnavailable() !== null)('the vSphere account fencer', () => {
   let vcenter: VcenterSimulator
@@ -111,7 +110,7 @@ describe.skipIf(vcenterSimulatorUnavailable() !== null)('the vSphere account fen
 
   test('takes them where they are written below the root as well, and unfence puts back what was', async () => {
     const below = await datacenter()
-    await give(ROOT_FOLDER, 'nova', READ_ONLY, false)
+    await give(ROOT_FOLDER, 'nova', ADMIN, false)
     await give(below, 'nova', ADMIN, true)
     await give(below, 'other', ADMIN, true)
     const before = await rules()
