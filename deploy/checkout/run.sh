@@ -175,6 +175,9 @@ install_test_tools() {
   [ -d /usr/share/gocode/src/go.etcd.io/etcd/clientv3 ] || missing="$missing golang-etcd-server-dev"
   [ -d /usr/lib/python3/dist-packages/tooz ] || missing="$missing python3-tooz"
   [ -d /usr/lib/python3/dist-packages/etcd3gw ] || missing="$missing python3-etcd3gw"
+  for client in cinderclient novaclient ironicclient openstackclient; do
+    [ -d "/usr/lib/python3/dist-packages/$client" ] || missing="$missing python3-$client"
+  done
   has_command nginx || missing="$missing nginx"
   has_command haproxy || missing="$missing haproxy"
   has_command systemd-analyze || missing="$missing systemd"

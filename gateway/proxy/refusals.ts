@@ -106,7 +106,8 @@ function problem(refusal: Refusal, status: number): Record<string, unknown> {
 
 /**
  * keystoneauth looks for `error.message`, python-cinderclient and novaclient for `message` in the first member, so the
- * one key that all of them read is `error`.
+ * one key that all of them read is `error`. python-ironicclient reads `error_message` alone, and openstacksdk passes it
+ * over where it is a text that is no JSON.
  */
 function openstack(refusal: Refusal, status: number): Record<string, unknown> {
   return {
@@ -116,6 +117,7 @@ function openstack(refusal: Refusal, status: number): Record<string, unknown> {
       message: sentence(refusal),
       ...facts(refusal),
     },
+    error_message: sentence(refusal),
   }
 }
 

@@ -12,6 +12,7 @@ const run = promisify(execFile)
 const GOPATH = '/usr/share/gocode'
 const CACHE = fileURLToPath(new URL('../../.cache/', import.meta.url))
 const GO_SOURCE = fileURLToPath(new URL('go-mutex/', import.meta.url))
+const OPENSTACK_PROGRAM = fileURLToPath(new URL('openstack-clients.py', import.meta.url))
 const TOOZ_PROGRAM = fileURLToPath(new URL('tooz-client.py', import.meta.url))
 /** Whose packages apt-get installs; another one in the path has none of them. */
 const PYTHON = '/usr/bin/python3'
@@ -88,6 +89,21 @@ export function toozAvailable(): boolean {
     spawnSync(PYTHON, ['-c', 'import tooz, etcd3gw']).status === 0,
     'python3-tooz or python3-etcd3gw is not installed',
   )
+}
+
+/** False where OpenStack's clients are not installed. Under `CI=true` it throws instead. */
+export function openstackAvailable(): boolean {
+  return isAvailable(
+    spawnSync(PYTHON, ['-c', 'import cinderclient, novaclient, ironicclient, openstackclient']).status === 0,
+    'python3-cinderclient, -novaclient, -ironicclient or -openstackclient is not installed',
+  )
+}
+
+/** Once it has said `ready`. */
+export async function startOpenstackClients(args: readonly string[]): Promise<ForeignClient> {
+  const client = new ForeignClient(PYTHON, [OPENSTACK_PROGRAM, ...args])
+  await client.next()
+  return client
 }
 
 function isAvailable(found: boolean, reason: string): boolean {

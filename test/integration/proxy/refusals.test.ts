@@ -71,8 +71,9 @@ describe('a refusal', () => {
     const answer = await client.answer()
     expect(answer.status).toBe(503)
     const body = JSON.parse(answer.body)
-    expect(Object.keys(body)).toEqual(['error'])
+    expect(Object.keys(body)).toEqual(['error', 'error_message'])
     expect(body.error.code).toBe(503)
+    expect(body.error_message).toBe(body.error.message)
     expect(body.error.message).toMatch(/cinder\/volume\/5aa1.*812.*node <b>.*790.*2026-01-02/)
   })
 
