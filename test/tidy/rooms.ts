@@ -42,7 +42,6 @@ export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   'fastify-type-provider-zod': ['gateway/control'],
   'openapi-types': ['gateway/control'],
   undici: ['gateway/proxy', 'fencers'],
-  opossum: ['gateway/fencing', 'gateway/proxy'],
   yaml: ['gateway/config', 'gateway/policy'],
   re2js: ['gateway/policy'],
   pino: ['gateway/telemetry'],
