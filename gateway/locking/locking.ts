@@ -146,7 +146,11 @@ class LockingRoom implements Locking {
       onRegressed: (revision) => this.#refuse(wentBack(revision, view.applied)),
     })
     const self = () => this.#incarnation.id
-    this.#agreement = new SourceAgreement({ store, layout, view, sources, self, caughtUp })
+    const again = () =>
+      clock.after(REJOIN_MS, () => {
+        if (this.#serving && !this.#closing) void this.#agreement.settle()
+      })
+    this.#agreement = new SourceAgreement({ store, layout, view, sources, self, caughtUp, again })
     this.#incarnation = this.#newIncarnation()
     this.#barrier = new Barrier({ view, ledger: this.#ledger, clock, self })
     this.#conductor = new Conductor({

@@ -40,6 +40,8 @@ export interface SessionRequest {
 export class SessionKeeper {
   readonly #options: SessionKeeperOptions
   readonly #expiresAtMs = new Map<SessionId, number>()
+  /** With a record and without a lease: what they held is about to be fenced, or is not tidied away yet. */
+  readonly #lapsed = new Set<SessionId>()
 
   constructor(options: SessionKeeperOptions) {
     this.#options = options
@@ -77,8 +79,16 @@ export class SessionKeeper {
       ],
     })
     this.#expiresAtMs.set(lease, renewedAtMs + ttlMs)
+    // What ended before this session began is seen only now: until then nobody knows the session, so nobody can use it.
+    const isCurrent = await this.#options.caughtUp(revision)
+    try {
+      if (isCurrent !== true) throw new StoreUnavailable('the view could not be brought up to date')
+      this.#refuseRevived(targets)
+    } catch (error) {
+      await this.#withdraw(lease)
+      throw error
+    }
     events({ type: 'session.opened', session: lease, detail: request.holder.id })
-    await this.#options.caughtUp(revision)
     return lease
   }
 
@@ -92,7 +102,8 @@ export class SessionKeeper {
       this.#expiresAtMs.delete(session)
       return false
     }
-    this.#expiresAtMs.set(session, renewedAtMs + state.ttlMs)
+    // Closed meanwhile, elsewhere: nobody would ever forget it.
+    if (view.sessions.has(session)) this.#expiresAtMs.set(session, renewedAtMs + state.ttlMs)
     return true
   }
 
@@ -136,6 +147,9 @@ export class SessionKeeper {
     const { store, layout, view } = this.#options
     for (const session of sessions) {
       const known = view.sessions.get(session)
+      if (known === undefined) this.#expiresAtMs.delete(session)
+      if (known === undefined || view.canaries.has(session)) this.#lapsed.delete(session)
+      else this.#lapsed.add(session)
       if (known === undefined || view.canaries.has(session) || view.locksOf.has(session)) continue
       const fence = view.fences.get(session)
       if (view.damagedFences.has(session)) continue
@@ -148,6 +162,18 @@ export class SessionKeeper {
           if (!(error instanceof StoreUnavailable)) throw error
           // The next change of the view, or the next gateway, finds it again.
         })
+    }
+  }
+
+  async #withdraw(session: SessionId): Promise<void> {
+    const { store, layout } = this.#options
+    this.#expiresAtMs.delete(session)
+    try {
+      await store.transact({ compare: [], writes: [{ delete: layout.session(session) }] })
+      await store.revokeLease(session)
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error
+      // Its lease ends by itself, and its record is then tidied away.
     }
   }
 
@@ -192,22 +218,31 @@ export class SessionKeeper {
     return { plan, fenceInfo: check.fenceInfo, targets: check.targets }
   }
 
-  /** A holder who is being fenced must not come back under a new name for what will be struck. */
-  #refuseRevived(targets: readonly string[]): void {
-    for (const { record } of this.#options.view.fences.values()) {
-      if (record.progress.state === 'closed') continue
-      const target = record.targets.find((other) => targets.includes(other))
-      if (target === undefined) continue
-      throw new GatewayError(
-        'fence-due',
-        `fence ${record.id} against ${target} is not closed yet; wait for it`,
-        {
-          fence: record.id,
-          target,
-        },
-      )
-    }
+  /** Its lease is over and it holds something that was not sealed yet: then its fence is not written yet either. */
+  #isUnsealed(session: SessionId): boolean {
+    for (const lock of this.#options.view.locksOf.get(session) ?? [])
+      for (const grant of lock.record?.grants ?? [])
+        if (grant.session === session && grant.state !== 'sealed') return true
+    return false
   }
+
+  /** A holder who is being fenced, or is about to be, must not come back under a new name for what will be struck. */
+  #refuseRevived(targets: readonly string[]): void {
+    if (targets.length === 0) return
+    const { view } = this.#options
+    for (const { record } of view.fences.values())
+      if (record.progress.state !== 'closed') refuseShared(targets, record.targets, record.id)
+    for (const session of this.#lapsed)
+      if (!view.fences.has(session) && this.#isUnsealed(session))
+        refuseShared(targets, view.sessions.get(session)?.record.targets ?? [], session)
+  }
+}
+
+function refuseShared(targets: readonly string[], fenced: readonly string[], fence: string): void {
+  const target = fenced.find((other) => targets.includes(other))
+  if (target === undefined) return
+  const detail = `fence ${fence} against ${target} is not closed yet; wait for it`
+  throw new GatewayError('fence-due', detail, { fence, target })
 }
 
 export type { LeaseId }

@@ -15,6 +15,8 @@ export interface SourceAgreementOptions {
   readonly sources: readonly LockSource[]
   readonly self: () => IncarnationId
   readonly caughtUp: (revision: Revision) => Promise<unknown>
+  /** Has `settle` called again soon. */
+  readonly again: () => void
 }
 
 export class SourceAgreement {
@@ -35,7 +37,7 @@ export class SourceAgreement {
 
   /** To be called once the view is loaded, and whenever gateways came or went. */
   async settle(): Promise<void> {
-    const { store, layout, view, caughtUp } = this.#options
+    const { store, layout, view, caughtUp, again } = this.#options
     if (this.#writing || this.dissent === null || this.#others().some((text) => text !== this.text)) return
     this.#writing = true
     try {
@@ -46,7 +48,8 @@ export class SourceAgreement {
       if (succeeded) await caughtUp(revision)
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error
-      // The next watermark of anybody, our own too, brings the next try.
+      // Nothing else may bring the next try: with one gateway there are no watermarks.
+      again()
     } finally {
       this.#writing = false
     }

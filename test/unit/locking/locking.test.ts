@@ -7,8 +7,10 @@ import { type Locking, type LockingOptions, startLocking } from '../../../gatewa
 import type { GatewayEvent } from '../../../gateway/spi/events.ts'
 import type { FencePlanner } from '../../../gateway/spi/fence-planner.ts'
 import type { AdmissionRequest, AdmissionResult, LedgerEntry } from '../../../gateway/spi/gate.ts'
+import type { Transaction } from '../../../gateway/spi/store.ts'
 import { type EmbeddedStore, openEmbeddedStore } from '../../../gateway/store/embedded/embedded-store.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
+import { FarStore } from './far-store.ts'
 
 const VOLUME = 'cinder/volume/1' as LockName
 const QUIET_MS = 20_000
@@ -29,6 +31,7 @@ let clock: ManualClock
 let store: EmbeddedStore
 let locking: Locking
 let events: GatewayEvent[]
+let far: FarStore
 let ids = 0
 let planner = PLAN
 
@@ -305,6 +308,41 @@ describe('one gateway', () => {
     await until(() => locking.plane.fences({ limit: 1, after: null }).items.length === 1)
     await expect(openSession({ pid: 4711 })).rejects.toMatchObject({ code: 'fence-due' })
     await openSession({ pid: 4712 })
+  })
+
+  describe('does not open a session for what another has lost and is about to be fenced for', () => {
+    beforeEach(async () => {
+      await locking.close(0)
+      far = new FarStore(store)
+      locking = await startLocking({ ...options(), store: far.store })
+    })
+    const touches = ({ writes }: Transaction, room: string) =>
+      writes.some((write) => 'put' in write && write.put.includes(`/${room}/`))
+
+    it('where its lease is over and nobody could seal its grants yet', async () => {
+      await take(await openSession({ pid: 4711 }))
+      far.loss = (transaction) => (touches(transaction, 'fences') ? 'request' : null)
+      await clock.advance(1_001)
+      await expect(openSession({ pid: 4711 })).rejects.toMatchObject({ code: 'fence-due' })
+      await openSession({ pid: 4712 })
+      await clock.advance(2_000)
+      await expect(openSession({ pid: 4711 })).rejects.toMatchObject({ code: 'fence-due' })
+    })
+
+    it('also where that happens while the session is being opened, of which nothing stays then', async () => {
+      const first = await openSession({ pid: 4711, ttlMs: 60_000 })
+      await take(first)
+      let revoking: Promise<void> | null = null
+      far.loss = (transaction) => {
+        if (touches(transaction, 'sessions')) revoking ??= store.revokeLease(first)
+        return null
+      }
+      await expect(openSession({ pid: 4711 })).rejects.toMatchObject({ code: 'fence-due' })
+      expect(revoking).not.toBeNull()
+      const kept = (await store.read('/fencegate/sessions/')).items.map(({ key }) => key)
+      expect(kept).toEqual([`/fencegate/sessions/${first}`])
+      expect((await store.read('/fencegate/canaries/')).items).toEqual([])
+    })
   })
 
   it('says unfenced where there is no plan, and goes on once the calls are over', async () => {

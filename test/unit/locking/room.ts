@@ -48,6 +48,8 @@ export interface RoomOptions {
   /** Another gateway on the store and clock of this one, which has to be closed last. */
   readonly beside?: TestRoom
   readonly name?: string
+  /** From before it joins. */
+  readonly loss?: FarStore['loss']
 }
 
 export async function openRoom(options: RoomOptions = {}): Promise<TestRoom> {
@@ -56,6 +58,7 @@ export async function openRoom(options: RoomOptions = {}): Promise<TestRoom> {
   const clock = beside?.clock ?? new ManualClock()
   const store = beside?.store ?? openEmbeddedStore({ path: folder, clock })
   const far = new FarStore(store, options.shared)
+  if (options.loss !== undefined) far.loss = options.loss
   let ids = 0
   const told: GatewayEvent[] = []
   const locking = await startLocking({

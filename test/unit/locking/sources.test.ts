@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type LockSource, wholeName } from '../../../gateway/core/lock-source.ts'
 import type { LeaseId, LockName, Revision } from '../../../gateway/core/names.ts'
 import type { AdmissionResult } from '../../../gateway/spi/gate.ts'
+import type { Transaction } from '../../../gateway/spi/store.ts'
 import { openRoom, type TestRoom, VOLUME } from './room.ts'
 
 const TOOZ: LockSource = {
@@ -325,5 +326,18 @@ describe('gateways whose sources differ', () => {
     const other = await opened({ shared: true, beside: room, sources: [TOOZ], name: 'gateway-2' })
     const { token } = await takeKey()
     expect([await call(token), await call(token, other)]).toEqual(['admitted', 'admitted'])
+  })
+
+  it('come to an agreement also where the store did not hear the first word of the only gateway', async () => {
+    let lost = 0
+    const isWord = ({ writes }: Transaction) =>
+      writes.some((write) => 'put' in write && write.put.endsWith('/agreed'))
+    room = await opened({
+      sources: [TOOZ],
+      loss: (transaction) => (isWord(transaction) && lost++ === 0 ? 'request' : null),
+    })
+    expect(room.locking.plane.readiness().ready).toBe(false)
+    await room.clock.advance(1_000)
+    expect(room.locking.plane.readiness().ready).toBe(true)
   })
 })
