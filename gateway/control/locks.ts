@@ -123,8 +123,14 @@ export function lockRoutes(app: ControlApp, room: ControlRoom): void {
     },
     handler: async (request) => {
       const lock = lockNamed(request.params.name)
-      const { by, reason, gateways } = request.body
-      const answer = await plane.vouch({ lock, by, reason, incarnations: gateways ?? null })
+      const { by, reason, gateways, token } = request.body
+      const answer = await plane.vouch({
+        lock,
+        by,
+        reason,
+        incarnations: gateways ?? null,
+        token: token ?? null,
+      })
       room.log.warn({ lock, by, reason, vouched: answer.vouched }, 'an operator vouched for unknown calls')
       return { ...answer, vouched: [...answer.vouched] }
     },

@@ -85,6 +85,7 @@ export const VouchForCalls = OperatorsWord.extend({
     .max(256)
     .optional()
     .describe('Incarnations whose calls are vouched for; left out: whatever is unknown now.'),
+  token: token.optional().describe('Only calls under this token.'),
 })
 export const FenceSession = OperatorsWord.extend({ plan: z.string().min(1).max(64).optional() })
 

@@ -211,6 +211,7 @@ class LockingRoom implements Locking {
       stale: () => this.#stale(),
       caughtUp,
     })
+    const catchUp = () => this.#catchUp(CATCH_UP_MS)
     this.plane = makeControlPlane({
       store,
       view,
@@ -218,10 +219,10 @@ class LockingRoom implements Locking {
       sessions: this.#sessions,
       queue: this.#queue,
       journal: this.#journal,
-      vouching: new Vouching({ ...base, barrier: this.#barrier }),
+      vouching: new Vouching({ ...base, barrier: this.#barrier, catchUp }),
       sign: options.signing?.sign ?? null,
       stale: () => this.#stale(),
-      catchUp: () => this.#catchUp(CATCH_UP_MS),
+      catchUp,
     })
   }
 

@@ -25,6 +25,8 @@ export interface VouchingOptions {
   readonly clock: Clock
   readonly events: EventSink
   readonly caughtUp: (revision: Revision) => Promise<unknown>
+  /** True once the view holds all that the store held when it was asked. */
+  readonly catchUp: () => Promise<boolean>
 }
 
 export class Vouching {
@@ -48,13 +50,19 @@ export class Vouching {
     )
   }
 
-  /** To be called with a view that is current. Rejects with GatewayError `nothing-unknown`, or StoreUnavailable. */
-  async vouch({ lock: name, by, reason, incarnations }: VouchRequest): Promise<VouchedInfo> {
-    const { store, layout, view, clock, events } = this.#options
+  /** Rejects with GatewayError `nothing-unknown`, or StoreUnavailable. */
+  async vouch({ lock: name, by, reason, incarnations, token: only }: VouchRequest): Promise<VouchedInfo> {
+    const { store, layout, view, clock, events, catchUp } = this.#options
+    // What becomes unknown from this tick on, while the store is asked and others are faster, nobody has looked at.
+    const meant = this.unknown(name).filter(
+      ({ incarnation, token }) =>
+        (incarnations === null || incarnations.includes(incarnation)) && (only === null || only === token),
+    )
+    if (!(await catchUp())) throw new StoreUnavailable('the view could not be brought up to date')
     for (let swaps = 0; swaps < SWAPS_MAX; swaps++) {
       const lock = view.locks.get(name)
-      const vouched = this.unknown(name).filter(
-        ({ incarnation }) => incarnations === null || incarnations.includes(incarnation),
+      const vouched = this.unknown(name).filter(({ incarnation, token }) =>
+        meant.some((one) => one.incarnation === incarnation && one.token === token),
       )
       if (lock === undefined || lock.record === null || vouched.length === 0)
         throw new GatewayError('nothing-unknown', refusal(name, lock), { lock: name })

@@ -70,6 +70,8 @@ export interface VouchRequest {
   readonly reason: string
   /** Those whose calls are vouched for; null: whatever is unknown now. */
   readonly incarnations: readonly string[] | null
+  /** Only calls under this token; null: under any. */
+  readonly token: string | null
 }
 
 export interface VouchedInfo {

@@ -61,20 +61,17 @@ export class Operator {
 
   /** For what he has seen to be unknown, and has found to be over at the backend. Only a true word is given. */
   #vouch(gateway: RunningGateway, { plane }: Locking): void {
-    for (const { lock, unknown } of plane.locks('', { limit: 100, after: null }).items) {
-      const incarnations = unknown
-        .map(({ incarnation }) => incarnation)
-        // The word names a gateway, whatever the token.
-        .filter((named) => unknown.every((one) => one.incarnation !== named || this.#isOver(lock, one)))
-      if (incarnations.length === 0) continue
-      gateway.process.deliver(() => {
-        const word = { by: 'operator', reason: 'nothing of it is left', incarnations }
-        void plane
-          .vouch({ lock, ...word })
-          .then(() => this.#options.marks.hit('unknown calls vouched for'))
-          .catch(expected)
-      })
-    }
+    for (const { lock, unknown } of plane.locks('', { limit: 100, after: null }).items)
+      for (const seen of unknown) {
+        if (!this.#isOver(lock, seen)) continue
+        const incarnations = [seen.incarnation]
+        gateway.process.deliver(() => {
+          void plane
+            .vouch({ lock, by: 'operator', reason: 'nothing is left', incarnations, token: seen.token })
+            .then(() => this.#options.marks.hit('unknown calls vouched for'))
+            .catch(expected)
+        })
+      }
   }
 
   #isOver(lock: string, { token, incarnation }: UnknownInfo): boolean {

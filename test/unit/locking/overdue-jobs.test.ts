@@ -5,7 +5,7 @@ import type { LedgerEntry } from '../../../gateway/spi/gate.ts'
 import { openRoom, type TestRoom, VOLUME } from './room.ts'
 
 const DRAIN_MS = 5_000
-const WORD = { by: 'ann', reason: 'the array has no such task', incarnations: null }
+const WORD = { by: 'ann', reason: 'the array has no such task', incarnations: null, token: null }
 
 let room: TestRoom
 let beside: TestRoom

@@ -18,7 +18,7 @@ afterEach(async () => {
 })
 
 function vouch(incarnations: readonly string[] | null = null, lock: LockName = VOLUME): Promise<VouchedInfo> {
-  return room.locking.plane.vouch({ lock, ...WORD, incarnations })
+  return room.locking.plane.vouch({ lock, ...WORD, incarnations, token: null })
 }
 
 function phase(): string {
@@ -113,6 +113,29 @@ describe('an operator’s word', () => {
     await vouch()
     await room.clock.advance(0)
     expect(phase()).toBe('free')
+  })
+
+  it('does not widen while it is being written', async () => {
+    const session = await room.openSession()
+    const token = await room.take(session)
+    await other({ open: [[VOLUME, Number(token), 'unknown']] })
+    const running = room.admit(token, 'exclusive')
+    await release(session)
+    const [record] = (await room.store.read('/fencegate/lock-records/')).items
+    if (record === undefined) throw new Error('there is no record')
+    let rewriting: Promise<unknown> | null = null
+    room.far.loss = ({ writes }) => {
+      if (rewriting === null && writes.some((write) => 'put' in write && write.value.includes('"vouched"'))) {
+        running.unknown('the answer was lost')
+        rewriting = room.store.transact({ compare: [], writes: [{ put: record.key, value: record.value }] })
+      }
+      return null
+    }
+    expect((await vouch()).vouched).toMatchObject([{ incarnation: 'other' }])
+    expect(rewriting).not.toBeNull()
+    await room.clock.advance(0)
+    expect(unknown()).toMatchObject([{ gateway: 'gateway-1' }])
+    expect(phase()).toBe('handover')
   })
 
   it('can be kept to what was looked at', async () => {
