@@ -67,8 +67,8 @@ export interface ViewOptions {
 
 interface Touched {
   readonly locks: Set<LockState>
-  /** Sessions whose waiter key in some lock went. */
-  readonly departed: Set<SessionId>
+  /** Sessions whose waiter key in a lock went. */
+  readonly departed: Map<LockState, SessionId[]>
   readonly sessions: Set<SessionId>
   readonly fences: Set<string>
   gateways: boolean
@@ -140,7 +140,7 @@ export class View {
   apply(revision: Revision, events: readonly StoreEvent[]): void {
     const touched: Touched = {
       locks: new Set(),
-      departed: new Set(),
+      departed: new Map(),
       sessions: new Set(),
       fences: new Set(),
       gateways: false,
@@ -156,7 +156,7 @@ export class View {
       for (const lock of this.locksOf.get(id as SessionId) ?? []) touched.locks.add(lock)
     // Judged after all of the revision is applied: whether a lease ended is seen by what else went with it.
     for (const lock of touched.locks) {
-      this.#reconcile(lock, touched.departed)
+      this.#reconcile(lock, touched.departed.get(lock) ?? [])
       lock.fold()
     }
     this.#applied = Math.max(this.#applied, revision)
@@ -205,7 +205,7 @@ export class View {
           seenAtMs: this.#loaded ? this.#options.clock.monotonicMs() : null,
         }
         // Gone and come again between two snapshots, or hung on another lease.
-        for (const other of lock.enqueue(waiter)) touched.departed.add(other.session)
+        for (const other of lock.enqueue(waiter)) depart(touched, lock, other.session)
         touched.locks.add(lock)
         return
       }
@@ -283,7 +283,7 @@ export class View {
     switch (meaning.kind) {
       case 'waiter': {
         const lock = this.lock(meaning.lock)
-        for (const waiter of lock.queue) if (waiter.key === key) touched.departed.add(waiter.session)
+        for (const waiter of lock.queue) if (waiter.key === key) depart(touched, lock, waiter.session)
         lock.queue = lock.queue.filter((waiter) => waiter.key !== key)
         touched.locks.add(lock)
         return
@@ -331,7 +331,7 @@ export class View {
   }
 
   /** Brings the live grants in line with record and queue, and seals those that are over. */
-  #reconcile(lock: LockState, departed: ReadonlySet<SessionId>): void {
+  #reconcile(lock: LockState, departed: readonly SessionId[]): void {
     const { layout, canaries } = this
     const before = lock.live
     lock.setDamage(damageOf(layout, lock, this.damagedSessions))
@@ -378,4 +378,10 @@ export class View {
     grant.seal()
     this.#options.onSealed(grant)
   }
+}
+
+function depart({ departed }: Touched, lock: LockState, session: SessionId): void {
+  const sessions = departed.get(lock)
+  if (sessions === undefined) departed.set(lock, [session])
+  else sessions.push(session)
 }

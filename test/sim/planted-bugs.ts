@@ -78,7 +78,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       {
         file: `${LOCKING}/read-grants.ts`,
         from: "if (grant.state !== 'sealed' && lock.waiterOf(createRevision) === null) {",
-        to: "if (grant.state !== 'sealed' && about.departed.has(session) && lock.waiterOf(createRevision) === null) {",
+        to: "if (grant.state !== 'sealed' && about.departed.includes(session) && lock.waiterOf(createRevision) === null) {",
       },
     ],
   },
