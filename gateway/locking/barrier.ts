@@ -36,6 +36,7 @@ export class Barrier {
   readonly #options: BarrierOptions
   /** When we first knew that an incarnation is gone. Monotonic, so a restart counts anew: later, never earlier. */
   readonly #goneSinceMs = new Map<string, number>()
+  readonly #reported = new WeakMap<Watermark, ReadonlyMap<string, 'draining' | 'unknown'>>()
 
   constructor(options: BarrierOptions) {
     this.#options = options
@@ -200,15 +201,38 @@ export class Barrier {
   }
 
   #reportedOpen(gateway: KnownGateway, grant: LiveGrant): DrainFacts {
-    for (const [lock, createRevision, how] of this.#options.view.watermarks.get(gateway.incarnation)?.open ??
-      []) {
-      if (lock !== grant.lock.name || createRevision !== grant.createRevision) continue
-      const detail = `gateway ${gateway.record.name} has calls open`
-      if (how === 'draining') return overdueThere(gateway, grant) ?? { state: 'draining', calls: 1, detail }
-      return { state: 'unknown', calls: 1, quietOver: false, quietRemainingMs: 'counted-elsewhere', detail }
-    }
-    return { state: 'ended' }
+    const watermark = this.#options.view.watermarks.get(gateway.incarnation)
+    const how = watermark === undefined ? undefined : this.#openIn(watermark).get(nameOf(grant))
+    if (how === undefined) return { state: 'ended' }
+    const detail = `gateway ${gateway.record.name} has calls open`
+    if (how === 'draining') return overdueThere(gateway, grant) ?? { state: 'draining', calls: 1, detail }
+    return { state: 'unknown', calls: 1, quietOver: false, quietRemainingMs: 'counted-elsewhere', detail }
   }
+
+  /** A watermark may name very many, and each of their handovers asks. */
+  #openIn(watermark: Watermark): ReadonlyMap<string, 'draining' | 'unknown'> {
+    let open = this.#reported.get(watermark)
+    if (open === undefined) {
+      // Named twice, the first counts.
+      open = new Map(
+        watermark.open
+          .toReversed()
+          .map(([name, createRevision, how]) => [nameOf({ name, createRevision }), how]),
+      )
+      this.#reported.set(watermark, open)
+    }
+    return open
+  }
+}
+
+function nameOf({
+  name,
+  createRevision,
+}: {
+  readonly name: string
+  readonly createRevision: number
+}): string {
+  return `${createRevision} ${name}`
 }
 
 /** A gateway that has recorded its overdue jobs has nothing else open that ends by itself. */

@@ -3,28 +3,24 @@
 // drive the same lock do no harm.
 
 import type { FenceRecord } from '../core/fence-record.ts'
-import {
-  beginUpgrade,
-  type FenceFacts,
-  type HandoverStep,
-  moveGrants,
-  nextStep,
-  sealGrants,
-} from '../core/handover.ts'
+import { beginUpgrade, type HandoverStep, moveGrants, nextStep, sealGrants } from '../core/handover.ts'
 import { invariant } from '../core/invariant.ts'
-import { type SealedGrant, vouchedFor } from '../core/lock-record.ts'
+import { vouchedFor } from '../core/lock-record.ts'
 import type { IncarnationId, Revision, SessionId } from '../core/names.ts'
 import type { Clock, Timer } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
 import type { FencePlanner } from '../spi/fence-planner.ts'
 import { type Comparison, type Store, StoreUnavailable, type Write } from '../spi/store.ts'
 import type { Barrier } from './barrier.ts'
+import { blockedBy } from './blocked.ts'
 import { dueFence, EXPIRED } from './due-fence.ts'
+import { fenceFacts } from './fence-facts.ts'
 import { knownHolder } from './holders.ts'
 import type { Layout } from './layout.ts'
 import type { LiveGrant, LockState } from './lock-state.ts'
 import { OverdueJobs } from './overdue-jobs.ts'
 import { fenceRecords, lockRecords } from './records.ts'
+import { Turns } from './turns.ts'
 import type { View } from './view.ts'
 import { WaiterKeys } from './waiter-keys.ts'
 
@@ -33,6 +29,10 @@ const RETRY_MS = 200
 /** A transaction has up to 128 comparisons and 128 writes: each seal needs two of both, each opening one. The next look goes on. */
 const SEALS_AT_ONCE_MAX = 50
 const OPENS_AT_ONCE_MAX = 100
+/** What more there is to look at waits its turn, so that calls are served meanwhile. */
+const POKES_AT_ONCE_MAX = 1_000
+/** For each handover that there is: how long what concerns all of them is collected. */
+const SWEEP_MS_EACH = 0.01
 
 export interface ConductorOptions {
   readonly store: Store
@@ -65,6 +65,8 @@ export class Conductor {
   readonly #fencing = new Set<SessionId>()
   readonly #keys: WaiterKeys
   readonly #jobs: OverdueJobs
+  readonly #turns: Turns
+  #sweep: Timer | null = null
   #stopped = false
 
   constructor(options: ConductorOptions) {
@@ -76,6 +78,7 @@ export class Conductor {
       overdue: (lock, createRevision) => options.barrier.ownOverdue(lock.grantOf(createRevision)),
       again,
     })
+    this.#turns = new Turns(options.clock, (lock) => this.poke(lock))
   }
 
   /** Locks that have a sealed or a downgraded grant: whose calls others wait for. */
@@ -85,15 +88,12 @@ export class Conductor {
 
   /** False while what is seen of the lock is about to change: a step is under way, here or, by all signs, elsewhere. */
   settled(lock: LockState): boolean {
-    return !this.#busy.has(lock) && !this.#overtaken.has(lock)
+    return !this.#busy.has(lock) && !this.#overtaken.has(lock) && !this.#turns.waits(lock)
   }
 
-  /** Looks at a lock in this tick; safe to call at any time, however often. */
+  /** Looks at a lock, in this tick where not too many have a step under way; safe to call at any time, however often. */
   poke(lock: LockState): void {
-    // Known also where nothing is driven any more: the watermarks that are still written go by it.
-    if (lock.live.some((grant) => grant.sealed || grant.narrowRevision > 0 || lock.damage !== null))
-      this.#handovers.add(lock)
-    else this.#handovers.delete(lock)
+    this.#note(lock)
     if (this.#stopped) return
     if (this.#busy.has(lock)) {
       this.#busy.set(lock, true)
@@ -103,20 +103,55 @@ export class Conductor {
     this.#timers.get(lock)?.cancel()
     this.#timers.delete(lock)
     this.#overtaken.delete(lock)
+    if (!this.#turns.free) {
+      this.#turns.add(lock)
+      return
+    }
+    this.#turns.leave(lock)
     this.#look(lock)
   }
 
-  /** Something that concerns all handovers changed: a watermark, a gateway, a fence. */
+  pokeEach(locks: ReadonlySet<LockState>): void {
+    if (locks.size <= POKES_AT_ONCE_MAX) {
+      for (const lock of [...locks]) this.poke(lock)
+      return
+    }
+    for (const lock of locks) {
+      this.#note(lock)
+      if (this.#busy.has(lock)) this.#busy.set(lock, true)
+      else if (!this.#stopped) this.#turns.add(lock)
+    }
+  }
+
+  /** Something that concerns all handovers changed: a watermark, a gateway, a fence. Very many are looked at less often. */
   pokeHandovers(): void {
-    for (const lock of [...this.#handovers]) this.poke(lock)
+    const count = this.#handovers.size
+    if (count <= POKES_AT_ONCE_MAX) {
+      this.pokeEach(this.#handovers)
+      return
+    }
+    if (this.#stopped) return
+    this.#sweep ??= this.#options.clock.after(count * SWEEP_MS_EACH, () => {
+      this.#sweep = null
+      this.pokeEach(this.#handovers)
+    })
   }
 
   pokeAll(): void {
-    for (const lock of [...this.#options.view.locks.values()]) this.poke(lock)
+    this.pokeEach(new Set(this.#options.view.locks.values()))
+  }
+
+  /** Known also where nothing is driven any more, and at once: the watermarks that are still written go by it. */
+  #note(lock: LockState): void {
+    if (lock.live.some((grant) => grant.sealed || grant.narrowRevision > 0 || lock.damage !== null))
+      this.#handovers.add(lock)
+    else this.#handovers.delete(lock)
   }
 
   stop(): void {
     this.#stopped = true
+    this.#turns.stop()
+    this.#sweep?.cancel()
     for (const timer of this.#timers.values()) timer.cancel()
     this.#timers.clear()
   }
@@ -149,7 +184,7 @@ export class Conductor {
       },
       fence: (grant) => {
         const live = lock.grantOf(grant.createRevision)
-        return this.#fenceFacts(grant, live === null ? lock.recordRevision : sealRevisionOf(live))
+        return fenceFacts(view, grant, live === null ? lock.recordRevision : sealRevisionOf(live))
       },
       unready: (waiter) => this.#keys.unready(waiter, lock),
     })
@@ -177,6 +212,7 @@ export class Conductor {
   /** `act` gives the revision that it wrote, or null where another was faster. */
   #carryOut(lock: LockState, act: () => Promise<Revision | null>): void {
     this.#busy.set(lock, false)
+    this.#turns.begin()
     void act()
       .then((revision) => {
         // A look at a view that does not hold this write would act on what is already changed.
@@ -198,6 +234,7 @@ export class Conductor {
         this.#busy.delete(lock)
         if (outcome !== 'later' || again) this.poke(lock)
         else lock.tellListeners()
+        this.#turns.end()
       })
   }
 
@@ -237,7 +274,8 @@ export class Conductor {
     } finally {
       for (const session of newFences) {
         this.#fencing.delete(session)
-        for (const other of view.locksOf.get(session) ?? []) if (other !== lock) this.poke(other)
+        // But for this one: poked while it is busy, it would be tried again at once where the store has failed.
+        this.pokeEach(new Set([...(view.locksOf.get(session) ?? [])].filter((other) => other !== lock)))
       }
     }
   }
@@ -354,46 +392,9 @@ export class Conductor {
       }),
     )
   }
-
-  #fenceFacts(grant: SealedGrant, sealRevision: number): FenceFacts {
-    if (grant.fence === null) return { state: 'none' }
-    const fence = this.#options.view.fences.get(grant.fence)
-    if (fence === undefined)
-      return {
-        state: 'blocked',
-        reason: `the fence record ${grant.fence} cannot be read; an operator has to confirm it`,
-      }
-    const { progress } = fence.record
-    switch (progress.state) {
-      case 'due':
-        return { state: 'open', detail: `fence ${grant.fence} is due` }
-      case 'running':
-        return { state: 'open', detail: `fence ${grant.fence} is at level ${progress.level + 1}` }
-      case 'blocked':
-        return { state: 'blocked', reason: progress.reason }
-      case 'closed':
-        // A proof about calls counts only if its observation began after this seal had been reported by everyone.
-        return {
-          state: 'closed',
-          proofs: fence.record.proofs.filter((proof) => proof.sealedThrough >= sealRevision),
-        }
-    }
-  }
 }
 
 function sealRevisionOf(grant: LiveGrant): number {
   invariant(grant.sealRevision > 0, `grant ${grant.createRevision} was asked for its seal before it had one`)
   return grant.sealRevision
-}
-
-/** Why a lock goes on only after an operator's word, or null. */
-export function blockedBy(lock: LockState): string | null {
-  if (lock.damage !== null) return lock.damage
-  for (const obstacle of lock.obstacles) {
-    if (obstacle.kind === 'fence-blocked' || obstacle.kind === 'revision-regressed') return obstacle.detail
-    if (obstacle.kind === 'unknown' && obstacle.quietRemainingMs === null) return obstacle.detail
-    if (obstacle.kind === 'overdue')
-      return `${obstacle.detail}; it goes on once that is over, or an operator vouches for it`
-  }
-  return null
 }

@@ -12,6 +12,7 @@ import type { Store } from '../spi/store.ts'
 import { dueFence } from './due-fence.ts'
 import { knownHolder } from './holders.ts'
 import type { Layout } from './layout.ts'
+import type { LockState } from './lock-state.ts'
 import { neighboursOf } from './neighbours.ts'
 import { fenceRecords } from './records.ts'
 import type { View, ViewChange } from './view.ts'
@@ -105,9 +106,13 @@ export class Journal implements FenceJournal {
   }
 
   async sealedEverywhere(session: string, signal: AbortSignal): Promise<Revision> {
+    // Each lock's seal wakes us, and there may be very many: what was found sealed is looked at once more only at the end.
+    const pending = [...(this.#options.view.locksOf.get(session as SessionId) ?? [])]
     for (;;) {
       signal.throwIfAborted()
-      const revision = this.#sealedThrough(session as SessionId)
+      for (let last = pending.at(-1); last !== undefined && isSealed(last, session); last = pending.at(-1))
+        pending.pop()
+      const revision = pending.length === 0 ? this.#sealedThrough(session as SessionId) : null
       if (revision !== null) return revision
       await this.#nextChange(signal)
     }
@@ -243,4 +248,8 @@ export class Journal implements FenceJournal {
       signal.addEventListener('abort', abort, { once: true })
     })
   }
+}
+
+function isSealed({ record }: LockState, session: string): boolean {
+  return record?.grants.every((grant) => grant.session !== session || grant.state === 'sealed') ?? true
 }

@@ -15,7 +15,7 @@ import type {
   SessionInfo,
   WaiterInfo,
 } from '../spi/control-plane.ts'
-import { blockedBy } from './conductor.ts'
+import { blockedBy } from './blocked.ts'
 import { knownHolder } from './holders.ts'
 import type { Ledger } from './ledger.ts'
 import type { LiveGrant, LockState } from './lock-state.ts'

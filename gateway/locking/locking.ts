@@ -337,7 +337,7 @@ class LockingRoom implements Locking {
       if (this.#serving) void this.#sweeper.markGone().then(() => this.#agreement.settle())
     }
     if (change.sources) this.#conductor.pokeAll()
-    for (const lock of change.locks) this.#conductor.poke(lock)
+    this.#conductor.pokeEach(change.locks)
     if (change.gateways || change.watermarks || change.fences.size > 0) this.#conductor.pokeHandovers()
     if (change.sessions.size > 0) this.#sessions.tidy(change.sessions)
     if (change.fences.size > 0) this.#sessions.tidy(change.fences as ReadonlySet<SessionId>)

@@ -21,6 +21,9 @@ const SETTLE_MS_MAX = 2_000
 /** A key that comes and goes under our hands is given up after so many looks. */
 const ENQUEUE_SWAPS_MAX = 8
 
+/** Of one session that gives everything back; what others want of the store goes between them. */
+const RELEASES_AT_ONCE_MAX = 64
+
 export interface QueueOptions {
   readonly store: Store
   readonly layout: Layout
@@ -163,8 +166,13 @@ export class LockQueue {
   /** Everything that the session holds or waits for, as far as the view shows it. False: the store has not heard all. */
   async releaseAll(session: SessionId): Promise<boolean> {
     const locks = [...(this.#options.view.locksOf.get(session) ?? [])].map((lock) => lock.name)
-    const said = await Promise.all(locks.map((lock) => this.release(lock, session)))
-    return said.every(Boolean)
+    let allSaid = true
+    const sayNext = async () => {
+      for (let lock = locks.pop(); lock !== undefined; lock = locks.pop())
+        if (!(await this.release(lock, session))) allSaid = false
+    }
+    await Promise.all(Array.from({ length: RELEASES_AT_ONCE_MAX }, sayNext))
+    return allSaid
   }
 
   /** To be awaited: what the store has not heard is said once more. */

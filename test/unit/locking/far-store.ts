@@ -23,6 +23,8 @@ export class FarStore {
   nextRead: (() => Promise<Snapshot>) | null = null
   /** What becomes of a transaction; null: it goes through. */
   loss: (transaction: Transaction) => Loss | null = () => null
+  /** Resolves when the transaction may go to the store; null: all go at once. */
+  hold: ((transaction: Transaction) => Promise<void>) | null = null
   /** What happens elsewhere right before a lease is revoked. */
   beforeRevoke: () => Promise<void> = () => Promise.resolve()
   readonly store: Store
@@ -62,6 +64,7 @@ export class FarStore {
   }
 
   async #transact(transaction: Transaction): Promise<TransactionResult> {
+    if (this.hold !== null) await this.hold(transaction)
     const loss = this.loss(transaction)
     if (loss === 'request') throw new StoreUnavailable('no answer within 5,000 ms')
     const result = await this.#store.transact(transaction)

@@ -1,0 +1,103 @@
+// Who may have a step of a handover under way: a bounded number of locks at once, the rest in turn, one session's after
+// another's. So a session that ends with very many locks neither floods the store nor keeps anybody else's lock waiting.
+
+import type { Clock, Timer } from '../spi/clock.ts'
+import type { LockState } from './lock-state.ts'
+
+/** Enough for a store that is far away; a store that is near answers them in a few milliseconds. */
+export const STEPS_AT_ONCE_MAX = 256
+/** Looks in one tick; then calls are served before it goes on. */
+const LOOKS_AT_ONCE_MAX = 256
+
+export class Turns {
+  readonly #clock: Clock
+  readonly #look: (lock: LockState) => void
+  /** Locks that wait, by the session that they wait for; whose turn it is stands first. */
+  readonly #lanes = new Map<string, Set<LockState>>()
+  readonly #laneOf = new Map<LockState, string>()
+  #underWay = 0
+  #timer: Timer | null = null
+  #stopped = false
+
+  /** `look`: to be called with a lock whose turn has come. */
+  constructor(clock: Clock, look: (lock: LockState) => void) {
+    this.#clock = clock
+    this.#look = look
+  }
+
+  get free(): boolean {
+    return this.#underWay < STEPS_AT_ONCE_MAX
+  }
+
+  waits(lock: LockState): boolean {
+    return this.#laneOf.has(lock)
+  }
+
+  /** It is looked at later, however often it is added until then. */
+  add(lock: LockState): void {
+    if (this.#stopped || this.#laneOf.has(lock)) return
+    const key = lock.live[0]?.session ?? lock.queue[0]?.session ?? ''
+    const lane = this.#lanes.get(key)
+    if (lane === undefined) this.#lanes.set(key, new Set([lock]))
+    else lane.add(lock)
+    this.#laneOf.set(lock, key)
+    if (this.free) this.#goOnSoon()
+  }
+
+  /** It was looked at outside its turn. */
+  leave(lock: LockState): void {
+    const key = this.#laneOf.get(lock)
+    if (key === undefined) return
+    this.#laneOf.delete(lock)
+    const lane = this.#lanes.get(key)
+    lane?.delete(lock)
+    if (lane?.size === 0) this.#lanes.delete(key)
+  }
+
+  /** A step is under way. */
+  begin(): void {
+    this.#underWay++
+  }
+
+  /** And over. */
+  end(): void {
+    this.#underWay--
+    this.#goOn()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#timer?.cancel()
+    this.#lanes.clear()
+    this.#laneOf.clear()
+  }
+
+  #goOn(): void {
+    for (let looks = 0; this.free && looks < LOOKS_AT_ONCE_MAX; looks++) {
+      const lock = this.#next()
+      if (lock === null) return
+      this.#look(lock)
+    }
+    if (this.free && this.#laneOf.size > 0) this.#goOnSoon()
+  }
+
+  #goOnSoon(): void {
+    this.#timer ??= this.#clock.after(0, () => {
+      this.#timer = null
+      this.#goOn()
+    })
+  }
+
+  #next(): LockState | null {
+    for (const [key, lane] of this.#lanes) {
+      this.#lanes.delete(key)
+      for (const lock of lane) {
+        lane.delete(lock)
+        this.#laneOf.delete(lock)
+        if (lane.size > 0) this.#lanes.set(key, lane)
+        return lock
+      }
+    }
+    return null
+  }
+}
