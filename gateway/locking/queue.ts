@@ -247,7 +247,13 @@ function heldBy(lock: LockState, session: SessionId): LiveGrant | null {
 function taken(lock: LockState, { session, mode }: Acquisition): boolean {
   return (
     lock.live.some((grant) => !grant.sealed && conflicts(grant.mode, mode)) ||
-    lock.queue.some((waiter) => waiter.session !== session && lock.grantOf(waiter.createRevision) === null)
+    // A reader who is not open yet keeps no other reader out; a writer before him does, and is in this queue as well.
+    lock.queue.some(
+      (waiter) =>
+        waiter.session !== session &&
+        conflicts(waiter.mode, mode) &&
+        lock.grantOf(waiter.createRevision) === null,
+    )
   )
 }
 

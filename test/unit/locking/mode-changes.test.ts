@@ -312,3 +312,34 @@ describe('a release', () => {
     expect(owners()).toEqual([[token, 'exclusive', 'open']])
   })
 })
+
+it('lets a reader’s try wait for the store where another reader is just being let in', async () => {
+  const [first, second] = [await room.openSession(), await room.openSession()]
+  let lost = 0
+  room.far.loss = ({ writes }) =>
+    writes.some((write) => 'put' in write && write.put.includes('/lock-records/')) && lost++ === 0
+      ? 'request'
+      : null
+  const letIn = room.take(first, 5_000, 'shared')
+  while (lost === 0) await room.clock.advance(0)
+  const tried = room.acquire(second, 0, 'shared')
+  await room.clock.advance(1_000)
+  await letIn
+  expect((await tried).kind).toBe('granted')
+})
+
+it('fails a reader’s try at once while another reader waits behind a writer', async () => {
+  const [holder, writer, reader] = [
+    await room.openSession(),
+    await room.openSession(),
+    await room.openSession(),
+  ]
+  await room.take(holder, 0, 'shared')
+  const waiting = room.acquire(writer, 60_000)
+  await room.clock.advance(0)
+  const { revision } = await room.store.transact({ compare: [], writes: [] })
+  expect((await room.acquire(reader, 0, 'shared')).kind).toBe('held')
+  expect((await room.store.transact({ compare: [], writes: [] })).revision).toBeLessThanOrEqual(revision)
+  await room.locking.plane.release(VOLUME, holder)
+  expect((await waiting).kind).toBe('granted')
+})
