@@ -343,3 +343,12 @@ it('fails a reader’s try at once while another reader waits behind a writer', 
   await room.locking.plane.release(VOLUME, holder)
   expect((await waiting).kind).toBe('granted')
 })
+
+it('deletes the key of an upgrade that nobody waits for any more and whose shared grant is over', async () => {
+  const session = await room.openSession()
+  const put = `/fencegate/locks/${encodeURIComponent(VOLUME)}/upgrade/${session}`
+  const value = JSON.stringify({ replaces: 1, request: 'of a gateway that is gone' })
+  await room.store.transact({ compare: [], writes: [{ put, value, lease: session }] })
+  await room.clock.advance(100)
+  expect((await room.store.read('/fencegate/locks/')).items).toEqual([])
+})
