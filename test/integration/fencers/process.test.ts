@@ -131,8 +131,8 @@ describe.skipIf(process.platform !== 'linux')('the process fencer', () => {
        c.stdout.once('data', (pid) => console.log('child ' + pid)); process.on('exit', () => c.kill('SIGKILL'));
        process.on('SIGTERM', () => process.exit())`,
     )
-    const [line] = await once(parent.child.stdout ?? parent.child, 'data')
-    const pid = Number(/child (\d+)/.exec(String(line))?.[1])
+    await expect.poll(() => parent.output()).toMatch(/child \d+/)
+    const pid = Number(/child (\d+)/.exec(parent.output())?.[1])
     const info = complete(pid)
     await expect
       .poll(async () => JSON.stringify(await fencer().verify(info, anAttemptNow())), { timeout: 5_000 })

@@ -47,6 +47,8 @@ export function anAttemptNow(
 export interface Victim {
   readonly pid: number
   readonly child: ChildProcess
+  /** All that it has printed. */
+  output(): string
   isAlive(): boolean
   end(): Promise<void>
 }
@@ -58,11 +60,16 @@ export async function startVictim(script = 'setInterval(() => {}, 1000)'): Promi
   })
   const { pid, stdout } = child
   if (pid === undefined || stdout === null) throw new Error('no victim')
+  let output = ''
+  stdout.on('data', (chunk: Buffer) => {
+    output += chunk.toString()
+  })
   await once(stdout, 'data')
   const isAlive = (): boolean => child.exitCode === null && child.signalCode === null
   return {
     pid,
     child,
+    output: () => output,
     isAlive,
     async end() {
       if (!isAlive()) return
