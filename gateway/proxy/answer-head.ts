@@ -11,7 +11,8 @@ export interface AnswerHead {
   readonly encoded: boolean
 }
 
-const DROPPED = new Set([
+/** Fields that end at this hop, and the one that is ours alone to send. */
+export const DROPPED: ReadonlySet<string> = new Set([
   'connection',
   'keep-alive',
   'proxy-connection',
@@ -25,12 +26,16 @@ const SPECIAL_LENGTHS = new Uint8Array(32)
 for (const name of [...DROPPED, 'content-length', 'content-encoding']) SPECIAL_LENGTHS[name.length] = 1
 
 /** Fields that say how a message is framed or routed; none may come as a trailer. */
-const NO_TRAILERS = new Set([
+export const NO_TRAILERS: ReadonlySet<string> = new Set([
   ...DROPPED,
   'content-length',
   'host',
   'trailer',
   'content-encoding',
+  'content-type',
+  'content-range',
+  'fencing-token',
+  'fencing-session',
   'set-cookie',
 ])
 

@@ -10,6 +10,7 @@ import type { JobRule } from '../spi/policy.ts'
 import { type AnswerHead, readAnswerHead, readTrailers } from './answer-head.ts'
 import type { Backend } from './backend.ts'
 import { ForwardedBody, LeaseOver, RequestCutOff } from './forwarded-body.ts'
+import { JobAnswer } from './job-answer.ts'
 import type { OpenCall } from './open-call.ts'
 import type { FirstCopy } from './repeats.ts'
 import { backendDown, type ForwardOptions } from './upstream.ts'
@@ -66,8 +67,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   #statusText = ''
   #head: AnswerHead | null = null
   #held: Buffer | null = null
-  #tee: Buffer[] | null = null
-  #teeBytes = 0
+  #jobAnswer: JobAnswer | null = null
   #stall: Timer | null = null
 
   constructor(
@@ -177,7 +177,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       PLAIN_REASON.test(this.#statusText) ? this.#statusText : '',
       this.#head.list,
     )
-    if (this.#call.job?.appliesTo(status) === true) this.#tee = []
+    if (this.#call.job?.appliesTo(status) === true) this.#jobAnswer = new JobAnswer(this.#call.job)
     if (this.#delivery !== 'waiting') return
     this.#delivery = 'head-held'
     // A small answer comes whole in this very tick and goes out in one write; the head of a slow one must not wait.
@@ -191,7 +191,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#call.first?.piece(chunk)
-    if (this.#tee !== null) this.#collect(this.#tee, chunk)
+    this.#jobAnswer?.take(chunk)
     if (this.#delivery === 'head-held') {
       if (this.#head?.contentLength === chunk.length && this.#held === null) {
         this.#held = chunk
@@ -262,43 +262,14 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     }
   }
 
-  #collect(tee: Buffer[], chunk: Buffer): void {
-    const room = (this.#call.job?.bodyBytesMax ?? 0) - this.#teeBytes
-    if (room <= 0) return
-    tee.push(chunk.length <= room ? chunk : chunk.subarray(0, room))
-    this.#teeBytes += Math.min(room, chunk.length)
-  }
-
   #settleByAnswer(): void {
     const open = this.#open
     if (open === null) return
-    const rule = this.#call.job
-    const tee = this.#tee
-    if (rule === null || tee === null) {
-      open.ended()
-      return
-    }
-    this.#tee = null
-    if (this.#head?.encoded === true && this.#teeBytes > 0) {
-      open.unknown('the answer may name a job but is compressed')
-      return
-    }
-    const reading = rule.read(
-      this.#status,
-      tee.length === 1 ? (tee[0] ?? Buffer.alloc(0)) : Buffer.concat(tee),
-    )
-    switch (reading.kind) {
-      case 'none':
-        open.ended()
-        break
-      case 'unreadable':
-        open.unknown(`the answer should name a job but cannot be read: ${reading.reason}`)
-        break
-      case 'job':
-        open.job(reading.id, reading.probe)
-        this.#backend.jobs.watch(open, reading.probe, this.#call.headers)
-        break
-    }
+    if (this.#jobAnswer === null) open.ended()
+    else
+      this.#jobAnswer.settle(open, { status: this.#status, encoded: this.#head?.encoded === true }, (probe) =>
+        this.#backend.jobs.watch(open, probe, this.#call.headers),
+      )
   }
 
   /** The client does not read. That may hold up a call whose holder is alive, not the drain of a sealed lock. */

@@ -1,6 +1,7 @@
 // The first lines of an answer as the client gets them: those of the backend, and what this hop adds.
 
 import { STATUS_CODES } from 'node:http'
+import { NO_TRAILERS } from '../answer-head.ts'
 import type { RefusalAnswer } from '../refusals.ts'
 import type { AnswerReader } from './answer-reader.ts'
 
@@ -27,17 +28,16 @@ export function refusalHead(answer: RefusalAnswer, keepAlive: boolean): string {
   return head + date() + (keepAlive ? KEEP_ALIVE : CLOSE)
 }
 
-/** Fields that say how a message is framed or routed, and ours: none may come as a trailer. */
-const NO_TRAILER =
-  /^(?:connection|content-[a-z]+|fencing-[a-z]+|host|keep-alive|proxy-connection|set-cookie|te|trailer|transfer-encoding|upgrade):/i
-const FIELD_LINE = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*$/
+const FIELD_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t\x20-\x7e\x80-\xff]*$/
 
 /** The lines of a trailer that the client gets. */
 export function trailerLines(trailer: string): string {
   if (trailer === '') return ''
   let lines = ''
-  for (const line of trailer.split('\r\n'))
-    if (FIELD_LINE.test(line) && !NO_TRAILER.test(line)) lines += `${line}\r\n`
+  for (const line of trailer.split('\r\n')) {
+    const name = FIELD_LINE.exec(line)?.[1]
+    if (name !== undefined && !NO_TRAILERS.has(name.toLowerCase())) lines += `${line}\r\n`
+  }
   return lines
 }
 

@@ -1,22 +1,13 @@
 // Reads the head of a backend's answer. Whatever it does not accept is an answer that cannot be understood: the call has
 // happened, and what became of it is unknown. Strict about framing, where two readings would be two different answers.
 
+import { DROPPED } from '../answer-head.ts'
 import { decimalAt, isNameAt } from './field-bytes.ts'
 import { Fields } from './fields.ts'
 
 /** How the end of a body is found. */
 export type AnswerFraming = 'none' | 'length' | 'chunked' | 'close'
 
-/** Fields that end at this hop, and the one that is ours alone to send. */
-const DROPPED = [
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'transfer-encoding',
-  'te',
-  'upgrade',
-  'fencing-verdict',
-]
 const DROPPED_BY_LENGTH = new Map<number, readonly string[]>()
 for (const name of DROPPED)
   DROPPED_BY_LENGTH.set(name.length, [...(DROPPED_BY_LENGTH.get(name.length) ?? []), name])

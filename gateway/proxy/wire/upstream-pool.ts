@@ -78,7 +78,7 @@ export class UpstreamConnection {
     const { user } = this
     this.user = null
     this.socket.destroy()
-    this.#pool.lost(this, error)
+    this.#pool.lost(this)
     user?.lost(error)
   }
 }
@@ -136,11 +136,10 @@ export class UpstreamPool {
     this.#offer(connection)
   }
 
-  lost(connection: UpstreamConnection, error: Error | null): void {
+  lost(connection: UpstreamConnection): void {
     this.#open--
     const at = this.#idle.indexOf(connection)
     if (at !== -1) this.#idle.splice(at, 1)
-    void error
     if (this.#waiting.length > 0) setImmediate(() => this.#openForWaiting())
   }
 

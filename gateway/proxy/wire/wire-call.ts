@@ -3,9 +3,9 @@
 // nothing repeats the call, and no client's disappearing loses its answer.
 
 import type { Timer } from '../../spi/clock.ts'
-import type { JobRule } from '../../spi/policy.ts'
 import type { Backend } from '../backend.ts'
 import { type Call, CheckedCall } from '../checked-call.ts'
+import { JobAnswer } from '../job-answer.ts'
 import type { OpenCall } from '../open-call.ts'
 import { GOING_AWAY, type RefusalAnswer } from '../refusals.ts'
 import { backendDown, errorCode } from '../upstream.ts'
@@ -59,8 +59,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   #message = ''
   /** Whether the answer goes to the client in chunks. */
   #isChunked = false
-  #tee: Buffer[] | null = null
-  #teeBytes = 0
+  #jobAnswer: JobAnswer | null = null
   #clientGone = false
   /** Whether a byte of the answer went to the client. */
   #answering = false
@@ -177,19 +176,20 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
 
   head(reader: AnswerReader, whole: Buffer | null): void {
     this.#isChunked = whole === null && reader.framing !== 'length'
-    if (this.#open !== null && this.#call?.job?.appliesTo(reader.status) === true) this.#tee = []
+    const rule = this.#open === null ? null : (this.#call?.job ?? null)
+    if (rule?.appliesTo(reader.status) === true) this.#jobAnswer = new JobAnswer(rule)
     const lines = answerLines(reader, this.#keepAlive && !this.backend.closing)
     if (whole === null || whole.length > TEXT_BYTES_MAX) {
       this.#write(lines)
       if (whole !== null) this.piece(whole)
       return
     }
-    if (this.#tee !== null) this.#collect(this.#tee, whole)
+    this.#jobAnswer?.take(whole)
     this.#write(whole.length === 0 ? lines : lines + whole.toString('latin1'))
   }
 
   piece(bytes: Buffer): void {
-    if (this.#tee !== null) this.#collect(this.#tee, bytes)
+    this.#jobAnswer?.take(bytes)
     if (this.#discarding || this.#clientGone) return
     if (bytes.length <= TEXT_BYTES_MAX) {
       const text = bytes.toString('latin1')
@@ -240,13 +240,6 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
     this.#connection?.socket.resume()
   }
 
-  #collect(tee: Buffer[], bytes: Buffer): void {
-    const room = (this.#call?.job?.bodyBytesMax ?? 0) - this.#teeBytes
-    if (room <= 0) return
-    tee.push(Buffer.from(bytes.length <= room ? bytes : bytes.subarray(0, room)))
-    this.#teeBytes += Math.min(room, bytes.length)
-  }
-
   end(trailer: string, clean: boolean): void {
     if (this.#isChunked) this.#write(`0\r\n${trailerLines(trailer)}\r\n`)
     const { reader } = this.#client.answers
@@ -267,30 +260,11 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   #settleByAnswer(answer: AnswerReader): void {
     const open = this.#open
     if (open === null) return
-    const tee = this.#tee
-    const rule: JobRule | null = this.#call?.job ?? null
-    if (rule === null || tee === null) {
-      open.ended()
-      return
-    }
-    this.#tee = null
-    if (answer.encoded && this.#teeBytes > 0) {
-      open.unknown('the answer may name a job but is compressed')
-      return
-    }
-    const reading = rule.read(answer.status, Buffer.concat(tee))
-    switch (reading.kind) {
-      case 'none':
-        open.ended()
-        break
-      case 'unreadable':
-        open.unknown(`the answer should name a job but cannot be read: ${reading.reason}`)
-        break
-      case 'job':
-        open.job(reading.id, reading.probe)
-        this.backend.jobs.watch(open, reading.probe, this.#client.reader.list())
-        break
-    }
+    if (this.#jobAnswer === null) open.ended()
+    else
+      this.#jobAnswer.settle(open, answer, (probe) =>
+        this.backend.jobs.watch(open, probe, this.#client.reader.list()),
+      )
   }
 
   lost(error: Error | null): void {
