@@ -4,6 +4,7 @@
 import { z } from 'zod'
 import { defineFencer } from '../gateway/spi/fencer.ts'
 import { FreeFormInfo, targetOf } from './free-form/info.ts'
+import { valueAt } from './free-form/value-at.ts'
 
 const ManualOptions = z.strictObject({
   instructions: z
@@ -55,14 +56,7 @@ export default defineFencer<ManualOptions, FreeFormInfo>({
 /** Holders write these values, and people read them: nothing that could pass for another line, and nothing endless. */
 function filled(instructions: string, scope: Readonly<Record<string, unknown>>): string {
   return instructions.replace(/\{\{\s*([\w-]+(?:\.[\w-]+)*)\s*\}\}/g, (_whole, name: string) => {
-    let found: unknown = scope
-    for (const step of name.split('.')) {
-      const inside: unknown = found
-      found =
-        typeof inside === 'object' && inside !== null && Object.hasOwn(inside, step)
-          ? Reflect.get(inside, step)
-          : undefined
-    }
+    const found = valueAt(scope, name)
     if (typeof found !== 'string' && typeof found !== 'number' && typeof found !== 'boolean')
       return '(unknown)'
     return String(found)

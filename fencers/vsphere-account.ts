@@ -4,15 +4,11 @@
 import { z } from 'zod'
 import { type Attempt, defineFencer, StrikeWithheld, type Verification } from '../gateway/spi/fencer.ts'
 import { createVcenterClient, type Reference, retrieve, VcenterFault } from './vsphere/client.ts'
+import { vcenterTls, vcenterUrl } from './vsphere/endpoint.ts'
 import { child, childText, escapeXml, type XmlElement } from './vsphere/xml.ts'
 
 const AccountOptions = z.strictObject({
-  url: z
-    .url({ protocol: /^https?$/ })
-    .refine((url) => new URL(url).username === '', {
-      error: 'a URL without user name; there are options for that',
-    })
-    .describe('of the SDK: https://vcenter.example/sdk'),
+  url: vcenterUrl,
   username: z
     .string()
     .min(1)
@@ -20,13 +16,7 @@ const AccountOptions = z.strictObject({
       "an account with the privileges Authorization.ModifyPermissions and ModifyRoles, and no holder's",
     ),
   password: z.string().min(1).describe('of that account'),
-  tls: z
-    .strictObject({
-      ca: z.string().optional(),
-      rejectUnauthorized: z.boolean().default(true),
-    })
-    .prefault({})
-    .describe("ca: PEM of the authority of vCenter's certificate; rejectUnauthorized: false takes any"),
+  tls: vcenterTls,
 })
 type AccountOptions = z.infer<typeof AccountOptions>
 

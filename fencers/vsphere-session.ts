@@ -4,27 +4,17 @@
 import { z } from 'zod'
 import { type Attempt, defineFencer, StrikeWithheld, type Verification } from '../gateway/spi/fencer.ts'
 import { createVcenterClient, retrieve, VcenterFault } from './vsphere/client.ts'
+import { vcenterTls, vcenterUrl } from './vsphere/endpoint.ts'
 import { child, childText, escapeXml, type XmlElement } from './vsphere/xml.ts'
 
 const SessionOptions = z.strictObject({
-  url: z
-    .url({ protocol: /^https?$/ })
-    .refine((url) => new URL(url).username === '', {
-      error: 'a URL without user name; there are options for that',
-    })
-    .describe('of the SDK: https://vcenter.example/sdk'),
+  url: vcenterUrl,
   username: z
     .string()
     .min(1)
     .describe("an account with the privilege Sessions.TerminateSession, and no holder's"),
   password: z.string().min(1).describe('of that account'),
-  tls: z
-    .strictObject({
-      ca: z.string().optional().describe("PEM of the authority of vCenter's certificate; else the system's"),
-      rejectUnauthorized: z.boolean().default(true),
-    })
-    .prefault({})
-    .describe("ca: PEM of the authority of vCenter's certificate; rejectUnauthorized: false takes any"),
+  tls: vcenterTls,
   sessionsOf: z
     .enum(['key', 'user', 'address'])
     .default('key')

@@ -1,6 +1,8 @@
 // Fills `{{fenceInfo.session}}` and the like into requests, escaped for the place where it stands.
 // A value that is missing, empty or not plain is a fault: a request without its id could strike everybody.
 
+import { valueAt } from '../free-form/value-at.ts'
+
 /** What templates may name: `{ fenceInfo: {…}, login: {…} }`. */
 export type TemplateScope = Readonly<Record<string, unknown>>
 
@@ -63,14 +65,7 @@ export function strayBraces(value: unknown): boolean {
 }
 
 function lookUp(name: string, scope: TemplateScope): Scalar {
-  let found: unknown = scope
-  for (const step of name.split('.')) {
-    const inside: unknown = found
-    found =
-      typeof inside === 'object' && inside !== null && Object.hasOwn(inside, step)
-        ? Reflect.get(inside, step)
-        : undefined
-  }
+  const found = valueAt(scope, name)
   if (typeof found === 'number' || typeof found === 'boolean') return found
   if (typeof found !== 'string' || found === '') throw new TemplateFault(`there is no ${name}`)
   if (found.length > VALUE_LENGTH_MAX) throw new TemplateFault(`${name} is too long`)
