@@ -75,7 +75,8 @@ export class AnswerReader {
         if (!fields.isNamed(index, name)) continue
         this.#cuts.push(fields.lineStart(index), fields.lineStart(index + 1))
         if (name === 'transfer-encoding') {
-          if (chunked || fields.value(index).toLowerCase() !== 'chunked')
+          // Some parsers do not take white space behind the coding for white space: they would read until the close.
+          if (chunked || fields.value(index).toLowerCase() !== 'chunked' || fields.isPadded(index))
             return 'its Transfer-Encoding is not chunked'
           chunked = true
         } else if (name === 'connection') named += `,${fields.value(index).toLowerCase()}`

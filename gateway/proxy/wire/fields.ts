@@ -63,6 +63,11 @@ export class Fields {
     return this.#places[index * 4 + 3] ?? 0
   }
 
+  /** Whether white space stands between the value and the end of its line. */
+  isPadded(index: number): boolean {
+    return this.valueEnd(index) + 2 !== this.lineStart(index + 1)
+  }
+
   /** `lower` has the length of the field's name. */
   isNamed(index: number, lower: string): boolean {
     return isNameAt(this.text, this.#places[index * 4] ?? 0, lower)

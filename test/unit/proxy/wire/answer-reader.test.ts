@@ -76,6 +76,8 @@ describe('the reader of answers', () => {
   test.each([
     ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 3\r\n'],
     ['a length and chunks', 'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n'],
+    ['a tab behind the coding', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\t\r\n'],
+    ['a space behind the coding', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked \r\nX-A: 1\r\n'],
     ['a coding that is not known', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n'],
     ['a folded line', 'HTTP/1.1 200 OK\r\nX-A: 1\r\n 2\r\n'],
     ['a space before a colon', 'HTTP/1.1 200 OK\r\nContent-Length : 3\r\n'],
