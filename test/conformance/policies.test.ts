@@ -2,7 +2,6 @@
 
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { invariant } from '../../gateway/core/invariant.ts'
 import {
@@ -13,6 +12,7 @@ import {
   formatPolicyFault,
   loadPolicies,
 } from '../../gateway/policy/index.ts'
+import fc from '../support/fast-check.ts'
 
 const folder = join(import.meta.dirname, '../../policies')
 const { packs, faults } = loadPolicies(folder)

@@ -1,9 +1,9 @@
 // The store as a few lines of plain maps, and random histories that hold a real store to it.
 
-import fc from 'fast-check'
 import { expect } from 'vitest'
 import type { LeaseId, Revision } from '../../gateway/core/names.ts'
 import type { Comparison, KeyValue, Store, StoreEvent, Write } from '../../gateway/spi/store.ts'
+import fc from '../support/fast-check.ts'
 import { WatchRecorder } from '../support/watch-recorder.ts'
 
 const KEYS = ['a', 'a/b', 'ä', 'b']

@@ -3,7 +3,6 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { InvariantViolation } from '../../gateway/core/invariant.ts'
 import { asLeaseId, type LeaseId, type Revision } from '../../gateway/core/names.ts'
@@ -20,6 +19,7 @@ import { openEmbeddedStore } from '../../gateway/store/embedded/embedded-store.t
 import { openEtcdStore } from '../../gateway/store/etcd/etcd-store.ts'
 import { systemClock } from '../../gateway/telemetry/system-clock.ts'
 import { type EtcdCluster, etcdAvailable, startEtcd } from '../support/etcd.ts'
+import fc from '../support/fast-check.ts'
 import { WatchRecorder } from '../support/watch-recorder.ts'
 import { modelRuns } from './store-model.ts'
 

@@ -3,7 +3,7 @@
 
 import { argv, exit, stdout } from 'node:process'
 import { parseArgs } from 'node:util'
-import { freshSeed } from './fresh-seed.ts'
+import { freshSeed } from '../support/fresh-seed.ts'
 import { Marks } from './marks.ts'
 import { type Run, simulate } from './world.ts'
 

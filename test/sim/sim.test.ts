@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { freshSeed } from './fresh-seed.ts'
+import { freshSeed } from '../support/fresh-seed.ts'
 import { Marks } from './marks.ts'
 import { THEMES } from './profile.ts'
 import { type Run, simulate } from './world.ts'

@@ -54,6 +54,9 @@ export const CLOSED: Readonly<Record<string, readonly string[]>> = {
   zod: ['gateway/core'],
 }
 
+/** Libraries that tests import from the file that sets them up. */
+export const SET_UP: Readonly<Record<string, string>> = { 'fast-check': 'test/support/fast-check.ts' }
+
 /** Files that may be longer than the limit, each with the reason. */
 export const LONG_FILES: Readonly<Record<string, string>> = {}
 

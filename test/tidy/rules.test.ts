@@ -36,6 +36,7 @@ describe('a planted fault is found', () => {
     ['a scope outside its room', 'gateway/proxy/a.ts', "import x from '@fastify/swagger'"],
     ['SQLite outside its room', 'gateway/store/etcd/a.ts', "import { DatabaseSync } from 'node:sqlite'"],
     ['a library without a room', 'gateway/proxy/a.ts', "import _ from 'lodash'"],
+    ['a library that is set up elsewhere', 'test/unit/a.test.ts', "import fc from 'fast-check'"],
     ['a dynamic import', 'gateway/proxy/a.ts', "const x = await import('etcd3')"],
     ['a type query', 'gateway/proxy/a.ts', "export type X = import('etcd3').Etcd3"],
     ['an import for its side effect', 'gateway/proxy/a.ts', "import 'etcd3'"],

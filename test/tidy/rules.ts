@@ -1,7 +1,7 @@
 // The rules of the house as pure functions over {path → text}: no rule reads a disk, so each can be tried on a planted fault.
 
 import { posix } from 'node:path'
-import { AVAILABILITY, CLOSED, FOREIGN, LINES_MAX, LONG_FILES, ROOMS, type Room } from './rooms.ts'
+import { AVAILABILITY, CLOSED, FOREIGN, LINES_MAX, LONG_FILES, ROOMS, type Room, SET_UP } from './rooms.ts'
 import { importsOf, memberCallsOf, scanTokens } from './scan.ts'
 
 export type Tree = ReadonlyMap<string, string>
@@ -55,8 +55,14 @@ function isDeclared(name: string, tree: Tree): boolean {
   return dependencies !== undefined && name in dependencies
 }
 
+/** A test imports any library; one that is set up in one place comes from there. */
+function testImportFault(path: string, specifier: string): string | null {
+  const home = SET_UP[specifier]
+  return home === undefined || home === path ? null : `imports ${specifier}, which is set up in ${home}`
+}
+
 function foreignImportFault(path: string, specifier: string, room: Room, tree: Tree): string | null {
-  if (room.folder === 'test') return null
+  if (room.folder === 'test') return testImportFault(path, specifier)
   const builtin = specifier.startsWith('node:')
   const name = builtin ? specifier : packageOf(specifier)
   const entry = foreignEntry(name)

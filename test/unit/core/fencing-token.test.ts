@@ -1,9 +1,9 @@
 // What a Fencing-Token field can say, and that nothing else is taken for a token.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type ParsedToken, parseFencingToken } from '../../../gateway/core/fencing-token.ts'
 import { asLockName } from '../../../gateway/core/names.ts'
+import fc from '../../support/fast-check.ts'
 
 function serialize(tokens: readonly ParsedToken[]): string {
   return tokens

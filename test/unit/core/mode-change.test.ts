@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   beginUpgrade,
@@ -18,6 +17,7 @@ import {
   type OpenGrant,
 } from '../../../gateway/core/lock-record.ts'
 import type { LeaseId, LockMode, LockName, Revision } from '../../../gateway/core/names.ts'
+import fc from '../../support/fast-check.ts'
 
 const LOCK = 'cinder/volume/1' as LockName
 const NOW = '2030-01-01T00:00:00.000Z'

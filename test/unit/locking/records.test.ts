@@ -1,6 +1,5 @@
 // An older reader and a newer writer: what is kept, what is refused.
 
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { moveGrants, sealGrants } from '../../../gateway/core/handover.ts'
 import {
@@ -13,6 +12,7 @@ import {
   UNREADABLE_GATEWAY,
   watermarks,
 } from '../../../gateway/locking/records.ts'
+import fc from '../../support/fast-check.ts'
 
 const grant = { key: '/k', createRevision: 7, session: 'a1', mode: 'exclusive', openedAt: 't', state: 'open' }
 const attempt = {

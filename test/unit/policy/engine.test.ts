@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type CallHead, callHead, type Policy } from '../../../gateway/spi/policy.ts'
+import fc from '../../support/fast-check.ts'
 import { policyOf } from './small-pack.ts'
 
 function head(method: string, target: string, headers: Readonly<Record<string, string>> = {}): CallHead {

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isJsonArray, isJsonObject, type JsonValue, readJson } from '../../../gateway/policy/json-reader.ts'
+import fc from '../../support/fast-check.ts'
 
 function plain(value: JsonValue): unknown {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return value

@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { SoapPaths } from '../../../gateway/policy/soap-paths.ts'
 import { readSoap, SOAP_ENVELOPE } from '../../../gateway/policy/soap-reader.ts'
+import fc from '../../support/fast-check.ts'
 
 const paths = new SoapPaths()
 const THIS = paths.want('_this')

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { canonicalTarget, queryMembers } from '../../../gateway/policy/target.ts'
+import fc from '../../support/fast-check.ts'
 
 const segment = fc
   .string({

@@ -1,8 +1,8 @@
 // The roster of the calls in flight behaves as a set does.
 
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type Flight, Flights } from '../../../gateway/proxy/flights.ts'
+import fc from '../../support/fast-check.ts'
 
 test('whatever comes and goes, the list holds exactly those that are in flight', () => {
   fc.assert(

@@ -1,9 +1,9 @@
 // The pure half of the framing checks, for what no parser lets through to it today but another might.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { readAnswerHead, readTrailers } from '../../../gateway/proxy/answer-head.ts'
 import { readRequestHead } from '../../../gateway/proxy/request-head.ts'
+import fc from '../../support/fast-check.ts'
 
 function read(...raw: string[]) {
   return readRequestHead(['Host', 'a', ...raw], '/x', '1.1')

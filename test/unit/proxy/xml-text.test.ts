@@ -1,8 +1,8 @@
 // The little of XML that the prober of vSphere tasks has to understand.
 
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { elementText, findElements } from '../../../gateway/proxy/xml-text.ts'
+import fc from '../../support/fast-check.ts'
 
 describe('finding elements', () => {
   test('goes by local name, whatever the prefix and the attributes', () => {

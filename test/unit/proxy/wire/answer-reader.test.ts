@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { AnswerReader } from '../../../../gateway/proxy/wire/answer-reader.ts'
 import { ChunkedReader } from '../../../../gateway/proxy/wire/chunked-reader.ts'
+import fc from '../../../support/fast-check.ts'
 import { afterHead, answerHead } from './heads.ts'
 import { answerByNode } from './parsed-by-node.ts'
 

@@ -1,6 +1,6 @@
 // Heads for the tests of the readers: mostly plain, sometimes broken in one place, as a client or a smuggler would.
 
-import fc from 'fast-check'
+import fc from '../../../support/fast-check.ts'
 
 const fieldName = fc.constantFrom(
   'Host',

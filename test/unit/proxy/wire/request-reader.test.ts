@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { readRequestHead } from '../../../../gateway/proxy/request-head.ts'
 import { RequestReader } from '../../../../gateway/proxy/wire/request-reader.ts'
+import fc from '../../../support/fast-check.ts'
 import { afterHead, requestHead } from './heads.ts'
 import { requestByNode } from './parsed-by-node.ts'
 

@@ -10,7 +10,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 /** From the environment, this checkout's commit, or, where there is none, today's date. */
 export function freshSeed(): number {
-  const wanted = Number(env['FENCEGATE_SIM_SEED'] ?? '')
+  const wanted = Number(env['FENCEGATE_TEST_SEED'] ?? '')
   if (wanted > 0 && Number.isSafeInteger(wanted)) return wanted
   const { status, stdout } = spawnSync('git', ['rev-parse', 'HEAD'], { cwd: ROOT, encoding: 'utf8' })
   const origin = status === 0 ? stdout.trim() : new Date().toISOString().slice(0, 10)
