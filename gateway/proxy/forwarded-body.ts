@@ -3,18 +3,7 @@
 
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
-
-/** The client took its connection away, or broke its framing, before the body was whole. */
-export class RequestCutOff extends Error {
-  override readonly name = 'RequestCutOff'
-  readonly code = 'FENCEGATE_REQUEST_CUT_OFF'
-}
-
-/** Others may take this gateway for gone: what of the request has not been sent must not be sent any more. */
-export class LeaseOver extends Error {
-  override readonly name = 'LeaseOver'
-  readonly code = 'FENCEGATE_LEASE_OVER'
-}
+import { LeaseOver, RequestCutOff } from './call-faults.ts'
 
 export interface ForwardedBodyTerms {
   readonly onProgress: (bytes: number) => void

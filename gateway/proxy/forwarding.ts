@@ -9,11 +9,12 @@ import type { Timer } from '../spi/clock.ts'
 import type { JobRule } from '../spi/policy.ts'
 import { type AnswerHead, readAnswerHead, readTrailers } from './answer-head.ts'
 import type { Backend } from './backend.ts'
-import { ForwardedBody, LeaseOver, RequestCutOff } from './forwarded-body.ts'
+import { BrokenOff, backendDown, RequestCutOff, unknownReason } from './call-faults.ts'
+import { ForwardedBody } from './forwarded-body.ts'
 import { JobAnswer } from './job-answer.ts'
 import type { OpenCall } from './open-call.ts'
 import type { FirstCopy } from './repeats.ts'
-import { backendDown, type ForwardOptions } from './upstream.ts'
+import type { ForwardOptions } from './upstream.ts'
 
 export interface ForwardedCall {
   readonly method: string
@@ -45,11 +46,6 @@ type Delivery = 'waiting' | 'head-held' | 'streaming' | 'discarding' | 'done'
 
 /** Reason phrases with other bytes are dropped: node refuses to write them. */
 const PLAIN_REASON = /^[\t\x20-\x7e]*$/
-
-class BrokenOff extends Error {
-  override readonly name = 'BrokenOff'
-  readonly code = 'FENCEGATE_BROKEN_OFF'
-}
 
 export class Forwarding implements Dispatcher.DispatchHandler {
   readonly #backend: Backend
@@ -313,11 +309,4 @@ function endByInvariant(error: Error): void {
     setImmediate(() => {
       throw error
     })
-}
-
-function unknownReason(error: Error): string {
-  if (error instanceof RequestCutOff || error instanceof LeaseOver || error instanceof BrokenOff)
-    return error.message
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name
-  return `the answer was lost (${code}: ${error.message.slice(0, 200)})`
 }

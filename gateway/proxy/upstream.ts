@@ -2,7 +2,6 @@
 
 import { isIP } from 'node:net'
 import { buildConnector, type Dispatcher, Pool } from 'undici'
-import type { Refusal } from '../core/verdict.ts'
 import type { ProxyLimits } from './limits.ts'
 import type { PoolTarget } from './wire/upstream-pool.ts'
 
@@ -89,27 +88,4 @@ export function poolTarget(address: string, tls: UpstreamTls): PoolTarget {
 
 export async function closeUpstream(upstream: Upstream): Promise<void> {
   await Promise.all([upstream.pool.destroy(), upstream.probes.destroy()])
-}
-
-export function errorCode(error: Error): string {
-  return 'code' in error && typeof error.code === 'string' ? error.code : error.name
-}
-
-/** `sent`: whether a byte of the call may have reached the backend. */
-export function backendDown(error: Error, sent: boolean): Refusal {
-  const code = errorCode(error)
-  const because = `${code}: ${error.message.slice(0, 200)}`
-  if (!sent)
-    return {
-      code: 'backend-down',
-      status: 503,
-      detail: `the backend could not be reached and nothing of the call was sent (${because})`,
-    }
-  const timedOut =
-    code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT' || code === 'ANSWER_TIMEOUT'
-  return {
-    code: 'backend-down',
-    status: timedOut ? 504 : 502,
-    detail: `${timedOut ? 'the backend did not answer in time' : 'the connection to the backend broke'}; the call may or may not have happened (${because})`,
-  }
 }

@@ -2,49 +2,32 @@
 // it begins; from then on the rules are those of `exchange.ts` and `forwarding.ts`: after the first byte may have gone out
 // nothing repeats the call, and no client's disappearing loses its answer.
 
-import type { Timer } from '../../spi/clock.ts'
 import type { Backend } from '../backend.ts'
+import { AnswerFault, BrokenOff, backendDown, unknownReason } from '../call-faults.ts'
 import { type Call, CheckedCall } from '../checked-call.ts'
 import { JobAnswer } from '../job-answer.ts'
 import type { OpenCall } from '../open-call.ts'
 import { GOING_AWAY, type RefusalAnswer } from '../refusals.ts'
-import { backendDown, errorCode } from '../upstream.ts'
-import { answerLines, refusalHead, trailerLines } from './answer-lines.ts'
+import { AnswerDelivery, type AnswerReceiver, TEXT_BYTES_MAX } from './answer-delivery.ts'
+import { answerLines, refusalHead } from './answer-lines.ts'
 import type { AnswerReader } from './answer-reader.ts'
 import type { AnswerStream, AnswerTaker } from './answer-stream.ts'
 import type { RequestReader } from './request-reader.ts'
 import type { UpstreamConnection, UpstreamPool, UpstreamUser } from './upstream-pool.ts'
 
 /** What a call needs of its client's connection. */
-export interface WireClient {
+export interface WireClient extends AnswerReceiver {
   readonly reader: RequestReader
   /** Both readers are the connection's: it has one call at a time. */
   readonly answers: AnswerStream
   /** Aborted when the client hangs up. */
   goneSignal(): AbortSignal
-  /** False where the client does not keep up; then `drained` is called once it has. */
-  write(bytes: string | Buffer): boolean
-  whenDrained(listener: () => void): void
   /** The answer is through. `keepAlive`: whether the next request may follow. */
   answered(keepAlive: boolean): void
-  /** The answer cannot be finished: the client must not take what it has for a whole one. */
-  abort(): void
 }
 
 /** A hint with other bytes is not worth the call. */
 const PLAIN_LINK = /^<[\x21-\x7e]*>[\t\x20-\x7e]*$/
-/** A message up to this goes out as one text, in one write. */
-const TEXT_BYTES_MAX = 16 * 1024
-
-class WireFault extends Error {
-  override readonly name = 'WireFault'
-  readonly code: string
-  constructor(code: string, message: string) {
-    super(message)
-    this.code = code
-  }
-}
-
 export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   readonly #pool: UpstreamPool
   readonly #client: WireClient
@@ -57,15 +40,13 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   #open: OpenCall | null = null
   #connection: UpstreamConnection | null = null
   #message = ''
-  /** Whether the answer goes to the client in chunks. */
-  #isChunked = false
+  /** Null where the answer comes whole and small, or has not begun. */
+  #delivery: AnswerDelivery | null = null
   #jobAnswer: JobAnswer | null = null
   #clientGone = false
   /** Whether a byte of the answer went to the client. */
   #answering = false
-  #discarding = false
   #finished = false
-  #stall: Timer | null = null
   /** When the backend last gave a sign of life, or got the call. */
   #lastByteMs = 0
 
@@ -166,7 +147,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   }
 
   interim(reader: AnswerReader): void {
-    if (this.#clientGone || this.#discarding) return
+    if (this.#clientGone) return
     if (reader.status === 102) this.#client.write('HTTP/1.1 102 Processing\r\n\r\n')
     if (reader.status !== 103) return
     const link = reader.fields.joined('link', ', ')
@@ -175,73 +156,39 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   }
 
   head(reader: AnswerReader, whole: Buffer | null): void {
-    this.#isChunked = whole === null && reader.framing !== 'length'
     const rule = this.#open === null ? null : (this.#call?.job ?? null)
     if (rule?.appliesTo(reader.status) === true) this.#jobAnswer = new JobAnswer(rule)
-    const lines = answerLines(reader, this.#keepAlive && !this.backend.closing)
-    if (whole === null || whole.length > TEXT_BYTES_MAX) {
-      this.#write(lines)
-      if (whole !== null) this.piece(whole)
+    const lines = this.#clientGone ? '' : answerLines(reader, this.#keepAlive && !this.backend.closing)
+    if (whole !== null && whole.length <= TEXT_BYTES_MAX) {
+      this.#jobAnswer?.take(whole)
+      if (this.#clientGone) return
+      this.#answering = true
+      this.#client.write(whole.length === 0 ? lines : lines + whole.toString('latin1'))
       return
     }
-    this.#jobAnswer?.take(whole)
-    this.#write(whole.length === 0 ? lines : lines + whole.toString('latin1'))
+    if (!this.#clientGone && this.#connection !== null) {
+      this.#answering = true
+      this.#delivery = new AnswerDelivery(this.backend, this.#client, {
+        source: this.#connection.socket,
+        open: this.#open,
+        isChunked: whole === null && reader.framing !== 'length',
+      })
+      this.#delivery.head(lines)
+    }
+    if (whole !== null) this.piece(whole)
   }
 
   piece(bytes: Buffer): void {
     this.#jobAnswer?.take(bytes)
-    if (this.#discarding || this.#clientGone) return
-    if (bytes.length <= TEXT_BYTES_MAX) {
-      const text = bytes.toString('latin1')
-      this.#write(this.#isChunked ? `${bytes.length.toString(16)}\r\n${text}\r\n` : text)
-      return
-    }
-    // The bytes are the connection's again when this returns.
-    if (this.#isChunked) this.#write(`${bytes.length.toString(16)}\r\n`)
-    this.backend.garbage.moved(bytes.length)
-    this.#write(Buffer.from(bytes))
-    if (this.#isChunked) this.#write('\r\n')
+    this.#delivery?.piece(bytes)
   }
 
   malformed(reason: string): void {
-    this.#broken(new WireFault('ANSWER_MALFORMED', `the answer cannot be understood: ${reason}`))
-  }
-
-  #write(bytes: string | Buffer): void {
-    if (this.#discarding || this.#clientGone) return
-    this.#answering = true
-    if (!this.#client.write(bytes)) this.#waitForClient()
-  }
-
-  /** The client does not read. That may hold up a call whose holder is alive, not the drain of a sealed lock. */
-  #waitForClient(): void {
-    const socket = this.#connection?.socket
-    if (socket === undefined || socket.isPaused()) return
-    socket.pause()
-    this.#client.whenDrained(() => {
-      this.#stall?.cancel()
-      this.#stall = null
-      if (!this.#finished) socket.resume()
-    })
-    this.#open?.whenSealed(() => {
-      if (this.#finished || this.#stall !== null || !socket.isPaused()) return
-      this.#stall = this.backend.clock.after(this.backend.limits.sealedStallMs, () => {
-        this.#stall = null
-        if (this.#finished || !socket.isPaused()) return
-        this.#discard()
-        this.#client.abort()
-      })
-    })
-  }
-
-  /** Reads the answer to its end for the ledger's sake alone. */
-  #discard(): void {
-    this.#discarding = true
-    this.#connection?.socket.resume()
+    this.#broken(new AnswerFault('ANSWER_MALFORMED', `the answer cannot be understood: ${reason}`))
   }
 
   end(trailer: string, clean: boolean): void {
-    if (this.#isChunked) this.#write(`0\r\n${trailerLines(trailer)}\r\n`)
+    this.#delivery?.end(trailer)
     const { reader } = this.#client.answers
     const connection = this.#connection
     const keepAlive = this.#keepAlive && !this.backend.closing
@@ -254,7 +201,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
       } else connection.destroy()
     }
     this.leave()
-    if (!this.#discarding && !this.#clientGone) this.#client.answered(keepAlive)
+    if (!this.#clientGone && this.#delivery?.isStopped !== true) this.#client.answered(keepAlive)
   }
 
   #settleByAnswer(answer: AnswerReader): void {
@@ -275,7 +222,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
       this.end('', false)
       return
     }
-    this.#fail(error ?? new WireFault('CONNECTION_CLOSED', 'the backend closed the connection'))
+    this.#fail(error ?? new AnswerFault('CONNECTION_CLOSED', 'the backend closed the connection'))
   }
 
   #broken(error: Error): void {
@@ -288,11 +235,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   /** The call was sent, and its answer will not come. */
   #fail(error: Error): void {
     if (this.#finished) return
-    this.#open?.unknown(
-      error instanceof BrokenOff
-        ? error.message
-        : `the answer was lost (${errorCode(error)}: ${error.message.slice(0, 200)})`,
-    )
+    this.#open?.unknown(unknownReason(error))
     if (this.#answering) {
       this.leave()
       this.#client.abort()
@@ -305,7 +248,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
     if (this.#finished) return
     if (!this.#sent) this.#cancel()
     else if (this.isRead) this.#broken(new BrokenOff('the client hung up'))
-    else this.#discard()
+    else this.#delivery?.stop()
   }
 
   breakOff(reason: string): void {
@@ -339,7 +282,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
         ? limits.answerHeadMs
         : limits.answerIdleMs
     if (limitMs > 0 && nowMs - this.#lastByteMs > limitMs)
-      this.#broken(new WireFault('ANSWER_TIMEOUT', 'the answer did not come in time'))
+      this.#broken(new AnswerFault('ANSWER_TIMEOUT', 'the answer did not come in time'))
   }
 
   /** Not one byte has gone out: the call has ended now. */
@@ -360,12 +303,6 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
 
   protected left(): void {
     this.#finished = true
-    this.#stall?.cancel()
-    this.#stall = null
+    this.#delivery?.over()
   }
-}
-
-class BrokenOff extends Error {
-  override readonly name = 'BrokenOff'
-  readonly code = 'FENCEGATE_BROKEN_OFF'
 }

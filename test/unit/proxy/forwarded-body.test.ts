@@ -3,7 +3,8 @@
 import { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import { expect, test } from 'vitest'
-import { ForwardedBody, LeaseOver } from '../../../gateway/proxy/forwarded-body.ts'
+import { LeaseOver } from '../../../gateway/proxy/call-faults.ts'
+import { ForwardedBody } from '../../../gateway/proxy/forwarded-body.ts'
 
 function start() {
   const request = new IncomingMessage(new Socket())
