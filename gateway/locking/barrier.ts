@@ -149,14 +149,19 @@ export class Barrier {
       : this.#report(gateway, grant, sealRevision)
   }
 
-  /** What our next watermark says of these locks; one tick, so revision and exceptions are one snapshot. */
-  ownReport(handovers: Iterable<LockState>): Pick<Watermark, 'sealed' | 'open'> {
+  /**
+   * What our next watermark says of these locks; one tick, so revision and exceptions are one snapshot. Null: of all, as
+   * long as nothing has been loaded since the registration. Others do not wait until such a gateway has reported their
+   * seals, so whatever it still has open under any grant has to be named from its first watermark on.
+   */
+  ownReport(handovers: Iterable<LockState> | null): Pick<Watermark, 'sealed' | 'open'> {
     const { view, ledger } = this.#options
     const open: [string, number, 'draining' | 'unknown'][] = []
-    for (const lock of handovers)
+    const isBlind = handovers === null
+    for (const lock of handovers ?? (ledger.open === 0 ? [] : view.locks.values()))
       for (const grant of lock.live) {
         // What cannot be read may be a seal: others, who can, wait for our word about it.
-        const all = grant.sealed || lock.damage !== null
+        const all = isBlind || grant.sealed || lock.damage !== null
         if (!all && grant.narrowRevision === 0) continue
         const drain = all ? ledger.drain(grant) : ledger.formerDrain(grant)
         if (drain.state === 'draining' || drain.state === 'overdue')

@@ -87,7 +87,8 @@ export class Incarnation {
       validUntilMs = sentAtMs + ttlMs - margin(ttlMs)
       writes.push({
         put: layout.watermark(this.id),
-        value: watermarks.encode({ beat: 0, sealed: 0, open: [] }),
+        // Nothing is admitted before the snapshot is loaded, but calls of a former self may be open.
+        value: watermarks.encode({ beat: 0, sealed: 0, open: this.#options.report().open }),
         lease,
       })
     }

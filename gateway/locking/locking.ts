@@ -98,6 +98,8 @@ class LockingRoom implements Locking {
   readonly plane: ControlPlane
   readonly #agreement: SourceAgreement
   #incarnation: Incarnation
+  /** Since this registration: which grants are sealed is known. */
+  #hasLoaded = false
   #serving = false
   /** Why this store must not be served, since it went back; null where it did not. */
   #regression: string | null = null
@@ -246,10 +248,12 @@ class LockingRoom implements Locking {
       return
     }
     await epoch?.endRestored()
+    this.#hasLoaded = false
     await incarnation.register()
     await this.#replica.reload()
     // Its lease ended while it waited: whoever came after it has to register and load by himself.
     if (incarnation !== this.#incarnation) return
+    this.#hasLoaded = true
     await this.#sweeper.markGone()
     await this.#agreement.settle()
     if (incarnation !== this.#incarnation) return
@@ -359,7 +363,7 @@ class LockingRoom implements Locking {
       quietMs,
       leaseMs,
       sources: this.#agreement.text,
-      report: () => this.#barrier.ownReport(this.#conductor.handovers),
+      report: () => this.#barrier.ownReport(this.#hasLoaded ? this.#conductor.handovers : null),
       onLost: (reason) => this.#lost(reason),
       onLapsed: (detail) => this.#options.events({ type: 'view.lost', detail }),
       onStopped,

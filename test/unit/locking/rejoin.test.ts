@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { AdmissionRequest } from '../../../gateway/spi/gate.ts'
-import { StoreUnavailable, type Transaction } from '../../../gateway/spi/store.ts'
+import { type Snapshot, StoreUnavailable, type Transaction } from '../../../gateway/spi/store.ts'
 import { openRoom, type TestRoom, VOLUME } from './room.ts'
 
 let room: TestRoom
@@ -18,8 +18,8 @@ async function incarnations(): Promise<readonly string[]> {
 }
 
 /** As after an outage of the store that was longer than the lease. */
-async function loseLease(): Promise<void> {
-  for (const { lease } of (await room.store.read('/fencegate/watermarks/')).items)
+async function loseLease(name = ''): Promise<void> {
+  for (const { lease } of (await room.store.read(`/fencegate/watermarks/${name}`)).items)
     if (lease !== null) await room.store.revokeLease(lease)
 }
 
@@ -81,6 +81,43 @@ describe('a gateway that survives its lease', () => {
     expect(result.entry.leaseStands).toBe(false)
     expect((await room.store.read('/fencegate/watermarks/')).items).toHaveLength(1)
     result.entry.ended()
+  })
+
+  it('names what it has open from its first watermark on, though it has not seen what was sealed meanwhile', async () => {
+    const beside = await openRoom({ shared: true, beside: room, name: 'gateway-2' })
+    try {
+      const session = await room.openSession()
+      const token = await room.take(session)
+      const entries = [room.admit(token, 'exclusive'), room.admit(token, 'exclusive')]
+      room.far.breakWatches()
+      room.far.nextRead = () => new Promise(() => undefined)
+      await room.clock.advance(100)
+      await beside.locking.plane.release(VOLUME, session)
+      await loseLease('gateway-1')
+      let load: (snapshot: Promise<Snapshot>) => void = () => undefined
+      room.far.nextRead = () => new Promise((resolve) => (load = resolve))
+      await room.clock.advance(5_000)
+      // Somebody vouches for the one that is gone, whose calls go on in the one that came back.
+      const word = { by: 'ann', reason: 'it is gone', incarnations: null, token: null }
+      expect(await beside.locking.plane.vouch({ lock: VOLUME, ...word })).toMatchObject({
+        vouched: [{ incarnation: 'gateway-1-incarnation-1' }],
+      })
+      const isHeldUp = async () => {
+        await room.clock.advance(0)
+        expect(beside.locking.plane.lock(VOLUME).waitingOn).toEqual(['gateway gateway-1 has calls open'])
+      }
+      await isHeldUp()
+      entries[0]?.ended()
+      await isHeldUp()
+      load(room.store.read('/fencegate/'))
+      await isHeldUp()
+      entries[1]?.ended()
+      await room.clock.advance(1_000)
+      expect(beside.locking.plane.lock(VOLUME).phase).toBe('free')
+    } finally {
+      await beside.locking.close(0)
+      await beside.close()
+    }
   })
 
   it('leaves no record behind of a registration that came to nothing', async () => {
