@@ -5,6 +5,7 @@ import type { RequiredLock } from '../spi/policy.ts'
 import type { PackFault } from './fault.ts'
 import { type CompiledJob, compileJob } from './job.ts'
 import { type GrowingLeaf, groupByMethod } from './leaf.ts'
+import { compileLogin } from './login.ts'
 import type { Pack } from './pack.ts'
 import { type PathTemplate, PathTree, pathCaptures, readPathTemplate } from './path-tree.ts'
 import { compilePattern } from './pattern.ts'
@@ -28,6 +29,7 @@ export interface CompiledPack {
   readonly waitMs: number
   readonly quietMs: number | null
   readonly bodyBytesMax: number
+  readonly loginKeys: readonly string[]
   readonly soapPaths: SoapPaths
 }
 
@@ -121,6 +123,7 @@ class Compiler {
       waitMs: (overrides?.wait ?? source.wait) * 1000,
       quietMs: quiet === undefined ? null : quiet * 1000,
       bodyBytesMax: overrides?.body_limit ?? source.body_limit,
+      loginKeys: overrides?.login_keys ?? source.login_keys,
       soapPaths: this.#soapPaths,
     }
   }
@@ -201,6 +204,7 @@ class Compiler {
     const names: Names = (name) => slots.get(name) ?? this.#variables.get(name) ?? null
     const locks = this.#locks(terms, names)
     const job = this.#job(terms, names, slots.size)
+    const login = compileLogin({ source, path, faults, slots })
     if (faults.length > before) return []
 
     const many = new Set(locks.map((lock) => lock.eachSlot))
@@ -223,6 +227,7 @@ class Compiler {
       locks,
       unfilled: source.unfilled,
       job,
+      login,
       waitMs: (source.wait ?? this.#overrides?.wait ?? this.#source.wait) * 1000,
     }
     this.#rules.push({ source, rule })

@@ -6,6 +6,7 @@ import type { RefusalCode } from '../core/verdict.ts'
 import type { CallHead, Classification, JobRule, Policy, RequiredLock } from '../spi/policy.ts'
 import type { CompiledPack } from './compile.ts'
 import type { GrowingLeaf } from './leaf.ts'
+import { loginOf } from './login.ts'
 import { type BodyTerms, CallReading } from './reading.ts'
 import { locksOf, matchRule } from './rule.ts'
 import { candidates, groupFault, leftOut, type RuleGroup } from './rule-group.ts'
@@ -36,6 +37,7 @@ class PackPolicy implements Policy {
   readonly dialect: Policy['dialect']
   readonly quietMs: number | null
   readonly bodyBytesMax: number
+  readonly loginKeys: readonly string[]
   readonly #compiled: CompiledPack
   readonly #targetRules: TargetRules
   readonly #terms: BodyTerms
@@ -47,6 +49,7 @@ class PackPolicy implements Policy {
     this.dialect = compiled.source.dialect
     this.quietMs = compiled.quietMs
     this.bodyBytesMax = compiled.bodyBytesMax
+    this.loginKeys = compiled.loginKeys
     this.#compiled = compiled
     this.#targetRules = { doubleEncoding: compiled.source.double_encoding }
     this.#terms = {
@@ -145,7 +148,7 @@ class PackPolicy implements Policy {
         locks = named
         job = rule.job?.bind(match) ?? null
       }
-      return {
+      const classified: Classification = {
         kind: 'call',
         effect: rule.effect,
         rule: rule.id,
@@ -154,6 +157,7 @@ class PackPolicy implements Policy {
         job,
         target: call.target.target,
       }
+      return rule.login === null ? classified : { ...classified, login: loginOf(rule.login, match, call) }
     }
     return null
   }

@@ -1,6 +1,13 @@
 // The example calls of a pack, held against what the pack does with them: a pack carries its own tests.
 
-import { type CallHead, type Classification, callHead, type JobRule, type Policy } from '../spi/policy.ts'
+import {
+  type CallHead,
+  type Classification,
+  callHead,
+  type JobRule,
+  type Login,
+  type Policy,
+} from '../spi/policy.ts'
 import type { ExampleSource } from './schema.ts'
 import { SOAP_ENVELOPE } from './soap-reader.ts'
 
@@ -52,12 +59,18 @@ function differences(policy: Policy, example: ExampleSource): readonly string[] 
   compare('the target', expect.target, found.target)
   if (expect.locks !== undefined)
     compare('the locks', expect.locks.map(lockText).join(' + '), found.locks.map(lockText).join(' + '))
+  compare('the login', expect.login, loginText(found.login))
   if (answer !== undefined) compare('the job', answer.job, jobText(found, answer))
   return wrong
 }
 
 function lockText(lock: string | { readonly name: string; readonly mode: string }): string {
   return typeof lock === 'string' ? lock : lock.mode === 'shared' ? `${lock.name} (shared)` : lock.name
+}
+
+function loginText(login: Login | undefined): string {
+  if (login === undefined) return 'none'
+  return login.name ?? (login.strict ? 'strict' : 'unnamed')
 }
 
 function jobText(

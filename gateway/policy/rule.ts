@@ -4,6 +4,7 @@ import { asLockName, lockNameFault } from '../core/names.ts'
 import type { Effect, RequiredLock } from '../spi/policy.ts'
 import { type Condition, holds, onlyValue, type PlacedCapture } from './facet.ts'
 import type { CompiledJob } from './job.ts'
+import type { CompiledLogin } from './login.ts'
 import type { BodyFormat } from './media.ts'
 import type { Pattern } from './pattern.ts'
 import type { CallReading } from './reading.ts'
@@ -51,6 +52,8 @@ export interface CompiledRule {
   readonly locks: readonly CompiledLock[]
   readonly unfilled: 'refuse' | 'default_lock'
   readonly job: CompiledJob | null
+  /** Of a rule for calls that open a session. */
+  readonly login: CompiledLogin | null
   readonly waitMs: number
 }
 

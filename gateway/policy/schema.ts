@@ -78,6 +78,15 @@ export const jobSchema = z.discriminatedUnion('kind', [
   }),
 ])
 
+const loginSchema = z.strictObject({
+  /** The capture that holds the login name. */
+  name: captureName.optional(),
+  /** The name is the user of the Authorization field. */
+  basic: z.boolean().default(false),
+  /** Of a call that says no name: it is refused while anybody is being fenced whose login name is known. */
+  strict: z.boolean().default(false),
+})
+
 const lockSchema = z.union(
   [
     z.string().min(1),
@@ -104,6 +113,8 @@ export const ruleSchema = z.strictObject({
   /** Capture → RE2 pattern that its whole value matches; named groups are captures themselves. */
   where: z.record(captureName, z.string()).optional(),
   effect: z.enum(['read', 'mutate', 'session', 'deny']),
+  /** Of a `session` that opens one at the backend: how the call says who opens it. */
+  login: loginSchema.optional(),
   locks: z.union([lockSchema, z.array(lockSchema).min(1)]).optional(),
   /** What becomes of a call whose lock's name cannot be filled. */
   unfilled: z.enum(['refuse', 'default_lock']).default('refuse'),
@@ -133,6 +144,8 @@ export const exampleSchema = z.strictObject({
     locks: z.array(exampleLock).optional(),
     target: z.string().optional(),
     refused: z.enum(['bad-request', 'too-large']).optional(),
+    /** The name in a call that opens a session; `strict` where nobody can tell whose it is. */
+    login: z.string().optional(),
     /** Whether the policy has to see the body. */
     inspects: z.boolean().optional(),
   }),
@@ -153,6 +166,7 @@ const settings = {
   wait: seconds,
   quiet: seconds,
   body_limit: z.number().int().min(1024).max(67_108_864),
+  login_keys: z.array(z.string().min(1).max(64)).max(16),
   variables: z.record(captureName, z.string()),
   locks: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/, 'a lock template has a lower-case name'), z.string()),
   jobs: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/, 'a job has a lower-case name'), jobSchema),
@@ -171,6 +185,8 @@ export const packSchema = z.strictObject({
   wait: settings.wait.default(30),
   quiet: settings.quiet.optional(),
   body_limit: settings.body_limit.default(1_048_576),
+  /** Keys of a holder's fenceInfo under which his login name may stand. */
+  login_keys: settings.login_keys.default(['login']),
   /** `refuse`: headers that change method or path behind the gateway's back are a bad request. */
   overriding_headers: z.enum(['refuse', 'ignore']).default('refuse'),
   /** Whether paths may hold `%25` before two hex digits. */
@@ -192,6 +208,7 @@ export const overridesSchema = z.strictObject({
   wait: settings.wait.optional(),
   quiet: settings.quiet.optional(),
   body_limit: settings.body_limit.optional(),
+  login_keys: settings.login_keys.optional(),
   variables: settings.variables.optional(),
   locks: settings.locks.optional(),
   jobs: settings.jobs.optional(),

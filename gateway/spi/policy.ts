@@ -29,6 +29,14 @@ export function callHead(
   return { method, target, header: (name) => (Object.hasOwn(headers, name) ? headers[name] : undefined) }
 }
 
+/** What a call that opens a session at the backend says of who opens it. */
+export interface Login {
+  /** As the call writes it; null where it says none. */
+  readonly name: string | null
+  /** Who it is cannot be told: then it waits while anybody is being fenced whose logins here are known. */
+  readonly strict: boolean
+}
+
 export interface RequiredLock {
   readonly name: LockName
   readonly mode: LockMode
@@ -80,6 +88,8 @@ export type Classification =
       readonly job: JobRule | null
       /** The one spelling of the target that was checked and that is forwarded. */
       readonly target: string
+      /** Of a call with the effect `session` that opens one. */
+      readonly login?: Login
     }
   | { readonly kind: 'refused'; readonly refusal: Refusal }
 
@@ -88,6 +98,8 @@ export interface Policy {
   readonly dialect: Dialect
   /** How long after which an unknown call can do no more harm; null where nothing is known. */
   readonly quietMs: number | null
+  /** Keys of a holder's fenceInfo under which his login name at this backend may stand. Absent: none. */
+  readonly loginKeys?: readonly string[]
   /**
    * How many bytes of the body `classify` needs for a call with this head. 0: none, it streams. A body that is
    * longer than that is `too-large`.

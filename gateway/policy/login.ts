@@ -1,0 +1,64 @@
+// What a call that opens a session at the backend says of who opens it: compiled from a rule's `login:`.
+
+import type { Login } from '../spi/policy.ts'
+import type { PackFault } from './fault.ts'
+import type { CallReading } from './reading.ts'
+import type { RuleSource } from './schema.ts'
+import type { Slots } from './template.ts'
+
+export type CompiledLogin =
+  | { readonly from: 'capture'; readonly slot: number }
+  | { readonly from: 'basic' }
+  /** The call has no name in it. */
+  | { readonly from: 'nothing'; readonly strict: boolean }
+
+export interface LoginTerms {
+  readonly source: RuleSource
+  readonly path: readonly PropertyKey[]
+  readonly faults: PackFault[]
+  readonly slots: ReadonlyMap<string, number>
+}
+
+export function compileLogin({ source, path, faults, slots }: LoginTerms): CompiledLogin | null {
+  const { login, effect } = source
+  if (login === undefined) return null
+  const fault = (message: string): null => {
+    faults.push({ path: [...path, 'login'], message, atKey: true })
+    return null
+  }
+  if (effect !== 'session') return fault('only a rule with the effect session has login')
+  if (login.basic && login.name !== undefined)
+    return fault('the name is in a capture or in the Authorization field, not in both')
+  if (login.basic) return { from: 'basic' }
+  if (login.name === undefined) return { from: 'nothing', strict: login.strict }
+  const slot = slots.get(login.name)
+  return slot === undefined ? fault(`nothing captures {${login.name}}`) : { from: 'capture', slot }
+}
+
+/** A name that the call should say and does not is as good as a stranger's. */
+export function loginOf(login: CompiledLogin, slots: Slots, call: CallReading): Login {
+  switch (login.from) {
+    case 'nothing':
+      return { name: null, strict: login.strict }
+    case 'basic': {
+      const name = basicName(call.head.header('authorization'))
+      return { name, strict: name === null }
+    }
+    case 'capture': {
+      const value = slots[login.slot]
+      const name = typeof value === 'string' && value.trim() !== '' ? value : null
+      return { name, strict: name === null }
+    }
+  }
+}
+
+/** The user of `Authorization: Basic …`; null where there is none, or none that can be read. */
+function basicName(field: string | undefined): string | null {
+  const encoded = /^basic +(?<credentials>[A-Za-z0-9+/_-]+={0,2}) *$/i.exec(field ?? '')?.groups?.[
+    'credentials'
+  ]
+  if (encoded === undefined) return null
+  const credentials = Buffer.from(encoded, 'base64').toString('utf8')
+  const colon = credentials.indexOf(':')
+  return colon < 1 ? null : credentials.slice(0, colon)
+}
