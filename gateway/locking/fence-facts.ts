@@ -10,7 +10,9 @@ export function fenceFacts(view: View, grant: SealedGrant, sealRevision: number)
   if (fence === undefined)
     return {
       state: 'blocked',
-      reason: `the fence record ${grant.fence} cannot be read; an operator has to confirm it`,
+      reason: view.damagedFences.get(grant.fence)?.isNewer
+        ? `the record of fence ${grant.fence} was written by a newer version of the gateway: see to the fence there`
+        : `the record of fence ${grant.fence} cannot be read; an operator has to confirm it`,
     }
   const { progress } = fence.record
   switch (progress.state) {

@@ -15,6 +15,7 @@ import type { Layout } from './layout.ts'
 import type { LockState } from './lock-state.ts'
 import { neighboursOf } from './neighbours.ts'
 import { fenceRecords } from './records.ts'
+import { type FenceToConfirm, unreadableFence } from './unreadable-fence.ts'
 import type { View, ViewChange } from './view.ts'
 
 const SWAPS_MAX = 16
@@ -69,7 +70,12 @@ export class Journal implements FenceJournal {
     return neighboursOf(this.#options.view, record)
   }
 
-  async replace(record: FenceRecord, modRevision: Revision): Promise<JournaledFence | null> {
+  replace(record: FenceRecord, modRevision: Revision): Promise<JournaledFence | null> {
+    return this.#swap(record, modRevision)
+  }
+
+  /** `modRevision` 0: there is none yet. */
+  async #swap(record: FenceRecord, modRevision: Revision | 0): Promise<JournaledFence | null> {
     const { store, layout } = this.#options
     const key = layout.fence(record.id)
     const result = await store.transact({
@@ -171,6 +177,11 @@ export class Journal implements FenceJournal {
     let before: FenceRecord | null = null
     const after = await this.#change(id, (record) => {
       before = record
+      if (unreadableFence(this.#options.view, id)?.isNewer === true)
+        throw new GatewayError(
+          'fence-state',
+          `fence ${id} was recorded by a newer version of the gateway; confirm it at one of that version`,
+        )
       if (record.progress.state === 'closed') return record
       const closedAt = new Date(this.#options.clock.wallMs()).toISOString()
       return {
@@ -196,7 +207,7 @@ export class Journal implements FenceJournal {
     for (let swaps = 0; swaps < SWAPS_MAX; swaps++) {
       const { record, modRevision } = this.#known(id)
       const next = change(record)
-      if (next === record || (await this.replace(next, modRevision)) !== null) return next
+      if (next === record || (await this.#swap(next, modRevision)) !== null) return next
     }
     throw new GatewayError(
       'store-unavailable',
@@ -204,8 +215,8 @@ export class Journal implements FenceJournal {
     )
   }
 
-  #known(id: string): JournaledFence {
-    const fence = this.get(id)
+  #known(id: string): JournaledFence | FenceToConfirm {
+    const fence = this.get(id) ?? unreadableFence(this.#options.view, id)
     if (fence === null) throw new GatewayError('fence-unknown', `there is no fence ${JSON.stringify(id)}`)
     return fence
   }

@@ -10,6 +10,7 @@ import type { Journal } from './journal.ts'
 import { describeLock, describeSession, grantInfo, ownersOf, page, type Signer } from './listings.ts'
 import type { LockQueue } from './queue.ts'
 import type { SessionKeeper } from './session-keeper.ts'
+import { unreadableFence } from './unreadable-fence.ts'
 import type { View } from './view.ts'
 import type { Vouching } from './vouching.ts'
 
@@ -35,6 +36,7 @@ export function makeControlPlane(parts: PlaneParts): ControlPlane {
     ...describeLock(view, name, clock),
     unknown: vouching.unknown(name),
   })
+  const fenceOf = (id: string) => view.fences.get(id)?.record ?? unreadableFence(view, id)?.record ?? null
   const describe = (session: SessionId) => describeSession(view, session, sessions.expiresAtMs(session))
   return {
     async openSession(request) {
@@ -95,10 +97,10 @@ export function makeControlPlane(parts: PlaneParts): ControlPlane {
       return page(names, request, showLock)
     },
 
-    fence: (id) => view.fences.get(id)?.record ?? null,
+    fence: fenceOf,
     fences: (request, state = null) =>
-      page(view.fences.keys(), request, (key) => {
-        const record = view.fences.get(key)?.record ?? null
+      page([...view.fences.keys(), ...view.damagedFences.keys()], request, (key) => {
+        const record = fenceOf(key)
         if (record === null || state === null) return record
         const word = fenceStateWord(record.progress)
         return word === state || (state === 'open' && word !== 'closed') ? record : null

@@ -248,6 +248,20 @@ type Codec<Value> = {
 
 const envelope = z.looseObject({ version, readableFrom: version.optional() })
 
+/** Whether a newer version of the gateway can make sense of a record that this one cannot. */
+export function isOfNewerFormat(text: string): boolean {
+  const written = envelopeOf(text)
+  return written !== null && (written.readableFrom ?? written.version) > FORMATS.reads
+}
+
+function envelopeOf(text: string): z.output<typeof envelope> | null {
+  try {
+    return envelope.safeParse(JSON.parse(text)).data ?? null
+  } catch {
+    return null
+  }
+}
+
 function codec<Value extends object>(schema: z.ZodType<Value & { version: number }>): Codec<Value> {
   return {
     encode(value) {

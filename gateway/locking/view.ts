@@ -17,6 +17,7 @@ import {
   formatReadByAll,
   type GatewayRecord,
   gatewayRecords,
+  isOfNewerFormat,
   lockRecords,
   type SessionRecord,
   sessionRecords,
@@ -26,6 +27,7 @@ import {
   watermarks,
 } from './records.ts'
 import { SessionLocks } from './session-locks.ts'
+import type { UnreadableFence } from './unreadable-fence.ts'
 
 export interface KnownSession {
   readonly record: SessionRecord
@@ -88,7 +90,7 @@ export class View {
   readonly canaries = new Set<LeaseId>()
   readonly fences = new Map<string, JournaledFence>()
   /** Fence records that cannot be read: what they stand against stays closed. */
-  readonly damagedFences = new Set<string>()
+  readonly damagedFences = new Map<string, UnreadableFence>()
   readonly gateways = new Map<string, KnownGateway>()
   readonly watermarks = new Map<string, Watermark>()
   /**
@@ -239,7 +241,9 @@ export class View {
       case 'fence': {
         const record = fenceRecords.decode(kv.value)
         if (record === null) {
-          this.damagedFences.add(meaning.id)
+          const seenAt = new Date(this.#options.clock.wallMs()).toISOString()
+          const isNewer = isOfNewerFormat(kv.value)
+          this.damagedFences.set(meaning.id, { modRevision: kv.modRevision, isNewer, seenAt })
           this.fences.delete(meaning.id)
         } else {
           this.damagedFences.delete(meaning.id)
