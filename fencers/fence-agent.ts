@@ -2,7 +2,13 @@
 // It must always write an action (without one an agent reboots), and must never take an agent's exit code for a proof.
 
 import { z } from 'zod'
-import { type Attempt, defineFencer, type FencerContext, StrikeWithheld } from '../gateway/spi/fencer.ts'
+import {
+  type Attempt,
+  defineFencer,
+  FenceInfoFault,
+  type FencerContext,
+  StrikeWithheld,
+} from '../gateway/spi/fencer.ts'
 import { metadataFaults, parseMetadata, suggestion } from './fence-agent/metadata.ts'
 import { describeEnding, type Ending, runProgram } from './program/run.ts'
 
@@ -136,6 +142,8 @@ export default defineFencer<FenceAgentOptions, FenceAgentInfo>({
     }
 
     return {
+      check: (info) => void parametersOf(options, info),
+
       async fence(info, attempt) {
         const own = parametersOf(options, info)
         await checkMetadata(attempt)
@@ -215,7 +223,7 @@ function parametersOf(options: FenceAgentOptions, info: FenceAgentInfo): Paramet
   const own = Object.hasOwn(options.machines, info.plug) ? options.machines[info.plug] : undefined
   if (own === undefined) {
     const near = suggestion(info.plug, Object.keys(options.machines))
-    throw new Error(`the fencer's machines have no ${info.plug}${near}`)
+    throw new FenceInfoFault(`the fencer's machines have no ${info.plug}${near}`)
   }
   return own
 }

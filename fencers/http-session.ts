@@ -4,10 +4,18 @@
 import { z } from 'zod'
 import { type Attempt, defineFencer, type Verification } from '../gateway/spi/fencer.ts'
 import { FreeFormInfo, targetOf } from './free-form/info.ts'
-import { createHttpEndpoint, type HttpAnswer, HttpTls, HttpUrl, strikeCheck } from './http/client.ts'
+import {
+  createHttpEndpoint,
+  type HttpAnswer,
+  type HttpRequest,
+  HttpTls,
+  HttpUrl,
+  strikeCheck,
+} from './http/client.ts'
 import { at, faultOfRules, judge, judgementFields } from './http/judgement.ts'
 import { createOwnSession } from './http/own-session.ts'
 import {
+  demandFilling,
   renderHeader,
   renderJson,
   renderPath,
@@ -28,6 +36,7 @@ const requestFields = {
 }
 const Request = z.strictObject({ ...requestFields, expect: Statuses.default([200, 201, 202, 204]) })
 type Request = z.infer<typeof Request>
+type AnyRequest = z.infer<z.ZodObject<typeof requestFields>>
 
 const Capture = z.union([
   z.strictObject({ header: z.string().min(1) }),
@@ -188,31 +197,31 @@ export default defineFencer<SessionOptions, FreeFormInfo>({
 
     const own = createOwnSession(logIn)
 
-    function send(
-      wanted: z.infer<z.ZodObject<typeof requestFields>>,
+    function rendered(wanted: AnyRequest, scope: TemplateScope): HttpRequest {
+      const headers = Object.entries({ ...options.headers, ...wanted.headers })
+      return {
+        method: wanted.method,
+        path: renderPath(wanted.path, scope),
+        headers: {
+          ...(options.basic === undefined ? {} : { authorization: basicOf(options.basic) }),
+          ...Object.fromEntries(headers.map(([name, value]) => [name, renderHeader(value, scope)])),
+        },
+        ...(wanted.body === undefined ? {} : { json: renderJson(wanted.body, scope) }),
+      }
+    }
+
+    async function send(
+      wanted: AnyRequest,
       scope: TemplateScope,
       signal: AbortSignal,
       lastCheck?: () => void,
     ): Promise<HttpAnswer> {
-      const headers = Object.entries({ ...options.headers, ...wanted.headers })
-      return endpoint.send(
-        {
-          method: wanted.method,
-          path: renderPath(wanted.path, scope),
-          headers: {
-            ...(options.basic === undefined ? {} : { authorization: basicOf(options.basic) }),
-            ...Object.fromEntries(headers.map(([name, value]) => [name, renderHeader(value, scope)])),
-          },
-          ...(wanted.body === undefined ? {} : { json: renderJson(wanted.body, scope) }),
-        },
-        signal,
-        lastCheck,
-      )
+      return await endpoint.send(rendered(wanted, scope), signal, lastCheck)
     }
 
     /** Where the fencer's own session has ended, once more under a new one: a 401 has changed nothing. */
     async function call(
-      wanted: z.infer<z.ZodObject<typeof requestFields>>,
+      wanted: AnyRequest,
       scope: TemplateScope,
       signal: AbortSignal,
       lastCheck?: () => void,
@@ -262,6 +271,19 @@ export default defineFencer<SessionOptions, FreeFormInfo>({
 
     const { unfence } = options
     return {
+      check(info) {
+        const login = Object.fromEntries(
+          Object.keys(options.login?.capture ?? {}).map((name) => [name, 'any']),
+        )
+        const scope = { fenceInfo: info, fence: { id: 'any' }, secrets: options.secrets, login }
+        const { alive, gone, list } = options.verify
+        demandFilling(() => {
+          for (const wanted of [options.fence, options.verify, unfence])
+            if (wanted !== undefined) rendered(wanted, scope)
+          renderJson([alive, gone, list], scope)
+        })
+      },
+
       fence: (info, attempt) => change(options.fence, options.fence.gone, info, attempt),
 
       async verify(info, attempt) {

@@ -2,7 +2,7 @@
 // It must never cut a machine that is not the one named: which system, is never guessed.
 
 import { z } from 'zod'
-import { type Attempt, defineFencer, type Verification } from '../gateway/spi/fencer.ts'
+import { type Attempt, defineFencer, FenceInfoFault, type Verification } from '../gateway/spi/fencer.ts'
 import {
   createHttpEndpoint,
   type HttpAnswer,
@@ -101,11 +101,16 @@ export default defineFencer<RedfishOptions, RedfishInfo>({
   create(options) {
     const bmcs = new Map<string, Bmc>()
 
+    function machineOf(host: string): Machine {
+      const machine = Object.hasOwn(options.machines, host) ? options.machines[host] : undefined
+      if (machine === undefined) throw new FenceInfoFault(`no machine ${host} is configured`)
+      return machine
+    }
+
     function bmcOf(host: string): Bmc {
       const known = bmcs.get(host)
       if (known !== undefined) return known
-      const machine = Object.hasOwn(options.machines, host) ? options.machines[host] : undefined
-      if (machine === undefined) throw new Error(`no machine ${host} is configured`)
+      const machine = machineOf(host)
       const endpoint = createHttpEndpoint({ url: machine.url, tls: machine.tls ?? options.tls })
       const own = createOwnSession(async (signal) => {
         const json = { UserName: options.username, Password: options.password }
@@ -222,6 +227,7 @@ export default defineFencer<RedfishOptions, RedfishInfo>({
     }
 
     return {
+      check: (info) => void machineOf(info.host),
       fence: (info, attempt) => reset(info, 'ForceOff', attempt),
       unfence: (info, attempt) => reset(info, 'On', attempt),
 

@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { type Attempt, defineFencer, StrikeWithheld, type Verification } from '../gateway/spi/fencer.ts'
 import { createVcenterClient, retrieve, VcenterFault } from './vsphere/client.ts'
 import { vcenterTls, vcenterUrl } from './vsphere/endpoint.ts'
-import { child, childText, escapeXml, type XmlElement } from './vsphere/xml.ts'
+import { child, childText, escapeXml, type XmlElement } from './xml/document.ts'
 
 const SessionOptions = z.strictObject({
   url: vcenterUrl,

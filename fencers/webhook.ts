@@ -7,7 +7,7 @@ import { type Attempt, defineFencer, type Verification } from '../gateway/spi/fe
 import { FreeFormInfo, targetOf } from './free-form/info.ts'
 import { createHttpEndpoint, type HttpAnswer, HttpTls, HttpUrl, strikeCheck } from './http/client.ts'
 import { at } from './http/judgement.ts'
-import { renderPath, strayBraces, variablesIn } from './http/template.ts'
+import { demandFilling, renderPath, strayBraces, variablesIn } from './http/template.ts'
 
 const Path = z.string().startsWith('/')
 
@@ -104,6 +104,9 @@ export default defineFencer<WebhookOptions, FreeFormInfo>({
     }
 
     return {
+      check: (info) =>
+        demandFilling(() => renderPath(options.statusPath, { fenceInfo: info, fence: { id: 'any' } })),
+
       fence: (info, attempt) => post('fence', info, attempt),
       ...(options.unfence
         ? { unfence: (info: FreeFormInfo, attempt: Attempt) => post('unfence', info, attempt) }

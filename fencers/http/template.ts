@@ -1,6 +1,7 @@
 // Fills `{{fenceInfo.session}}` and the like into requests, escaped for the place where it stands.
 // A value that is missing, empty or not plain is a fault: a request without its id could strike everybody.
 
+import { FenceInfoFault } from '../../gateway/spi/fencer.ts'
 import { valueAt } from '../free-form/value-at.ts'
 
 /** What templates may name: `{ fenceInfo: {…}, login: {…} }`. */
@@ -15,6 +16,16 @@ export type Scalar = string | number | boolean
 const VARIABLE = /\{\{\s*([A-Za-z][\w-]*(?:\.[\w-]+)+)\s*\}\}/g
 const WHOLE = /^\{\{\s*([A-Za-z][\w-]*(?:\.[\w-]+)+)\s*\}\}$/
 const VALUE_LENGTH_MAX = 8_192
+
+/** Before anything is sent, while the holder can still be told: what of his fenceInfo would not fill the templates. */
+export function demandFilling(render: () => void): void {
+  try {
+    render()
+  } catch (error) {
+    if (!(error instanceof TemplateFault)) throw error
+    throw new FenceInfoFault(error.message)
+  }
+}
 
 /** Percent-encoded, also inside a query; a value never adds a step to the path. */
 export function renderPath(template: string, scope: TemplateScope): string {

@@ -2,7 +2,15 @@
 // No message of its errors holds the password or a cookie.
 
 import { Agent, request } from 'undici'
-import { child, childText, descendants, escapeXml, parseXml, type XmlElement, XmlFault } from './xml.ts'
+import {
+  child,
+  childText,
+  descendants,
+  escapeXml,
+  parseXml,
+  type XmlElement,
+  XmlFault,
+} from '../xml/document.ts'
 
 export interface VcenterOptions {
   readonly url: string

@@ -201,12 +201,32 @@ function checkInfo(
       }
     }
   }
-  if (faults.length > 0) return { kind: 'faulty', faults: [...new Set(faults)] }
   // Only now: what one driver has filled in may be part of another's target.
+  if (moment === 'opening') faults.push(...checkFaults(all, inPlan, completed))
+  if (faults.length > 0) return { kind: 'faulty', faults: [...new Set(faults)] }
   for (const { name, driver } of all) {
     if (inPlan.has(name)) targets.add(`${driver.id}:${driver.target(driver.fenceInfo.parse(completed))}`)
   }
   return { kind: 'complete', fenceInfo: completed, targets: [...targets] }
+}
+
+/** What the fencers of the plan, as they are configured, could not act on. */
+function checkFaults(
+  all: readonly ConfiguredFencer[],
+  inPlan: ReadonlySet<string>,
+  fenceInfo: Readonly<Record<string, unknown>>,
+): readonly string[] {
+  return all.flatMap(({ name, driver, fencer }) => {
+    const parsed = driver.fenceInfo.safeParse(fenceInfo)
+    if (!inPlan.has(name) || !parsed.success) return []
+    try {
+      fencer.check?.(parsed.data)
+      return []
+    } catch (error) {
+      if (!(error instanceof FenceInfoFault)) throw error
+      return [`${name} (${driver.id}): ${error.message}`]
+    }
+  })
 }
 
 function record(value: unknown): Readonly<Record<string, unknown>> {

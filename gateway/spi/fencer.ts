@@ -61,6 +61,11 @@ export class FenceInfoFault extends Error {
 /** A configured fencer. `Info` is the part of the holder's `fenceInfo` that the driver's schema picks. */
 export interface Fencer<Info> {
   /**
+   * Called when a session is opened, with what `complete` has made of the fenceInfo: could this fencer, as it is configured, act on
+   * it? Throws `FenceInfoFault` where it names a machine that is not configured, or leaves out what a request needs. No I/O.
+   */
+  check?(info: Info): void
+  /**
    * Makes the holder harmless. Idempotent: a target that is gone is success. Strikes only the incarnation that
    * `info` names. Resolves when it has done what it can; rejects where the action failed. Not a proof.
    */

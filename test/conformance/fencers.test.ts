@@ -121,6 +121,11 @@ describe.each(registry.ids)('%s', (id) => {
       return { world, fencer, info: opened(driver, world.fenceInfo) }
     }
 
+    test('finds nothing wrong with a fenceInfo that it can act on', async () => {
+      const { fencer, info } = await enter()
+      expect(() => fencer.check?.(info)).not.toThrow()
+    })
+
     test('never says "fenced" of a live target', async () => {
       const { world, fencer, info } = await enter()
       for (let i = 0; i < 3; i++) expect((await fencer.verify(info, anAttemptNow())).state).not.toBe('fenced')

@@ -2,7 +2,7 @@
 // It sends what it is told to and repeats nothing.
 
 import { Agent, request as send } from 'undici'
-import { child, childText, escapeXml, parseXml, type XmlElement } from '../../fencers/vsphere/xml.ts'
+import { child, childText, escapeXml, parseXml, type XmlElement } from '../../fencers/xml/document.ts'
 
 export interface SoapReference {
   readonly type: string

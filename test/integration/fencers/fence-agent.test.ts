@@ -96,6 +96,8 @@ describe('the fence-agent fencer', () => {
       'did you mean compute-3?',
     )
     expect((await fencer.verify({ plug: 'constructor' }, anAttemptNow())).state).toBe('unknown')
+    expect(() => fencer.check?.({ plug: 'compute-33' })).toThrow('did you mean compute-3?')
+    expect(() => fencer.check?.({ plug: 'compute-3' })).not.toThrow()
     expect(existsSync(join(folder, 'told'))).toBe(false)
   })
 

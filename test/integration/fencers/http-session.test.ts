@@ -4,7 +4,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import driver from '../../../fencers/http-session.ts'
-import type { Fencer } from '../../../gateway/spi/fencer.ts'
+import { FenceInfoFault, type Fencer } from '../../../gateway/spi/fencer.ts'
 import type { RestCall, RestFault } from '../../support/rest-server.ts'
 import { type SessionApi, startSessionApi } from '../../support/session-api.ts'
 import { anAttemptNow, realClock } from './support.ts'
@@ -159,6 +159,43 @@ describe('the HTTP session fencer', () => {
     const split = 'a\r\nX-Evil: 1'
     await expect(fencer.fence({ sessionId: 's', user: split, number: 7 }, anAttemptNow())).rejects.toThrow()
     expect(api.server.calls.filter(isDelete)).toHaveLength(1)
+  })
+
+  test('a fenceInfo that would not fill one of the requests is refused before anybody needs it', async () => {
+    const { api, fencer } = await start({
+      fence: {
+        method: 'DELETE',
+        path: '/sessions/{{fenceInfo.sessionId}}',
+        headers: { 'X-Auth-Token': '{{login.token}}', 'X-User': '{{fenceInfo.user}}' },
+        body: { fence: '{{fence.id}}', number: '{{fenceInfo.number}}' },
+      },
+    })
+    const whole = { sessionId: 's', user: 'nova', number: 7 }
+    expect(() => fencer.check?.(whole)).not.toThrow()
+    for (const [name, value] of [
+      ['sessionId', '..'],
+      ['sessionId', ''],
+      ['user', undefined],
+      ['user', 'a\r\nX-Evil: 1'],
+      ['number', { a: 1 }],
+    ] as const) {
+      const check = () => fencer.check?.({ ...whole, [name]: value })
+      expect(check).toThrow(FenceInfoFault)
+      expect(check).toThrow(`fenceInfo.${name}`)
+    }
+    expect(api.server.calls).toEqual([])
+  })
+
+  test('a fenceInfo that would not fill what the answer is judged by is refused, too', async () => {
+    const { fencer } = await start({
+      verify: {
+        path: '/sessions?of={{fenceInfo.sessionId}}',
+        alive: [{ status: [200], json: { '/user': '{{fenceInfo.user}}' } }],
+        gone: [{ status: [404], present: ['/error'] }],
+      },
+    })
+    expect(() => fencer.check?.({ sessionId: 's', user: 'nova' })).not.toThrow()
+    expect(() => fencer.check?.({ sessionId: 's' })).toThrow('there is no fenceInfo.user')
   })
 
   test('accepts the certificate with the pinned fingerprint whatever its name, and sends nothing to another', async () => {

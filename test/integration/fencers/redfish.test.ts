@@ -109,6 +109,8 @@ describe('the Redfish fencer', () => {
     expect(power()).toBe('Off')
     await expect(fencer.fence({ host: 'compute-4' }, anAttemptNow())).rejects.toThrow('no machine compute-4')
     expect((await fencer.verify({ host: 'compute-4' }, anAttemptNow())).state).toBe('unknown')
+    expect(() => fencer.check?.({ host: 'compute-4' })).toThrow('no machine compute-4')
+    expect(() => fencer.check?.({ host: 'compute-3' })).not.toThrow()
   })
 
   test('with several systems it strikes the one that is named, and none where none is', async () => {

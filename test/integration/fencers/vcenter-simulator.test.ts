@@ -1,7 +1,7 @@
 // The simulator is what fences are proven against, so what it claims is proven first.
 
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { childText } from '../../../fencers/vsphere/xml.ts'
+import { childText } from '../../../fencers/xml/document.ts'
 import {
   createSoapClient,
   ROOT_FOLDER,

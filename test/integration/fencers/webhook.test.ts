@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, test } from 'vitest'
 import driver from '../../../fencers/webhook.ts'
-import type { Fencer } from '../../../gateway/spi/fencer.ts'
+import { FenceInfoFault, type Fencer } from '../../../gateway/spi/fencer.ts'
 import type { RestFault } from '../../support/rest-server.ts'
 import { startWebhookReceiver, type WebhookReceiver } from '../../support/webhook-receiver.ts'
 import { anAttemptNow, realClock } from './support.ts'
@@ -46,6 +46,13 @@ describe('the webhook fencer', () => {
       state: 'fenced',
       evidence: { observed: expect.stringContaining('looked at f00'), request: 'GET /{{fence.id}}' },
     })
+  })
+
+  test('a fenceInfo that would not fill the path of the status is refused before anybody needs it', async () => {
+    const { fencer } = await start({ statusPath: '/of/{{fenceInfo.host}}/{{fence.id}}' })
+    expect(() => fencer.check?.(INFO)).not.toThrow()
+    expect(() => fencer.check?.({ rack: 4 })).toThrow(FenceInfoFault)
+    expect(() => fencer.check?.({ host: '..' })).toThrow('fenceInfo.host is no name in a path')
   })
 
   test('waits while the service works, and is not taken in by a boast', async () => {

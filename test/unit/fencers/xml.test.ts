@@ -1,7 +1,7 @@
 // The reader of a SOAP server's XML: prefixes, references, and everything that must be refused.
 
 import { describe, expect, test } from 'vitest'
-import { child, childText, escapeXml, parseXml, XmlFault } from '../../../fencers/vsphere/xml.ts'
+import { child, childText, escapeXml, parseXml, XmlFault } from '../../../fencers/xml/document.ts'
 
 describe('the XML reader', () => {
   test('names elements and attributes without their prefixes', () => {

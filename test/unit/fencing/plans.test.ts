@@ -41,7 +41,12 @@ const host = defineFencer({
   fenceInfo: z.object({ host: z.string() }),
   proves: () => ['no-new-calls'],
   target: (info) => info.host,
-  create: () => still,
+  create: () => ({
+    ...still,
+    check(info) {
+      if (info.host === 'h-unknown') throw new FenceInfoFault('no machine h-unknown is configured')
+    },
+  }),
 })
 
 const drivers: readonly FencerDriver[] = [pid, host]
@@ -131,6 +136,16 @@ describe("a holder's fenceInfo", () => {
     const text = JSON.stringify(check)
     expect(text).toContain('kill (pid): pid')
     expect(text).toContain('power (host): host')
+  })
+
+  test('that a fencer of the plan could not act on is refused at once, and not when the fence is due', () => {
+    const unknown = { pid: 12, host: 'h-unknown' }
+    expect(fencing.checkFenceInfo('both', unknown)).toEqual({
+      kind: 'faulty',
+      faults: ['power (host): no machine h-unknown is configured'],
+    })
+    expect(fencing.checkFenceInfo('both', unknown, 'due').kind).toBe('complete')
+    expect(create({ pid: plan(['kill']) }).checkFenceInfo('pid', unknown).kind).toBe('complete')
   })
 
   test('that names nothing alive is refused where the plan needs it', () => {
