@@ -1,6 +1,7 @@
 // Rules by path: a tree over segments, so that finding the rules of a call costs the same however many there are.
 // More specific paths come first: at each segment a literal before a capture, and `{rest...}` last.
 
+import { LiteralTable } from './literal-table.ts'
 import type { PathCapture } from './rule.ts'
 
 export interface PathTemplate {
@@ -53,7 +54,7 @@ export function readPathTemplate(written: string): readonly PathTemplate[] | str
 }
 
 interface TreeNode<Leaf> {
-  readonly literals: Map<string, TreeNode<Leaf>>
+  readonly literals: LiteralTable<TreeNode<Leaf>>
   capture: TreeNode<Leaf> | null
   /** Rules that end here; those that ask for a slash at the end; those that take all that follows. */
   end: Leaf | null
@@ -72,7 +73,7 @@ export class PathTree<Leaf> {
         let next = node.literals.get(segment.text)
         if (next === undefined) {
           next = newNode<Leaf>()
-          node.literals.set(segment.text, next)
+          node.literals.add(segment.text, next)
         }
         node = next
       } else {
@@ -130,7 +131,7 @@ function descend<Leaf, Answer>(
 }
 
 function newNode<Leaf>(): TreeNode<Leaf> {
-  return { literals: new Map(), capture: null, end: null, endSlash: null, rest: null }
+  return { literals: new LiteralTable(), capture: null, end: null, endSlash: null, rest: null }
 }
 
 /** Where the template's captures stand in a path. */

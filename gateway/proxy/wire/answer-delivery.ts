@@ -8,7 +8,7 @@ import type { OpenCall } from '../open-call.ts'
 import { trailerLines } from './answer-lines.ts'
 
 /** A piece up to this goes out as text, in one write. */
-export const TEXT_BYTES_MAX = 16 * 1024
+const TEXT_BYTES_MAX = 16 * 1024
 
 export interface AnswerReceiver {
   /** False where the client does not keep up; then `whenDrained` tells when it has. */

@@ -4,6 +4,7 @@
 import { DROPPED } from '../answer-head.ts'
 import { decimalAt, isNameAt } from './field-bytes.ts'
 import { Fields } from './fields.ts'
+import { LineCuts } from './line-cuts.ts'
 
 /** How the end of a body is found. */
 export type AnswerFraming = 'none' | 'length' | 'chunked' | 'close'
@@ -27,11 +28,12 @@ export class AnswerReader {
   keepAlive = true
   keepAliveMs = -1
   readonly fields = new Fields()
-  readonly #cuts: number[] = []
+  readonly #cuts = new LineCuts()
   #linesStart = 0
+  #linesEnd = 0
 
-  /** `text`: everything up to the empty line, without that. Null where it was understood, else why not. */
-  read(text: string, method: string): string | null {
+  /** The head is what stands before `headEnd`, without the empty line. Null where it was understood, else why not. */
+  read(text: string, method: string, headEnd = text.length): string | null {
     const minor = text.charCodeAt(7) - 0x30
     if (!text.startsWith('HTTP/1.') || (minor !== 0 && minor !== 1) || text.charCodeAt(8) !== 0x20)
       return 'it does not begin like an answer of HTTP/1.1'
@@ -45,7 +47,8 @@ export class AnswerReader {
       this.reason = ''
     }
     this.#linesStart = end + 2
-    if (!this.fields.read(text, this.#linesStart)) return 'its fields are malformed'
+    this.#linesEnd = headEnd
+    if (!this.fields.read(text, this.#linesStart, headEnd)) return 'its fields are malformed'
     this.keepAlive = minor === 1
     return this.#readFields() ?? this.#frame(method)
   }
@@ -56,7 +59,7 @@ export class AnswerReader {
     this.keepAliveMs = -1
     this.encoded = false
     this.dated = false
-    this.#cuts.length = 0
+    this.#cuts.clear()
     let chunked = false
     let named = ''
     for (let index = 0; index < fields.count; index++) {
@@ -73,7 +76,7 @@ export class AnswerReader {
       }
       for (const name of DROPPED_BY_LENGTH.get(length) ?? []) {
         if (!fields.isNamed(index, name)) continue
-        this.#cuts.push(fields.lineStart(index), fields.lineStart(index + 1))
+        this.#cuts.add(fields.lineStart(index), fields.lineStart(index + 1))
         if (name === 'transfer-encoding') {
           // Some parsers do not take white space behind the coding for white space: they would read until the close.
           if (chunked || fields.value(index).toLowerCase() !== 'chunked' || fields.isPadded(index))
@@ -105,7 +108,7 @@ export class AnswerReader {
     for (let index = 0; index < fields.count; index++) {
       if (fields.nameLength(index) !== lower.length || !isNameAt(fields.text, fields.lineStart(index), lower))
         continue
-      this.#cuts.push(fields.lineStart(index), fields.lineStart(index + 1))
+      this.#cuts.add(fields.lineStart(index), fields.lineStart(index + 1))
     }
   }
 
@@ -119,18 +122,7 @@ export class AnswerReader {
 
   /** The fields that the client gets, each line ended. */
   forwarded(): string {
-    const { text } = this.fields
-    const cuts = this.#cuts
-    if (cuts.length === 0) return text.slice(this.#linesStart)
-    if (cuts.length > 2) sortCuts(cuts)
-    let kept = ''
-    let from = this.#linesStart
-    for (let i = 0; i + 1 < cuts.length; i += 2) {
-      const end = cuts[i] ?? from
-      if (end > from) kept += text.slice(from, end)
-      from = Math.max(from, cuts[i + 1] ?? from)
-    }
-    return kept + text.slice(from)
+    return this.#cuts.rest(this.fields.text, this.#linesStart, this.#linesEnd)
   }
 }
 
@@ -138,12 +130,4 @@ export class AnswerReader {
 function timeoutOf(value: string): number {
   const found = /(?:^|[,\s])timeout=(\d{1,6})/i.exec(value)
   return found === null ? -1 : Number(found[1]) * 1000
-}
-
-function sortCuts(cuts: number[]): void {
-  const pairs: [number, number][] = []
-  for (let i = 0; i + 1 < cuts.length; i += 2) pairs.push([cuts[i] ?? 0, cuts[i + 1] ?? 0])
-  pairs.sort((a, b) => a[0] - b[0])
-  cuts.length = 0
-  for (const [start, end] of pairs) cuts.push(start, end)
 }

@@ -8,16 +8,19 @@ import { ChunkedReader } from './chunked-reader.ts'
 export interface AnswerTaker {
   /** A head with a status below 200; another follows. */
   interim(reader: AnswerReader): void
-  /** `whole` is the whole body, where it came with the head and frames itself by its length, or where there is none. */
-  head(reader: AnswerReader, whole: Buffer | null): void
+  head(reader: AnswerReader): void
+  /** In place of `head` and `piece`: a small answer that came at once. One character of the body is one of its bytes. */
+  whole(reader: AnswerReader, body: string): void
   piece(bytes: Buffer): void
   /** `trailer`: its lines, each ended. `clean`: nothing came behind the answer. */
   end(trailer: string, clean: boolean): void
   malformed(reason: string): void
 }
 
-const HEAD_END = Buffer.from('\r\n\r\n')
-const NOTHING = Buffer.alloc(0)
+const HEAD_END_TEXT = '\r\n\r\n'
+const HEAD_END = Buffer.from(HEAD_END_TEXT)
+/** What comes at once up to this is read as text, which needs no views of the bytes. */
+const WHOLE_BYTES_MAX = 16 * 1024
 
 export class AnswerStream {
   readonly reader = new AnswerReader()
@@ -36,16 +39,46 @@ export class AnswerStream {
     this.#inBody = false
   }
 
+  /** Lets go of the last answer's text: a connection may lie idle for long. */
+  clear(): void {
+    this.reader.fields.clear()
+  }
+
   /** Whether the head has been handed out. */
   get inBody(): boolean {
     return this.#inBody
   }
 
-  read(bytes: Buffer, taker: AnswerTaker): void {
-    if (this.#inBody) {
-      this.#readBody(bytes, taker)
+  /** Reads the first `length` of the bytes. */
+  read(bytes: Buffer, length: number, taker: AnswerTaker): void {
+    if (
+      !this.#inBody &&
+      this.#partial === null &&
+      length <= WHOLE_BYTES_MAX &&
+      this.#isWhole(bytes, length, taker)
+    )
       return
-    }
+    const read = length === bytes.length ? bytes : bytes.subarray(0, length)
+    if (this.#inBody) this.#readBody(read, taker)
+    else this.#readHead(read, taker)
+  }
+
+  /** The common answer: its head and all of its body in one piece. False where it is another, of which nothing was told. */
+  #isWhole(bytes: Buffer, length: number, taker: AnswerTaker): boolean {
+    const { reader } = this
+    const text = bytes.toString('latin1', 0, length)
+    const end = text.indexOf(HEAD_END_TEXT)
+    if (end === -1 || reader.read(text, this.#method, end + 2) !== null || reader.status < 200) return false
+    const bodyAt = end + HEAD_END_TEXT.length
+    const bodyEnd = bodyAt + (reader.framing === 'length' ? reader.contentLength : 0)
+    if ((reader.framing !== 'length' && reader.framing !== 'none') || bodyEnd > length) return false
+    this.#inBody = true
+    taker.whole(reader, text.slice(bodyAt, bodyEnd))
+    taker.end('', bodyEnd === length)
+    return true
+  }
+
+  #readHead(bytes: Buffer, taker: AnswerTaker): void {
     let rest = this.#partial === null ? bytes : Buffer.concat([this.#partial, bytes])
     this.#partial = null
     for (;;) {
@@ -60,30 +93,17 @@ export class AnswerStream {
         taker.malformed(fault)
         return
       }
-      rest = rest.subarray(end + 4)
+      rest = rest.subarray(end + HEAD_END.length)
       if (this.reader.status >= 200) break
       taker.interim(this.reader)
     }
     this.#inBody = true
-    this.#begin(rest, taker)
-  }
-
-  #begin(rest: Buffer, taker: AnswerTaker): void {
     const { framing, contentLength } = this.reader
-    if (framing === 'none') {
-      taker.head(this.reader, NOTHING)
-      taker.end('', rest.length === 0)
-      return
-    }
-    if (framing === 'length' && rest.length >= contentLength) {
-      taker.head(this.reader, rest.subarray(0, contentLength))
-      taker.end('', rest.length === contentLength)
-      return
-    }
     if (framing === 'length') this.#left = contentLength
     else if (framing === 'chunked') this.#chunks.reset()
-    taker.head(this.reader, null)
-    if (rest.length > 0) this.#readBody(rest, taker)
+    taker.head(this.reader)
+    if (framing === 'none' || (framing === 'length' && contentLength === 0)) taker.end('', rest.length === 0)
+    else if (rest.length > 0) this.#readBody(rest, taker)
   }
 
   #readBody(bytes: Buffer, taker: AnswerTaker): void {

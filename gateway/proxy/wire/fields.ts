@@ -13,19 +13,21 @@ const CR = 0x0d
 const LF = 0x0a
 
 export class Fields {
-  /** The whole head, its last line ended, without the empty line. */
+  /** What the head was read from. */
   text = ''
   count = 0
+  #end = 0
   /** Of each field: where its line begins, its name ends, its value begins and ends. */
   readonly #places = new Uint32Array(FIELDS_MAX * 4)
 
-  /** Reads the lines from `at` to the end of the text. False where they are not plain fields, one a line. */
-  read(text: string, at: number): boolean {
+  /** Reads the lines from `at` up to `end`, where the last of them has ended. False where they are not plain fields, one a line. */
+  read(text: string, at: number, end: number): boolean {
     this.text = text
+    this.#end = end
     this.count = 0
     const places = this.#places
     let count = 0
-    while (at < text.length) {
+    while (at < end) {
       if (count === FIELDS_MAX) return false
       const name = nameEnd(text, at)
       if (name === at || text.charCodeAt(name) !== COLON) return false
@@ -33,22 +35,30 @@ export class Fields {
       while (text.charCodeAt(start) === SPACE || text.charCodeAt(start) === TAB) start++
       const line = valueEnd(text, start)
       if (text.charCodeAt(line) !== CR || text.charCodeAt(line + 1) !== LF) return false
-      let end = line
-      while (end > start && (text.charCodeAt(end - 1) === SPACE || text.charCodeAt(end - 1) === TAB)) end--
+      let last = line
+      while (last > start && (text.charCodeAt(last - 1) === SPACE || text.charCodeAt(last - 1) === TAB))
+        last--
       const place = count * 4
       places[place] = at
       places[place + 1] = name
       places[place + 2] = start
-      places[place + 3] = end
+      places[place + 3] = last
       count++
       at = line + 2
     }
     this.count = count
-    return at === text.length
+    return at === end
+  }
+
+  /** Lets go of the text. */
+  clear(): void {
+    this.text = ''
+    this.count = 0
+    this.#end = 0
   }
 
   lineStart(index: number): number {
-    return index < this.count ? (this.#places[index * 4] ?? 0) : this.text.length
+    return index < this.count ? (this.#places[index * 4] ?? 0) : this.#end
   }
 
   nameLength(index: number): number {

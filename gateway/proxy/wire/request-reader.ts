@@ -6,6 +6,7 @@ import { METHODS } from 'node:http'
 import type { CallHead } from '../../spi/policy.ts'
 import { decimalAt, targetEnd } from './field-bytes.ts'
 import { Fields } from './fields.ts'
+import { LineCuts } from './line-cuts.ts'
 
 /** A head larger than this is unusual. */
 export const PLAIN_HEAD_BYTES_MAX = 16 * 1024
@@ -54,18 +55,18 @@ export class RequestReader implements CallHead {
   keepAlive = true
   token: string | null = null
   readonly fields = new Fields()
-  /** Ends of the runs of lines that are passed on, and starts of the next ones: pairs. */
-  readonly #cuts: number[] = []
+  readonly #cuts = new LineCuts()
   readonly #unusual: readonly string[]
   #linesStart = 0
+  #linesEnd = 0
 
   /** `unusual`: names of further fields, in lower case, with which a request is not plain. */
   constructor(unusual: readonly string[] = []) {
     this.#unusual = unusual
   }
 
-  /** `text`: everything up to the empty line, without that. False where the request is not plain. */
-  read(text: string): boolean {
+  /** The head is what stands before `headEnd`, without the empty line. False where the request is not plain. */
+  read(text: string, headEnd = text.length): boolean {
     let at = 0
     while (text.charCodeAt(at) >= 0x41 && text.charCodeAt(at) <= 0x5a) at++
     if (at === 0 || at > METHOD_LENGTH_MAX || text.charCodeAt(at) !== 0x20) return false
@@ -77,7 +78,8 @@ export class RequestReader implements CallHead {
     this.target = text.slice(start, end)
     if (!METHODS_KNOWN.has(this.method)) return false
     this.#linesStart = end + VERSION.length
-    return this.fields.read(text, this.#linesStart) && this.#readFields()
+    this.#linesEnd = headEnd
+    return this.fields.read(text, this.#linesStart, headEnd) && this.#readFields()
   }
 
   #readFields(): boolean {
@@ -85,7 +87,7 @@ export class RequestReader implements CallHead {
     this.contentLength = -1
     this.keepAlive = true
     this.token = null
-    this.#cuts.length = 0
+    this.#cuts.clear()
     let hosts = 0
     let connections = 0
     for (let index = 0; index < fields.count; index++) {
@@ -144,7 +146,7 @@ export class RequestReader implements CallHead {
   }
 
   #cut(index: number): void {
-    this.#cuts.push(this.fields.lineStart(index), this.fields.lineStart(index + 1))
+    this.#cuts.add(this.fields.lineStart(index), this.fields.lineStart(index + 1))
   }
 
   header(name: string): string | undefined {
@@ -154,20 +156,18 @@ export class RequestReader implements CallHead {
   /** The head that the backend gets, with the empty line. */
   forwarded(target: string, without: string | null): string {
     const { fields } = this
-    const { text } = fields
     if (without !== null)
       for (let index = 0; index < fields.count; index++)
         if (fields.nameLength(index) === without.length && fields.isNamed(index, without)) this.#cut(index)
-    const cuts = this.#cuts
-    if (without !== null) sortPairs(cuts)
-    let head = `${this.method} ${target}${VERSION}`
-    let from = this.#linesStart
-    for (let i = 0; i + 1 < cuts.length; i += 2) {
-      const end = cuts[i] ?? from
-      if (end > from) head += text.slice(from, end)
-      from = cuts[i + 1] ?? from
-    }
-    return `${head}${text.slice(from)}${VIA}\r\n`
+    const lines = this.#cuts.rest(fields.text, this.#linesStart, this.#linesEnd)
+    return `${this.method} ${target}${VERSION}${lines}${VIA}\r\n`
+  }
+
+  /** Lets go of the text: a connection may lie idle for long. */
+  clear(): void {
+    this.target = ''
+    this.token = null
+    this.fields.clear()
   }
 
   /** Names and values in turn, as the backend gets them. */
@@ -175,17 +175,8 @@ export class RequestReader implements CallHead {
     const list: string[] = []
     for (let index = 0; index < this.fields.count; index++) {
       const start = this.fields.lineStart(index)
-      if (!this.#cuts.some((cut, i) => i % 2 === 0 && cut === start))
-        list.push(this.fields.name(index), this.fields.value(index))
+      if (!this.#cuts.startsAt(start)) list.push(this.fields.name(index), this.fields.value(index))
     }
     return list
   }
-}
-
-function sortPairs(pairs: number[]): void {
-  const sorted: [number, number][] = []
-  for (let i = 0; i + 1 < pairs.length; i += 2) sorted.push([pairs[i] ?? 0, pairs[i + 1] ?? 0])
-  sorted.sort((a, b) => a[0] - b[0])
-  pairs.length = 0
-  for (const [start, end] of sorted) pairs.push(start, end)
 }

@@ -13,8 +13,8 @@ export interface UpstreamUser {
   connected(connection: UpstreamConnection): void
   /** No connection could be made: nothing of the call was sent. */
   unreachable(error: Error): void
-  /** Part of the answer. The bytes are there for the length of this call alone. */
-  received(bytes: Buffer): void
+  /** Part of the answer: the first `length` of the bytes, which are there for the length of this call alone. */
+  received(bytes: Buffer, length: number): void
   /** The backend took the connection away. Null: it ended it in order. */
   lost(error: Error | null): void
 }
@@ -40,12 +40,14 @@ export class UpstreamConnection {
 
   constructor(pool: UpstreamPool, open: (options: SocketConstructorOpts) => Socket) {
     this.#pool = pool
+    // One buffer for all that this connection ever reads: whoever wants to keep a byte copies it.
+    const buffer = Buffer.allocUnsafeSlow(READ_BYTES)
     this.socket = open({
-      // One buffer for all that this connection ever reads: whoever wants to keep a byte copies it.
       onread: {
-        buffer: Buffer.allocUnsafeSlow(READ_BYTES),
-        callback: (length: number, buffer: Uint8Array) => {
-          this.#read(buffer, length)
+        buffer,
+        callback: (length: number) => {
+          if (this.user === null) this.destroy()
+          else this.user.received(buffer, length)
           return true
         },
       },
@@ -65,11 +67,6 @@ export class UpstreamConnection {
   destroy(): void {
     this.user = null
     this.#close(null)
-  }
-
-  #read(buffer: Uint8Array, length: number): void {
-    if (this.user === null) this.destroy()
-    else this.user.received(Buffer.from(buffer.buffer, buffer.byteOffset, length))
   }
 
   #close(error: Error | null): void {

@@ -8,7 +8,7 @@ import { type Call, CheckedCall } from '../checked-call.ts'
 import { JobAnswer } from '../job-answer.ts'
 import type { OpenCall } from '../open-call.ts'
 import { GOING_AWAY, type RefusalAnswer } from '../refusals.ts'
-import { AnswerDelivery, type AnswerReceiver, TEXT_BYTES_MAX } from './answer-delivery.ts'
+import { AnswerDelivery, type AnswerReceiver } from './answer-delivery.ts'
 import { answerLines, refusalHead } from './answer-lines.ts'
 import type { AnswerReader } from './answer-reader.ts'
 import type { AnswerStream, AnswerTaker } from './answer-stream.ts'
@@ -28,12 +28,15 @@ export interface WireClient extends AnswerReceiver {
 
 /** A hint with other bytes is not worth the call. */
 const PLAIN_LINK = /^<[\x21-\x7e]*>[\t\x20-\x7e]*$/
+
 export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   readonly #pool: UpstreamPool
   readonly #client: WireClient
   readonly #method: string
   readonly #keepAlive: boolean
   readonly #body: Buffer | null
+  /** The body again, a character a byte; null where it is too large for that. */
+  readonly #bodyText: string | null
   /** Whether a byte of it may have gone out. */
   #sent = false
   #call: Call | null = null
@@ -50,13 +53,20 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   /** When the backend last gave a sign of life, or got the call. */
   #lastByteMs = 0
 
-  constructor(backend: Backend, pool: UpstreamPool, client: WireClient, body: Buffer | null) {
+  constructor(
+    backend: Backend,
+    pool: UpstreamPool,
+    client: WireClient,
+    body: Buffer | null,
+    bodyText: string | null,
+  ) {
     super(backend)
     this.#pool = pool
     this.#client = client
     this.#method = client.reader.method
     this.#keepAlive = client.reader.keepAlive
     this.#body = body
+    this.#bodyText = bodyText
   }
 
   start(): void {
@@ -79,7 +89,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   }
 
   protected get heldBytes(): number {
-    return this.#client.reader.fields.text.length + (this.#body?.length ?? 0)
+    return this.#client.reader.fields.text.length + 2 * (this.#body?.length ?? 0)
   }
 
   protected goneSignal(): AbortSignal {
@@ -89,13 +99,12 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   protected forward(call: Call, open: OpenCall | null): void {
     this.#call = call
     this.#open = open
-    const body = this.#body
     this.#message = this.#client.reader.forwarded(
       call.target,
       // An answer that may name a job has to be read here.
       open !== null && call.job !== null ? 'accept-encoding' : null,
     )
-    if (body !== null && body.length <= TEXT_BYTES_MAX) this.#message += body.toString('latin1')
+    if (this.#bodyText !== null) this.#message += this.#bodyText
     if (open !== null) {
       open.whenAbandoned(() => this.breakOff('abandoned at the end of the drain limit'))
       if (this.#finished) return
@@ -124,8 +133,8 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
     this.#client.answers.begin(this.#method, this.backend.limits.headerBytesMax)
     this.#lastByteMs = this.backend.clock.monotonicMs()
     const { socket } = connection
-    const body = this.#body
-    if (body === null || body.length <= TEXT_BYTES_MAX) socket.write(this.#message, 'latin1')
+    const body = this.#bodyText === null ? this.#body : null
+    if (body === null) socket.write(this.#message, 'latin1')
     else {
       socket.cork()
       socket.write(this.#message, 'latin1')
@@ -141,9 +150,9 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
     this.refuse(backendDown(error, false))
   }
 
-  received(bytes: Buffer): void {
+  received(bytes: Buffer, length: number): void {
     this.#lastByteMs = this.backend.clock.monotonicMs()
-    this.#client.answers.read(bytes, this)
+    this.#client.answers.read(bytes, length, this)
   }
 
   interim(reader: AnswerReader): void {
@@ -155,27 +164,33 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
       this.#client.write(`HTTP/1.1 103 Early Hints\r\nLink: ${link}\r\n\r\n`)
   }
 
-  head(reader: AnswerReader, whole: Buffer | null): void {
+  head(reader: AnswerReader): void {
+    this.#askForJob(reader)
+    if (this.#clientGone || this.#connection === null) return
+    this.#answering = true
+    this.#delivery = new AnswerDelivery(this.backend, this.#client, {
+      source: this.#connection.socket,
+      open: this.#open,
+      isChunked: reader.framing === 'chunked' || reader.framing === 'close',
+    })
+    this.#delivery.head(this.#answerLines(reader))
+  }
+
+  whole(reader: AnswerReader, body: string): void {
+    this.#askForJob(reader)
+    this.#jobAnswer?.take(Buffer.from(body, 'latin1'))
+    if (this.#clientGone) return
+    this.#answering = true
+    this.#client.write(this.#answerLines(reader) + body)
+  }
+
+  #askForJob(reader: AnswerReader): void {
     const rule = this.#open === null ? null : (this.#call?.job ?? null)
     if (rule?.appliesTo(reader.status) === true) this.#jobAnswer = new JobAnswer(rule)
-    const lines = this.#clientGone ? '' : answerLines(reader, this.#keepAlive && !this.backend.closing)
-    if (whole !== null && whole.length <= TEXT_BYTES_MAX) {
-      this.#jobAnswer?.take(whole)
-      if (this.#clientGone) return
-      this.#answering = true
-      this.#client.write(whole.length === 0 ? lines : lines + whole.toString('latin1'))
-      return
-    }
-    if (!this.#clientGone && this.#connection !== null) {
-      this.#answering = true
-      this.#delivery = new AnswerDelivery(this.backend, this.#client, {
-        source: this.#connection.socket,
-        open: this.#open,
-        isChunked: whole === null && reader.framing !== 'length',
-      })
-      this.#delivery.head(lines)
-    }
-    if (whole !== null) this.piece(whole)
+  }
+
+  #answerLines(reader: AnswerReader): string {
+    return answerLines(reader, this.#keepAlive && !this.backend.closing)
   }
 
   piece(bytes: Buffer): void {

@@ -8,7 +8,11 @@ import { PLAIN_HEAD_BYTES_MAX, RequestReader } from './request-reader.ts'
 import type { UpstreamPool } from './upstream-pool.ts'
 import { WireCall, type WireClient } from './wire-call.ts'
 
-const HEAD_END = Buffer.from('\r\n\r\n')
+const HEAD_END = '\r\n\r\n'
+/** So much is looked at first: what waits behind a small request is not read again and again. */
+const GLANCE_BYTES = 2 * 1024
+/** A body up to this goes out as text, in one write with its head. */
+const BODY_TEXT_BYTES_MAX = 16 * 1024
 /** What may wait behind a call that is under way before the client is not read any more. */
 const AHEAD_BYTES_MAX = 64 * 1024
 /** Answers that the client has not taken, beyond which no further call of his begins. */
@@ -113,13 +117,15 @@ export class WireConnection implements WireClient {
   }
 
   #begin(unread: Buffer): boolean {
+    let text = ''
     if (this.#awaited === 0) {
-      const end = unread.indexOf(HEAD_END)
-      if (
-        end === -1 ||
-        end > PLAIN_HEAD_BYTES_MAX ||
-        !this.reader.read(unread.toString('latin1', 0, end + 2))
-      ) {
+      text = unread.toString('latin1', 0, Math.min(unread.length, GLANCE_BYTES))
+      let end = text.indexOf(HEAD_END)
+      if (end === -1 && unread.length > GLANCE_BYTES) {
+        text = unread.toString('latin1', 0, Math.min(unread.length, PLAIN_HEAD_BYTES_MAX))
+        end = text.indexOf(HEAD_END)
+      }
+      if (end === -1 || !this.reader.read(text, end + 2)) {
         this.handOver()
         return false
       }
@@ -128,18 +134,26 @@ export class WireConnection implements WireClient {
         this.handOver()
         return false
       }
-      this.#bodyAt = end + 4
+      this.#bodyAt = end + HEAD_END.length
       this.#awaited = this.#bodyAt + length
     }
     if (unread.length < this.#awaited) {
       this.quietSinceMs = this.#plane.backend.clock.monotonicMs()
       return false
     }
-    const body = this.#awaited === this.#bodyAt ? null : unread.subarray(this.#bodyAt, this.#awaited)
-    this.#unread = unread.length === this.#awaited ? null : unread.subarray(this.#awaited)
+    const start = this.#bodyAt
+    const end = this.#awaited
+    let body: Buffer | null = null
+    let bodyText: string | null = null
+    if (end > start) {
+      body = unread.subarray(start, end)
+      if (end <= text.length) bodyText = text.slice(start, end)
+      else if (end - start <= BODY_TEXT_BYTES_MAX) bodyText = unread.toString('latin1', start, end)
+    }
+    this.#unread = unread.length === end ? null : unread.subarray(end)
     this.#awaited = 0
     this.#isFresh = false
-    const call = new WireCall(this.#plane.backend, this.#plane.pool, this, body)
+    const call = new WireCall(this.#plane.backend, this.#plane.pool, this, body, bodyText)
     this.#call = call
     call.start()
     return true
@@ -174,6 +188,8 @@ export class WireConnection implements WireClient {
 
   answered(keepAlive: boolean): void {
     this.#call = null
+    this.reader.clear()
+    this.answers.clear()
     if (!keepAlive || this.#ended) {
       this.#unread = null
       this.#isLast = true
