@@ -130,6 +130,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     planner: fencing,
     name: worker === null ? hostname() : `${hostname()} worker ${worker.number}`,
     drainMs: config.handover.drainMsMax,
+    loginKeys: [...new Set([...policies.values()].flatMap(({ loginKeys }) => loginKeys ?? []))],
     fencesKeptMs: config.fences.keepMs,
     parkedMax: config.parking.calls,
     parking: {
@@ -207,6 +208,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
           return { policy, enforce: backend.enforce, quietMs: policy.quietMs }
         },
         gate: locking.gate,
+        logins: locking.logins,
         readTokens,
       },
       events,
@@ -247,6 +249,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
             }),
         policy,
         gate: locking.gate,
+        logins: locking.logins,
         enforce: backend.enforce,
         clock,
         events: events.sink,

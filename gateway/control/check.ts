@@ -4,7 +4,8 @@ import type { z } from 'zod'
 import { GatewayError } from '../core/errors.ts'
 import { REFUSALS, type Refusal } from '../core/verdict.ts'
 import type { Gate, PresentedToken } from '../spi/gate.ts'
-import { type CallHead, type Classification, callHead, type Policy } from '../spi/policy.ts'
+import type { LoginBarrier } from '../spi/login-barrier.ts'
+import { type CallHead, type Classification, callHead, type Login, type Policy } from '../spi/policy.ts'
 import { type ControlApp, problems } from './room.ts'
 import { CheckCall, Checked } from './schemas.ts'
 
@@ -14,6 +15,8 @@ export interface CheckSources {
     name: string,
   ): { readonly policy: Policy; readonly enforce: boolean; readonly quietMs: number | null } | null
   readonly gate: Pick<Gate, 'preview'>
+  /** Absent: nobody is kept from logging in. */
+  readonly logins?: LoginBarrier
   /** Reads a `Fencing-Token` field as the data plane does. */
   readTokens(
     field: string | undefined,
@@ -64,12 +67,27 @@ export function checkCall(call: Call, sources: CheckSources): Answer {
       })
     case 'read':
     case 'session': {
+      const kept =
+        classification.login === undefined ? null : loginRefusal(head, classification.login, sources, policy)
+      if (kept !== null) return refused(kept, enforced, trace, { effect, rule })
       const why = `the rule ${rule} says ${effect}: no lock is needed`
       return { effect, rule, locks: [], verdict: 'admitted', why, enforced, trace: [...trace] }
     }
     case 'mutate':
       return preview(call, head, classification, { sources, enforced, quietMs, trace })
   }
+}
+
+function loginRefusal(head: CallHead, login: Login, sources: CheckSources, policy: Policy) {
+  const read = sources.readTokens(head.header('fencing-token'))
+  return (
+    sources.logins?.refusal({
+      ...login,
+      session: head.header('fencing-session') ?? null,
+      tokens: read.kind === 'tokens' ? read.tokens : [],
+      keys: policy.loginKeys ?? [],
+    }) ?? null
+  )
 }
 
 function preview(

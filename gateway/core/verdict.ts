@@ -8,6 +8,7 @@ export type VerdictCode =
   | 'bad-token'
   | 'handover'
   | 'fence-blocked'
+  | 'fence-due'
   | 'view-not-current'
   | 'denied'
   | 'backend-down'
@@ -62,6 +63,12 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalTerms>> = {
     retryAfterSeconds: 30,
     title: 'The previous holder could not be fenced',
     remedy: 'alert an operator: the fence needs a retry or a confirmation',
+  },
+  'fence-due': {
+    status: 409,
+    retryAfterSeconds: 1,
+    title: 'This holder is being fenced',
+    remedy: 'stop what you do under the lost session; log in again once the fence is closed',
   },
   'view-not-current': {
     status: 503,

@@ -10,6 +10,14 @@ export interface KnownHolder extends Pick<SessionRecord, 'holder' | 'fenceInfo' 
   readonly unfencedBy?: string | null
 }
 
+/** It holds something that was not sealed yet: where its lease is over, its fence is not written yet either. */
+export function isUnsealed(view: View, session: SessionId): boolean {
+  for (const lock of view.locksOf.get(session) ?? [])
+    for (const grant of lock.record?.grants ?? [])
+      if (grant.session === session && grant.state !== 'sealed') return true
+  return false
+}
+
 /** Null for a foreign lease, of which nobody told anything. */
 export function knownHolder(view: View, session: SessionId): KnownHolder | null {
   const known = view.sessions.get(session)

@@ -10,6 +10,7 @@ import type { FenceJournal } from '../spi/fence-journal.ts'
 import type { FencePlanner } from '../spi/fence-planner.ts'
 import type { Gate } from '../spi/gate.ts'
 import type { HighWaterMark } from '../spi/high-water-mark.ts'
+import type { LoginBarrier } from '../spi/login-barrier.ts'
 import { type Store, StoreUnavailable } from '../spi/store.ts'
 import { Barrier } from './barrier.ts'
 import { Conductor } from './conductor.ts'
@@ -22,6 +23,7 @@ import { Layout } from './layout.ts'
 import { Ledger, type LedgerCall } from './ledger.ts'
 import { type Counts, countAll, type Signer } from './listings.ts'
 import type { LiveGrant } from './lock-state.ts'
+import { ViewLoginBarrier } from './login-barrier.ts'
 import { type ParkingSettings, parkingLimits } from './parking.ts'
 import { makeControlPlane } from './plane.ts'
 import { LockQueue } from './queue.ts'
@@ -56,6 +58,8 @@ export interface LockingOptions extends SweeperSettings {
   readonly quietMs: number | null
   readonly leaseMs: number
   readonly drainMs: number
+  /** Keys of fenceInfo under which holders' login names at the backends stand; none where absent. */
+  readonly loginKeys?: readonly string[]
   readonly parkedMax: number
   readonly parking?: ParkingSettings
   readonly ttlMsMin: number
@@ -69,6 +73,7 @@ export interface Locking {
   readonly gate: Gate
   readonly plane: ControlPlane
   readonly journal: FenceJournal
+  readonly logins: LoginBarrier
   /** Figures for the metrics. */
   counts(): Counts
   /** Admits no more, waits up to `waitMs` for what is in flight, says "nothing open" where that is so, and goes. */
@@ -93,8 +98,9 @@ class LockingRoom implements Locking {
   readonly #replica: Replica
   readonly #sessions: SessionKeeper
   readonly #queue: LockQueue
-  readonly #gate: LockGate
-  readonly #journal: Journal
+  readonly gate: LockGate
+  readonly journal: Journal
+  readonly logins: ViewLoginBarrier
   readonly plane: ControlPlane
   readonly #agreement: SourceAgreement
   #incarnation: Incarnation
@@ -193,7 +199,7 @@ class LockingRoom implements Locking {
       events,
       caughtUp,
     })
-    this.#gate = new LockGate({
+    this.gate = new LockGate({
       view,
       ledger: this.#ledger,
       clock,
@@ -202,7 +208,7 @@ class LockingRoom implements Locking {
       signing: options.signing,
       parking: parkingLimits(options.parkedMax, options.parking),
     })
-    this.#journal = new Journal({
+    this.journal = new Journal({
       store,
       layout,
       view,
@@ -213,6 +219,8 @@ class LockingRoom implements Locking {
       stale: () => this.#stale(),
       caughtUp,
     })
+    const { loginKeys: keys = [] } = options
+    this.logins = new ViewLoginBarrier({ view, keys, stale: () => this.#stale() })
     const catchUp = () => this.#catchUp(CATCH_UP_MS)
     this.plane = makeControlPlane({
       store,
@@ -220,20 +228,12 @@ class LockingRoom implements Locking {
       clock,
       sessions: this.#sessions,
       queue: this.#queue,
-      journal: this.#journal,
+      journal: this.journal,
       vouching: new Vouching({ ...base, barrier: this.#barrier, catchUp }),
       sign: options.signing?.sign ?? null,
       stale: () => this.#stale(),
       catchUp,
     })
-  }
-
-  get gate(): Gate {
-    return this.#gate
-  }
-
-  get journal(): FenceJournal {
-    return this.#journal
   }
 
   /** Register, then load, then serve: whoever seals later than the registration waits for our word. */
@@ -265,12 +265,12 @@ class LockingRoom implements Locking {
   }
 
   counts(): Counts {
-    return countAll(this.#view, this.#ledger, this.#gate.parked)
+    return countAll(this.#view, this.#ledger, this.gate.parked)
   }
 
   async close(waitMs: number): Promise<void> {
     this.#closing = true
-    this.#gate.stop('the gateway is shutting down')
+    this.gate.stop('the gateway is shutting down')
     this.#conductor.stop()
     this.#sweeper.stop()
     this.#options.epoch?.stop()
@@ -348,7 +348,8 @@ class LockingRoom implements Locking {
     // Others may wait for our word about a seal that this revision brought.
     if (change.locks.size > 0 && this.#conductor.handovers.size > 0 && this.#view.gateways.size > 1)
       this.#incarnation.report()
-    this.#journal.changed(change)
+    this.logins.changed(change)
+    this.journal.changed(change)
   }
 
   #newIncarnation(): Incarnation {

@@ -14,6 +14,7 @@ import {
   type TransactionResult,
   TransactionTooLarge,
 } from '../spi/store.ts'
+import { isUnsealed } from './holders.ts'
 import type { Layout } from './layout.ts'
 import { type SessionRecord, sessionRecords } from './records.ts'
 import type { View } from './view.ts'
@@ -218,14 +219,6 @@ export class SessionKeeper {
     return { plan, fenceInfo: check.fenceInfo, targets: check.targets }
   }
 
-  /** Its lease is over and it holds something that was not sealed yet: then its fence is not written yet either. */
-  #isUnsealed(session: SessionId): boolean {
-    for (const lock of this.#options.view.locksOf.get(session) ?? [])
-      for (const grant of lock.record?.grants ?? [])
-        if (grant.session === session && grant.state !== 'sealed') return true
-    return false
-  }
-
   /** A holder who is being fenced, or is about to be, must not come back under a new name for what will be struck. */
   #refuseRevived(targets: readonly string[]): void {
     if (targets.length === 0) return
@@ -233,7 +226,7 @@ export class SessionKeeper {
     for (const { record } of view.fences.values())
       if (record.progress.state !== 'closed') refuseShared(targets, record.targets, record.id)
     for (const session of this.#lapsed)
-      if (!view.fences.has(session) && this.#isUnsealed(session))
+      if (!view.fences.has(session) && isUnsealed(view, session))
         refuseShared(targets, view.sessions.get(session)?.record.targets ?? [], session)
   }
 }

@@ -3,6 +3,7 @@
 import type { Clock } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
 import type { Gate } from '../spi/gate.ts'
+import type { LoginBarrier } from '../spi/login-barrier.ts'
 import type { Policy } from '../spi/policy.ts'
 import type { BufferGarbage } from './buffer-garbage.ts'
 import type { CallTally } from './call-tally.ts'
@@ -16,6 +17,8 @@ export interface Backend {
   readonly name: string
   readonly policy: Policy
   readonly gate: Gate
+  /** Null: nobody is kept from logging in. */
+  readonly logins: LoginBarrier | null
   readonly enforce: boolean
   readonly clock: Clock
   readonly events: EventSink

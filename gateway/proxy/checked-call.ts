@@ -68,9 +68,13 @@ export abstract class CheckedCall implements Flight {
     this.#effect = classification.effect
     switch (classification.effect) {
       case 'read':
-      case 'session':
         this.forward(classification, null)
         break
+      case 'session': {
+        const refusal = this.#loginRefusal(classification, head, token)
+        if (refusal === null || this.pass(refusal)) this.forward(classification, null)
+        break
+      }
       case 'deny':
         if (this.pass({ code: 'denied', detail: `rule ${classification.rule} of policy ${policy.name}` }))
           this.forward(classification, null)
@@ -79,6 +83,19 @@ export abstract class CheckedCall implements Flight {
         if (!this.joinsFirstCopy(classification)) this.admit(classification, head, token)
         break
     }
+  }
+
+  /** Why the session that the call would open at the backend must not be opened now. */
+  #loginRefusal({ login }: Call, head: CallHead, token: string | null): Refusal | null {
+    const { logins, policy } = this.backend
+    if (login === undefined || logins === null) return null
+    const parsed = token === null ? null : parseFencingToken(token)
+    return logins.refusal({
+      ...login,
+      session: head.header('fencing-session') ?? null,
+      tokens: parsed?.kind === 'tokens' ? parsed.tokens : NO_TOKENS,
+      keys: policy.loginKeys ?? [],
+    })
   }
 
   /** The body is longer than the policy takes; true where shadow mode lets the call go on all the same. */

@@ -15,6 +15,7 @@ import type { Refusal } from '../core/verdict.ts'
 import type { Clock, Timer } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
 import type { Gate } from '../spi/gate.ts'
+import type { LoginBarrier } from '../spi/login-barrier.ts'
 import type { Policy } from '../spi/policy.ts'
 import type { Backend } from './backend.ts'
 import { BufferGarbage } from './buffer-garbage.ts'
@@ -41,6 +42,8 @@ export interface BackendListenerOptions {
   readonly upstreamTls?: UpstreamTls
   readonly policy: Policy
   readonly gate: Gate
+  /** Who must not open a session at the backend now. Absent: nobody. */
+  readonly logins?: LoginBarrier
   /** False is shadow mode: everything is checked and reported, nothing is refused but malformed framing. */
   readonly enforce: boolean
   readonly clock: Clock
@@ -80,6 +83,7 @@ export async function startBackendListener(options: BackendListenerOptions): Pro
     name: options.name,
     policy: options.policy,
     gate: options.gate,
+    logins: options.logins ?? null,
     enforce: options.enforce,
     clock: options.clock,
     events: options.events,
