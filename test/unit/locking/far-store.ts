@@ -25,6 +25,8 @@ export class FarStore {
   loss: (transaction: Transaction) => Loss | null = () => null
   /** Resolves when the transaction may go to the store; null: all go at once. */
   hold: ((transaction: Transaction) => Promise<void>) | null = null
+  /** What the watches have brought, and not delivered yet; null while they deliver at once. */
+  #late: (() => void)[] | null = null
   /** What happens elsewhere right before a lease is revoked. */
   beforeRevoke: () => Promise<void> = () => Promise.resolve()
   readonly store: Store
@@ -53,6 +55,16 @@ export class FarStore {
     }
   }
 
+  /** From now on the watches lag: what happens is seen when the answer is called. */
+  lag(): () => void {
+    const late: (() => void)[] = []
+    this.#late = late
+    return () => {
+      this.#late = null
+      for (const deliver of late) deliver()
+    }
+  }
+
   get watches(): number {
     return this.#listeners.size
   }
@@ -75,7 +87,11 @@ export class FarStore {
   #watch(prefixes: Prefixes, after: Revision, listener: WatchListener): Watch {
     this.#listeners.add(listener)
     const own = (act: () => void) => {
-      if (this.#listeners.has(listener)) act()
+      const deliver = () => {
+        if (this.#listeners.has(listener)) act()
+      }
+      if (this.#late === null) deliver()
+      else this.#late.push(deliver)
     }
     const watch = this.#store.watch(prefixes, after, {
       revision: (revision, events) => own(() => listener.revision(revision, events)),
