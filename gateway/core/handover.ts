@@ -26,7 +26,7 @@ import {
   type SealedGrant,
   type Vouch,
 } from './lock-record.ts'
-import type { LockMode, Revision, SessionId } from './names.ts'
+import type { IncarnationId, LockMode, Revision, SessionId } from './names.ts'
 
 /** A waiter key as the view has it. In the queue by create revision. */
 export interface Waiter {
@@ -99,6 +99,12 @@ export type Obstacle =
 export interface Ending {
   readonly grant: LivingGrant
   readonly cause: SealCause
+}
+
+/** An ending as a gateway writes it down. */
+export interface Seal extends Ending {
+  /** As of a sealed grant; absent: nobody. */
+  readonly drainedAt?: readonly IncarnationId[]
 }
 
 /** Everything that can be done at once to a record in which nothing has to be sealed. */
@@ -270,15 +276,17 @@ export function coversUnknownCalls(proofs: readonly FenceProof[]): boolean {
 }
 
 /** The record after a seal. `fence`: the fence's id where one is due for that cause. */
-export function sealGrants(record: LockRecord, seals: readonly Ending[], sealedAt: string): LockRecord {
-  const causes = new Map(seals.map(({ grant, cause }) => [grant.createRevision, cause]))
+export function sealGrants(record: LockRecord, seals: readonly Seal[], sealedAt: string): LockRecord {
+  const endings = new Map(seals.map((seal) => [seal.grant.createRevision, seal]))
   return {
     ...record,
     grants: record.grants.map((grant): Grant => {
-      const cause = causes.get(grant.createRevision)
-      if (cause === undefined || grant.state === 'sealed') return grant
+      const ending = endings.get(grant.createRevision)
+      if (ending === undefined || grant.state === 'sealed') return grant
+      const { cause, drainedAt = [] } = ending
       const fence = cause === 'expired' || cause === 'revoked' ? grant.session : null
-      return { ...grant, state: 'sealed', cause, sealedAt, fence }
+      const words = drainedAt.length === 0 ? {} : { drainedAt }
+      return { ...grant, state: 'sealed', cause, sealedAt, fence, ...words }
     }),
   }
 }

@@ -72,6 +72,11 @@ export interface SealedGrant extends GrantBase {
   readonly sealedAt: string
   /** Id of the fence record written in the same transaction; null after a release. */
   readonly fence: string | null
+  /**
+   * Gateways that wrote the seal and had nothing open under the grant by then, and admitted nothing under it any more. Nobody
+   * waits for another word of theirs about it.
+   */
+  readonly drainedAt?: readonly IncarnationId[]
 }
 
 export type LivingGrant = OpenGrant | ChangingGrant

@@ -141,7 +141,19 @@ export class Barrier {
     return facts
   }
 
+  /** What the seal of this grant may say of this gateway, which admits nothing under it any more: that it has drained. */
+  ownWord(grant: LiveGrant | null): readonly IncarnationId[] {
+    if (grant === null || !grant.sealed) return []
+    return this.#options.ledger.drain(grant).state === 'ended' ? [this.#options.self()] : []
+  }
+
+  /** Whether the seal says so of this gateway: then nobody waits for more. */
+  saidInSeal(grant: LiveGrant | null): boolean {
+    return grant !== null && wordsInSeal(grant).includes(this.#options.self())
+  }
+
   #theirs(gateway: KnownGateway, grant: LiveGrant, sealRevision: number): DrainFacts {
+    if (wordsInSeal(grant).includes(gateway.incarnation)) return { state: 'ended' }
     // Whoever registered after the seal has loaded a snapshot that holds it. It need not have reported, but what it
     // reports counts: a process that came back has the calls of its former self still open.
     return gateway.createRevision > sealRevision
@@ -238,6 +250,11 @@ function nameOf({
   readonly createRevision: number
 }): string {
   return `${createRevision} ${name}`
+}
+
+function wordsInSeal({ lock, createRevision }: LiveGrant): readonly IncarnationId[] {
+  const recorded = lock.record?.grants.find((other) => other.createRevision === createRevision)
+  return (recorded?.state === 'sealed' ? recorded.drainedAt : undefined) ?? []
 }
 
 /** A gateway that has recorded its overdue jobs has nothing else open that ends by itself. */

@@ -19,7 +19,9 @@ import { knownHolder } from './holders.ts'
 import type { Layout } from './layout.ts'
 import type { LiveGrant, LockState } from './lock-state.ts'
 import { OverdueJobs } from './overdue-jobs.ts'
+import type { Precedence } from './precedence.ts'
 import { fenceRecords, lockRecords } from './records.ts'
+import { tellMove, tellSeal } from './step-events.ts'
 import { Turns } from './turns.ts'
 import type { View } from './view.ts'
 import { WaiterKeys } from './waiter-keys.ts'
@@ -39,6 +41,7 @@ export interface ConductorOptions {
   readonly layout: Layout
   readonly view: View
   readonly barrier: Barrier
+  readonly precedence: Precedence
   readonly clock: Clock
   readonly events: EventSink
   readonly planner: FencePlanner
@@ -188,6 +191,15 @@ export class Conductor {
       },
       unready: (waiter) => this.#keys.unready(waiter, lock),
     })
+    if (step.kind !== 'rest') {
+      const ending = step.kind === 'seal' ? (step.grants[0]?.grant.session ?? null) : null
+      const waitMs = this.#options.precedence.waitMs(lock, ending)
+      if (waitMs > 0) {
+        this.#overtaken.add(lock)
+        this.#later(lock, waitMs)
+        return
+      }
+    }
     switch (step.kind) {
       case 'seal':
         // Another lock of the session is writing its fence record; it pokes this one when that is done.
@@ -239,7 +251,7 @@ export class Conductor {
   }
 
   async #seal(lock: LockState, step: Extract<HandoverStep, { kind: 'seal' }>): Promise<Revision | null> {
-    const { store, layout, view, clock, planner } = this.#options
+    const { store, layout, view, clock, planner, barrier } = this.#options
     const record = lock.record
     invariant(record !== null, 'a seal was due on a lock without a record')
     const now = new Date(clock.wallMs()).toISOString()
@@ -259,15 +271,19 @@ export class Conductor {
       compare.push({ key: layout.fence(fence.id), createRevision: 0 })
       writes.push({ put: layout.fence(fence.id), value: fenceRecords.encode(fence) })
     }
+    const seals = step.grants.map(({ grant, cause }) => {
+      const drainedAt = barrier.ownWord(lock.grantOf(grant.createRevision))
+      return { grant, cause, drainedAt }
+    })
     writes.push({
       put: layout.lockRecord(lock.name),
-      value: lockRecords.encode(sealGrants(record, step.grants, now)),
+      value: lockRecords.encode(sealGrants(record, seals, now)),
     })
     for (const session of newFences) this.#fencing.add(session)
     try {
       const result = await store.transact({ compare, writes })
       if (!result.succeeded) return null
-      this.#told(lock, step, fences)
+      tellSeal(this.#options.events, lock, step, fences)
       // The session's other locks need the fence record in the view, or each would try to create it.
       if (newFences.length > 0) await this.#options.caughtUp(result.revision)
       return result.revision
@@ -277,27 +293,6 @@ export class Conductor {
         // But for this one: poked while it is busy, it would be tried again at once where the store has failed.
         this.pokeEach(new Set([...(view.locksOf.get(session) ?? [])].filter((other) => other !== lock)))
       }
-    }
-  }
-
-  #told(
-    lock: LockState,
-    step: Extract<HandoverStep, { kind: 'seal' }>,
-    fences: readonly FenceRecord[],
-  ): void {
-    const { events } = this.#options
-    for (const { grant, cause } of step.grants) {
-      const token = String(grant.createRevision)
-      events({ type: 'grant.sealed', lock: lock.name, session: grant.session, token, detail: cause })
-    }
-    for (const { id: session, progress } of fences) {
-      events({ type: 'session.expired', session, lock: lock.name })
-      const unfenced = progress.state === 'closed'
-      events(
-        unfenced
-          ? { type: 'fence.closed', fence: session, session, lock: lock.name, verdict: 'unfenced' }
-          : { type: 'fence.due', fence: session, session, lock: lock.name },
-      )
     }
   }
 
@@ -315,22 +310,7 @@ export class Conductor {
       writes: [next === null ? { delete: key } : { put: key, value: lockRecords.encode(next) }],
     })
     if (!result.succeeded) return null
-    const nowMs = clock.wallMs()
-    for (const grant of step.close)
-      events({
-        type: 'handover.drained',
-        lock: lock.name,
-        session: grant.session,
-        token: String(grant.createRevision),
-        durationMs: Math.max(0, nowMs - Date.parse(grant.sealedAt)),
-      })
-    for (const waiter of [...step.open, ...step.complete])
-      events({
-        type: 'handover.opened',
-        lock: lock.name,
-        session: waiter.session,
-        token: String(waiter.createRevision),
-      })
+    tellMove(events, lock, step, clock.wallMs())
     return result.revision
   }
 

@@ -46,6 +46,7 @@ export class Incarnation {
   #reportAgain = false
   #over = false
   #asking: ((written: Revision | null) => void)[] = []
+  #said = 0
 
   constructor(options: IncarnationOptions) {
     this.#options = options
@@ -54,6 +55,11 @@ export class Incarnation {
 
   get lease(): LeaseId | null {
     return this.#lease
+  }
+
+  /** What the latest watermark says to be applied; one that is under way counts, one that failed does not. */
+  get said(): number {
+    return this.#said
   }
 
   /** False from the moment at which another gateway could take this one for gone. */
@@ -195,7 +201,9 @@ export class Incarnation {
     this.#asking = []
     let written: Revision | null = null
     try {
-      const value = watermarks.encode({ beat: this.#beat, ...this.#options.report() })
+      const report = this.#options.report()
+      this.#said = report.sealed
+      const value = watermarks.encode({ beat: this.#beat, ...report })
       const result = await store.transact({
         compare: [],
         writes: [{ put: layout.watermark(this.id), value, lease }],
@@ -203,6 +211,7 @@ export class Incarnation {
       written = result.revision
       this.#failure = null
     } catch (error) {
+      this.#said = 0
       if (error instanceof LeaseGone) this.#lost('the lease is over')
       else if (error instanceof StoreUnavailable) this.#failure = error.message
       else throw error

@@ -6,7 +6,7 @@
 
 import type { Obstacle, Waiter } from '../core/handover.ts'
 import type { LockRecord, OpenGrant, SealCause } from '../core/lock-record.ts'
-import type { LockMode, LockName, Revision, SessionId } from '../core/names.ts'
+import type { IncarnationId, LockMode, LockName, Revision, SessionId } from '../core/names.ts'
 import type { Layout } from './layout.ts'
 import type { LiveGrant } from './live-grant.ts'
 
@@ -25,6 +25,8 @@ export interface QueuedWaiter extends Waiter {
   readonly leased: boolean
   readonly note: string | null
   readonly replaces: Revision | null
+  /** The gateway where somebody waits for it, as far as its value says. */
+  readonly at: IncarnationId | null
   readonly modRevision: Revision
   /** Monotonic; null where it was there before this gateway's view. */
   readonly seenAtMs: number | null
@@ -96,7 +98,7 @@ export class LockState {
     if (grant === null) return NOTHING
     const { createRevision, session, mode, key } = grant
     const modRevision = createRevision
-    const said = { leased: true, note: null, replaces: null, seenAtMs: null }
+    const said = { leased: true, note: null, replaces: null, at: null, seenAtMs: null }
     return [{ key, createRevision, modRevision, session, mode, ...said }]
   }
 

@@ -1,36 +1,34 @@
 // Assembles the room: view, ledger, barrier, conductor, gate and the rest around one store, and brings this process in and
 // out of the circle of gateways in the right order.
 
-import type { LockSource } from '../core/lock-source.ts'
 import type { Revision, SessionId } from '../core/names.ts'
-import type { Clock } from '../spi/clock.ts'
 import type { ControlPlane } from '../spi/control-plane.ts'
-import type { EventSink } from '../spi/events.ts'
 import type { FenceJournal } from '../spi/fence-journal.ts'
-import type { FencePlanner } from '../spi/fence-planner.ts'
 import type { Gate } from '../spi/gate.ts'
-import type { HighWaterMark } from '../spi/high-water-mark.ts'
 import type { LoginBarrier } from '../spi/login-barrier.ts'
 import { type Store, StoreUnavailable } from '../spi/store.ts'
 import { Barrier } from './barrier.ts'
 import { Conductor } from './conductor.ts'
-import { type EpochKeeper, wentBack } from './epoch-keeper.ts'
-import { LockGate, type TokenCheck } from './gate.ts'
+import { wentBack } from './epoch-keeper.ts'
+import { LockGate } from './gate.ts'
 import { guardStore } from './guarded-store.ts'
 import { Incarnation } from './incarnation.ts'
 import { Journal } from './journal.ts'
 import { Layout } from './layout.ts'
 import { Ledger, type LedgerCall } from './ledger.ts'
-import { type Counts, countAll, type Signer } from './listings.ts'
+import { type Counts, countAll } from './listings.ts'
 import type { LiveGrant } from './lock-state.ts'
+import type { LockingOptions } from './locking-options.ts'
 import { ViewLoginBarrier } from './login-barrier.ts'
-import { type ParkingSettings, parkingLimits } from './parking.ts'
+import { parkingLimits } from './parking.ts'
 import { makeControlPlane } from './plane.ts'
+import { Precedence } from './precedence.ts'
 import { LockQueue } from './queue.ts'
 import { Replica } from './replica.ts'
+import { Reporting } from './reporting.ts'
 import { SessionKeeper } from './session-keeper.ts'
 import { SourceAgreement } from './source-agreement.ts'
-import { Sweeper, type SweeperSettings } from './sweeper.ts'
+import { Sweeper } from './sweeper.ts'
 import { View, type ViewChange } from './view.ts'
 import { Vouching } from './vouching.ts'
 
@@ -38,36 +36,7 @@ import { Vouching } from './vouching.ts'
 const CATCH_UP_MS = 2_000
 const REJOIN_MS = 500
 
-export interface LockingOptions extends SweeperSettings {
-  readonly store: Store
-  readonly prefix: string
-  /** Locks that others keep in layouts of their own. Only with a store that they can reach. */
-  readonly sources?: readonly LockSource[]
-  readonly clock: Clock
-  readonly events: EventSink
-  readonly planner: FencePlanner
-  /** Kept outside the store, which cannot tell that it was restored from an older backup. */
-  readonly mark: HighWaterMark
-  /** Of this store, with `store` and `mark` from it. Absent: the store never went back, and never will. */
-  readonly epoch?: EpochKeeper
-  /** Of this gateway, for people; its incarnations are named by `newId`. */
-  readonly name: string
-  /** 128 random bits as text. */
-  readonly newId: () => string
-  /** The longest quiet time of the backends; null where one has none. */
-  readonly quietMs: number | null
-  readonly leaseMs: number
-  readonly drainMs: number
-  /** Keys of fenceInfo under which holders' login names at the backends stand; none where absent. */
-  readonly loginKeys?: readonly string[]
-  readonly parkedMax: number
-  readonly parking?: ParkingSettings
-  readonly ttlMsMin: number
-  readonly ttlMsMax: number
-  readonly signing: (TokenCheck & { readonly sign: Signer }) | null
-  /** The process stood still past its lease: it has to end at once, before it writes anything. */
-  readonly onStopped: (reason: string) => void
-}
+export type { LockingOptions }
 
 export interface Locking {
   readonly gate: Gate
@@ -95,6 +64,7 @@ class LockingRoom implements Locking {
   readonly #ledger: Ledger
   readonly #barrier: Barrier
   readonly #conductor: Conductor
+  readonly #reporting: Reporting
   readonly #replica: Replica
   readonly #sessions: SessionKeeper
   readonly #queue: LockQueue
@@ -161,11 +131,13 @@ class LockingRoom implements Locking {
     this.#agreement = new SourceAgreement({ store, layout, view, sources, self, caughtUp, again })
     this.#incarnation = this.#newIncarnation()
     this.#barrier = new Barrier({ view, ledger: this.#ledger, clock, self })
+    const precedence = new Precedence({ view, clock, self })
     this.#conductor = new Conductor({
       store,
       layout,
       view,
       barrier: this.#barrier,
+      precedence,
       clock,
       events,
       planner,
@@ -173,6 +145,14 @@ class LockingRoom implements Locking {
       ready: () => this.#isDriving(),
       caughtUp,
       held: (createRevision) => options.epoch?.held(createRevision) ?? null,
+    })
+    this.#reporting = new Reporting({
+      clock,
+      barrier: this.#barrier,
+      precedence,
+      handovers: () => this.#conductor.handovers,
+      said: () => this.#incarnation.said,
+      report: () => this.#incarnation.report(),
     })
     options.epoch?.listen({
       onRefused: (reason) => this.#refuse(reason),
@@ -185,6 +165,8 @@ class LockingRoom implements Locking {
       ...base,
       conductor: this.#conductor,
       sealHere: (grant) => this.#sealHere(grant),
+      ownWord: (grant) => this.#barrier.ownWord(grant),
+      self,
       newId: options.newId,
     })
     this.#sweeper = new Sweeper({
@@ -282,6 +264,7 @@ class LockingRoom implements Locking {
     // Read before the record goes: a call that ends a moment later only makes the word more cautious.
     const clean = this.#ledger.open === 0
     this.#replica.stop()
+    this.#reporting.stop()
     try {
       if (this.#regression === null) await this.#sweeper.raiseMark()
       await this.#incarnation.close(clean)
@@ -346,8 +329,7 @@ class LockingRoom implements Locking {
     if (change.sessions.size > 0) this.#sessions.tidy(change.sessions)
     if (change.fences.size > 0) this.#sessions.tidy(change.fences as ReadonlySet<SessionId>)
     // Others may wait for our word about a seal that this revision brought.
-    if (change.locks.size > 0 && this.#conductor.handovers.size > 0 && this.#view.gateways.size > 1)
-      this.#incarnation.report()
+    if (this.#view.gateways.size > 1) this.#reporting.changed(change.locks)
     this.logins.changed(change)
     this.journal.changed(change)
   }

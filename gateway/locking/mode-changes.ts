@@ -4,7 +4,7 @@
 import { GatewayError } from '../core/errors.ts'
 import { downgrade, type Waiter } from '../core/handover.ts'
 import type { Grant, LivingGrant, OpenGrant } from '../core/lock-record.ts'
-import type { LockMode, LockName, Revision, SessionId } from '../core/names.ts'
+import type { IncarnationId, LockMode, LockName, Revision, SessionId } from '../core/names.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
 import { LeaseGone, type Store } from '../spi/store.ts'
@@ -30,6 +30,7 @@ export interface ModeChangesOptions {
   readonly events: EventSink
   readonly conductor: Conductor
   readonly releases: Releases
+  readonly self: () => IncarnationId
   readonly caughtUp: (revision: Revision) => Promise<unknown>
   readonly newId: () => string
 }
@@ -178,11 +179,11 @@ export class ModeChanges {
     from: OpenGrant,
     writes: (writing: Writing) => void,
   ): Promise<Revision | null> {
-    const { store, layout, view, newId } = this.#options
+    const { store, layout, view, newId, self } = this.#options
     const { session } = from
     const known = view.sessions.get(session)
     if (known === undefined) throw sessionOver(session)
-    const value = upgradeKeyValue(from.createRevision, newId())
+    const value = upgradeKeyValue(from.createRevision, newId(), self())
     let createRevision: Revision | null = null
     try {
       for (let swaps = 0; swaps < SWAPS_MAX; swaps++) {

@@ -3,7 +3,7 @@
 
 import { GatewayError } from '../core/errors.ts'
 import { conflicts } from '../core/lock-record.ts'
-import type { LockMode, LockName, Revision, SessionId } from '../core/names.ts'
+import type { IncarnationId, LockMode, LockName, Revision, SessionId } from '../core/names.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
 import { LeaseGone, type Store, type Write } from '../spi/store.ts'
@@ -32,6 +32,8 @@ export interface QueueOptions {
   readonly events: EventSink
   readonly conductor: Conductor
   readonly sealHere: (grant: LiveGrant) => void
+  readonly ownWord: (grant: LiveGrant | null) => readonly IncarnationId[]
+  readonly self: () => IncarnationId
   readonly caughtUp: (revision: Revision) => Promise<unknown>
   /** Tells one request's writing from all others'. */
   readonly newId: () => string
@@ -186,11 +188,11 @@ export class LockQueue {
     request: Acquisition,
     about: { readonly waiting: Waiting; readonly heldRevision: Revision | null },
   ): Promise<Revision> {
-    const { store, layout, view, newId } = this.#options
+    const { store, layout, view, newId, self } = this.#options
     const known = view.sessions.get(request.session)
     if (known === undefined || view.condemned(request.session)) throw sessionUnknown(request.session)
     const session = { key: layout.session(request.session), modRevision: known.modRevision }
-    const value = waiterKeyValue(request.note, newId())
+    const value = waiterKeyValue(request.note, newId(), self())
     const writes: Write[] = [{ put: key, value, lease: request.session }]
     // What is held already is written anew as well: an earlier request elsewhere may be about to give it up.
     let createRevision = about.heldRevision

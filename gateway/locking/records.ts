@@ -97,6 +97,7 @@ const lockRecord = z.looseObject({
         cause: z.enum(['released', 'expired', 'revoked', 'upgraded']),
         sealedAt: z.string(),
         fence: z.string().nullable(),
+        drainedAt: z.array(incarnation).exactOptional(),
       }),
     ]),
   ),
@@ -238,7 +239,11 @@ export interface Watermark {
   readonly open: readonly (readonly [lock: string, createRevision: number, how: 'draining' | 'unknown'])[]
 }
 
-const waiterValue = z.looseObject({ note: z.string().optional(), replaces: revision.optional() })
+const waiterValue = z.looseObject({
+  note: z.string().optional(),
+  replaces: revision.optional(),
+  at: incarnation.optional(),
+})
 
 type Codec<Value> = {
   encode(value: Value): string
@@ -299,27 +304,29 @@ export const watermarks: Codec<Watermark> = codec<Watermark>(watermark)
 export function waiterWords(value: string): {
   readonly note: string | null
   readonly replaces: Revision | null
+  /** The gateway where somebody waits for it. */
+  readonly at: IncarnationId | null
 } {
-  const nothing = { note: null, replaces: null }
+  const nothing = { note: null, replaces: null, at: null }
   if (value === '') return nothing
   try {
     const parsed = waiterValue.safeParse(JSON.parse(value))
-    return parsed.success
-      ? { note: parsed.data.note ?? null, replaces: parsed.data.replaces ?? null }
-      : nothing
+    if (!parsed.success) return nothing
+    const { note = null, replaces = null, at = null } = parsed.data
+    return { note, replaces, at }
   } catch {
     return nothing
   }
 }
 
-/** The value of a session's own waiter key; `request` names the acquisition that wrote it. */
-export function waiterKeyValue(note: string | null, request: string): string {
-  return JSON.stringify(note === null ? { request } : { note, request })
+/** The value of a session's own waiter key; `request` names the acquisition that wrote it, at the gateway `at`. */
+export function waiterKeyValue(note: string | null, request: string, at: IncarnationId): string {
+  return JSON.stringify(note === null ? { request, at } : { note, request, at })
 }
 
 /** Of a waiter key that is to replace the session's shared grant `replaces`. */
-export function upgradeKeyValue(replaces: Revision, request: string): string {
-  return JSON.stringify({ replaces, request })
+export function upgradeKeyValue(replaces: Revision, request: string, at: IncarnationId): string {
+  return JSON.stringify({ replaces, request, at })
 }
 
 export type { SessionId }

@@ -2,7 +2,7 @@
 // back, and never takes what the session has been granted since.
 
 import { sealGrants } from '../core/handover.ts'
-import type { LockName, Revision, SessionId } from '../core/names.ts'
+import type { IncarnationId, LockName, Revision, SessionId } from '../core/names.ts'
 import type { Clock, Timer } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
 import { type Comparison, type Store, StoreUnavailable, type Write } from '../spi/store.ts'
@@ -26,6 +26,8 @@ export interface ReleasesOptions {
   readonly clock: Clock
   readonly events: EventSink
   readonly sealHere: (grant: LiveGrant) => void
+  /** What a seal written now may say of this gateway. */
+  readonly ownWord: (grant: LiveGrant | null) => readonly IncarnationId[]
   readonly caughtUp: (revision: Revision) => Promise<unknown>
 }
 
@@ -186,7 +188,8 @@ export class Releases {
       }
       if (lock?.record && grant !== undefined && grant.state !== 'sealed') {
         const now = new Date(clock.wallMs()).toISOString()
-        const sealed = sealGrants(lock.record, [{ grant, cause: 'released' }], now)
+        const drainedAt = this.#options.ownWord(lock.grantOf(grant.createRevision))
+        const sealed = sealGrants(lock.record, [{ grant, cause: 'released', drainedAt }], now)
         const result = await store.transact({
           compare: [...compare, { key, modRevision: lock.recordRevision }],
           writes: [...writes, { put: key, value: lockRecords.encode(sealed) }],

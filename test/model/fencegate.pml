@@ -456,15 +456,34 @@ inline calledStaleTooEarly() {
   :: d_step { MAY_ADMIT(i, g) && !I1(g) -> admittedAfterNewer() } \
   :: d_step { life[i] == VALID && IS_STALE(i, g) && GET(keys, g) == THERE -> calledStaleTooEarly() }
 
+/* Whoever writes a seal admits nothing under it any more, and says in it that he has drained where that is so. */
+inline sayDrained(i, g) {
+#ifdef NO_LEDGER_IN_SEAL
+  PUT(watermark[i], g, DRAINED)
+#else
+  if
+  :: OWN_DRAINING(i, g) || OWN_UNKNOWN(i, g)
+  :: else -> PUT(watermark[i], g, DRAINED)
+  fi
+#endif
+}
+
+#ifdef NO_SEAL_HERE
+#define SEALED_HERE(i, g)
+#else
+/* That its key is gone says nothing more then. */
+#define SEALED_HERE(i, g) PUT(viewRecord[i], g, SEALED); PUT(viewKeys[i], g, GONE);
+#endif
+
 #define CONDUCT(i, g) \
-  :: d_step { CAN_DRIVE(i) && SEEN_ENDING(i, g) && SAW_KEY_GO(i, g) -> FROM_VIEW(i) seal(i, g) } \
+  :: d_step { CAN_DRIVE(i) && SEEN_ENDING(i, g) && SAW_KEY_GO(i, g) -> FROM_VIEW(i) seal(i, g); sayDrained(i, g) } \
   :: d_step { CAN_DRIVE(i) && CAN_CLOSE(i, g) -> FROM_VIEW(i) closeGrant(g) } \
   :: d_step { CAN_DRIVE(i) && CAN_OPEN(i, g) -> FROM_VIEW(i) openGrant(g) }
 
 /* Through gateway i: the seal goes with the key where the view shows the grant open, else the key alone. */
 #define RELEASE(i, g, asked) \
   :: d_step { DRIVES(i) && GET(record, g) == OPEN && GET(keys, g) == THERE && SEEN_OPEN(i, g) && SWAPS(i) -> \
-       asked; PUT(keys, g, GONE); PUT(record, g, SEALED) } \
+       asked; PUT(keys, g, GONE); PUT(record, g, SEALED); SEALED_HERE(i, g) sayDrained(i, g) } \
   :: d_step { DRIVES(i) && GET(record, g) == OPEN && GET(keys, g) == THERE && SEEN_QUEUED(i, g) -> asked; PUT(keys, g, GONE) }
 
 proctype gatewayInstance(byte i) {

@@ -126,6 +126,18 @@ export const OTHER_RULES: readonly Mutant[] = [
     breaks: 'I7',
   },
   { define: 'NO_LEDGER_IN_EXIT', in: CRASH, rule: 'a clean exit has nothing open', breaks: 'I2' },
+  {
+    define: 'NO_LEDGER_IN_SEAL',
+    in: CRASH,
+    rule: 'a seal says of who writes it only that it has drained where it has',
+    breaks: 'I2',
+  },
+  {
+    define: 'NO_SEAL_HERE',
+    in: CRASH,
+    rule: 'who releases admits nothing from before he writes the seal',
+    breaks: 'I1',
+  },
   { define: 'NO_QUEUE', in: CRASH, rule: 'first come, first served', breaks: 'I9' },
   {
     define: 'NO_SWAP',

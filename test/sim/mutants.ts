@@ -25,7 +25,7 @@ interface Verdict {
 async function tryOut(planted: PlantedBug, seedsMax: number): Promise<Verdict> {
   const folder = mkdtempSync(join(tmpdir(), 'fencegate-mutant-'))
   try {
-    for (const part of ['gateway', 'test/sim', 'package.json'])
+    for (const part of ['gateway', 'test/sim', 'test/support/fresh-seed.ts', 'package.json'])
       cpSync(join(ROOT, part), join(folder, part), { recursive: true })
     symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
     for (const { file, from, to } of planted.edits) {

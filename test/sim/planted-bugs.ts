@@ -116,7 +116,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   bug(
     'the fence record is written after the seal',
     `${LOCKING}/conductor.ts`,
-    'const result = await store.transact({ compare, writes })\n      if (!result.succeeded) return null\n      this.#told',
+    'const result = await store.transact({ compare, writes })\n      if (!result.succeeded) return null\n      tellSeal',
     `const isFence = (key: string) => newFences.some((id) => key === layout.fence(id))
       const late = writes.filter((write) => 'put' in write && isFence(write.put))
       const result = await store.transact({
@@ -125,7 +125,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       })
       if (!result.succeeded) return null
       if (late.length > 0) await store.transact({ compare: [], writes: late })
-      this.#told`,
+      tellSeal`,
   ),
   // Admission
   bug(
@@ -228,6 +228,27 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     "if (drain.state === 'draining' || drain.state === 'overdue')\n          open.push([lock.name, grant.createRevision, 'draining'])",
     "if (drain.state === 'draining' || drain.state === 'overdue') void 0",
   ),
+  bug(
+    'a seal says that its writer has drained although it has not',
+    `${LOCKING}/barrier.ts`,
+    "return this.#options.ledger.drain(grant).state === 'ended' ? [this.#options.self()] : []",
+    'return [this.#options.self()]',
+  ),
+  {
+    name: 'a gateway goes on admitting while it writes a seal that says it has drained',
+    edits: [
+      {
+        file: `${LOCKING}/releases.ts`,
+        from: 'if (grant.session === release.session && concerns(release, grant)) this.#options.sealHere(grant)',
+        to: 'void grant',
+      },
+      {
+        file: `${LOCKING}/barrier.ts`,
+        from: 'if (grant === null || !grant.sealed) return []',
+        to: 'if (grant === null) return []',
+      },
+    ],
+  },
   bugOf(
     'leaving',
     'a clean exit is said with calls open',

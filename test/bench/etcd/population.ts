@@ -1,6 +1,6 @@
 // Fills an etcd with held locks as a gateway would have written them, and holds what one gateway's room needs to run here.
 
-import { asLockName, type LeaseId, type LockName } from '../../../gateway/core/names.ts'
+import { asLockName, type IncarnationId, type LeaseId, type LockName } from '../../../gateway/core/names.ts'
 import { Layout } from '../../../gateway/locking/layout.ts'
 import { type Locking, startLocking } from '../../../gateway/locking/locking.ts'
 import { lockRecords, sessionRecords, waiterKeyValue } from '../../../gateway/locking/records.ts'
@@ -62,7 +62,7 @@ export async function populate(
     for (const { name, lease } of locks) {
       // One by one, as clients take them: the create revision is the token, and each lock has its own.
       const key = layout.waiter(name, 'exclusive', lease)
-      const value = waiterKeyValue(null, crypto.randomUUID())
+      const value = waiterKeyValue(null, crypto.randomUUID(), 'bench' as IncarnationId)
       const { revision } = await store.transact({ compare: [], writes: [{ put: key, value, lease }] })
       const grant = {
         state: 'open',

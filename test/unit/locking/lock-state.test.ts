@@ -29,6 +29,7 @@ const WAITER: QueuedWaiter = {
   leased: true,
   note: null,
   replaces: null,
+  at: null,
   seenAtMs: null,
 }
 
