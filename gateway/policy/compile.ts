@@ -15,6 +15,7 @@ import type { Discriminator } from './rule-group.ts'
 import type { Overrides, PackSource, RuleSource } from './schema.ts'
 import { SoapPaths } from './soap-paths.ts'
 import { capturesOf, compileTemplate, type Names, type Template } from './template.ts'
+import type { XmlForm } from './xml-envelope.ts'
 
 export type Layer = PathTree<GrowingLeaf>
 
@@ -30,7 +31,9 @@ export interface CompiledPack {
   readonly quietMs: number | null
   readonly bodyBytesMax: number
   readonly loginKeys: readonly string[]
-  readonly soapPaths: SoapPaths
+  readonly xmlPaths: Readonly<Record<XmlForm, SoapPaths>>
+  /** A path of a rule takes `%2F` as data. */
+  readonly takesSlashes: boolean
 }
 
 export interface CompileTerms {
@@ -78,7 +81,8 @@ class Compiler {
   readonly #variables: ReadonlyMap<string, string>
   readonly #lockTemplates: ReadonlyMap<string, string>
   readonly #jobs: ReadonlyMap<string, NonNullable<PackSource['jobs'][string]>>
-  readonly #soapPaths = new SoapPaths()
+  readonly #xmlPaths = { soap: new SoapPaths(), zapi: new SoapPaths() }
+  #takesSlashes = false
   readonly #ids = new Set<string>()
   readonly #rules: { source: RuleSource; rule: CompiledRule }[] = []
 
@@ -124,7 +128,8 @@ class Compiler {
       quietMs: quiet === undefined ? null : quiet * 1000,
       bodyBytesMax: overrides?.body_limit ?? source.body_limit,
       loginKeys: overrides?.login_keys ?? source.login_keys,
-      soapPaths: this.#soapPaths,
+      xmlPaths: this.#xmlPaths,
+      takesSlashes: this.#takesSlashes,
     }
   }
 
@@ -194,7 +199,7 @@ class Compiler {
       faults,
       slots,
       slot,
-      soapPaths: this.#soapPaths,
+      xmlPaths: this.#xmlPaths,
       soapNamespace: this.#source.soap_namespace,
     })
     const restrictions = this.#restrictions(terms, slots, slot)
@@ -218,7 +223,7 @@ class Compiler {
       reason: source.reason ?? null,
       body: facets.body,
       soapNamespace: facets.soapNamespace,
-      soapMatches: facets.soapMatches,
+      methodMatches: facets.methodMatches,
       conditions: facets.conditions,
       captures,
       restrictions,
@@ -292,7 +297,7 @@ class Compiler {
         })
         return []
       }
-      return [{ template, mode: lock.mode, eachSlot: each }]
+      return [{ template, mode: lock.mode, eachSlot: each, isOptional: lock.optional ?? false }]
     })
   }
 
@@ -333,6 +338,7 @@ class Compiler {
       if (method !== null && !/^[A-Z]+$/.test(method))
         faults.push({ path: [...path, 'method'], message: 'a method is written in upper case' })
     return paths.map((template) => {
+      this.#takesSlashes ||= template.segments.some((part) => part.kind === 'capture' && part.slashes)
       const leaf = tree.leaf(template, () => ({
         members: [],
         leaf: { byMethod: new Map(), anyMethod: null },
@@ -371,7 +377,7 @@ function takesAll(rule: CompiledRule): boolean {
     rule.body === null &&
     rule.conditions.length === 0 &&
     rule.restrictions.length === 0 &&
-    rule.soapMatches === null
+    rule.methodMatches === null
   )
 }
 
@@ -379,6 +385,7 @@ function lockList(source: RuleSource): readonly {
   readonly lock: string
   readonly mode: 'exclusive' | 'shared'
   readonly each?: string | undefined
+  readonly optional?: boolean
 }[] {
   const locks = source.locks === undefined ? [] : Array.isArray(source.locks) ? source.locks : [source.locks]
   return locks.map((lock) => (typeof lock === 'string' ? { lock, mode: 'exclusive' as const } : lock))

@@ -62,10 +62,12 @@ function describeRule(rule: RuleSource, templates: Readonly<Record<string, strin
 
 function conditionsOf(rule: RuleSource): readonly string[] {
   const words: string[] = []
-  if (rule.soap?.method !== undefined) words.push(`method ${shortened(listOf(rule.soap.method))}`)
-  if (rule.soap?.matches !== undefined) words.push(`method matches ${rule.soap.matches}`)
+  for (const { method, matches } of [rule.soap, rule.zapi, rule.jsonrpc].filter((one) => one !== undefined)) {
+    if (method !== undefined) words.push(`method ${shortened(listOf(method))}`)
+    if (matches !== undefined) words.push(`method matches ${matches}`)
+  }
   if (rule.json?.key !== undefined) words.push(`key ${shortened(listOf(rule.json.key))}`)
-  for (const part of ['query', 'header', 'json', 'soap'] as const) {
+  for (const part of ['query', 'header', 'json', 'soap', 'zapi', 'jsonrpc', 'form'] as const) {
     const facet = rule[part]
     for (const [place, value] of Object.entries(facet?.match ?? {}))
       words.push(`${part} ${place} is ${String(value)}`)

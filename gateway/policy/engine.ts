@@ -4,6 +4,7 @@
 import { invariant } from '../core/invariant.ts'
 import type { RefusalCode } from '../core/verdict.ts'
 import type { CallHead, Classification, JobRule, Policy, RequiredLock } from '../spi/policy.ts'
+import { joinBatch } from './batch.ts'
 import type { CompiledPack } from './compile.ts'
 import type { GrowingLeaf } from './leaf.ts'
 import { loginOf } from './login.ts'
@@ -24,9 +25,11 @@ const OVERRIDING_HEADERS = [
 const NO_LOCKS: readonly RequiredLock[] = []
 
 /** Of a head alone: the body decides, or it does not matter. */
-type Decision = Classification | typeof NEEDS_BODY | typeof DECIDED
+type Decision = Classification | typeof NEEDS_BODY | typeof DECIDED | typeof BATCH
 const NEEDS_BODY = { kind: 'needs-body' } as const
 const DECIDED = { kind: 'decided' } as const
+/** A JSON-RPC batch: its calls are to be classified one by one. */
+const BATCH = { kind: 'batch' } as const
 
 export function makePolicy(compiled: CompiledPack): Policy {
   return new PackPolicy(compiled)
@@ -51,9 +54,13 @@ class PackPolicy implements Policy {
     this.bodyBytesMax = compiled.bodyBytesMax
     this.loginKeys = compiled.loginKeys
     this.#compiled = compiled
-    this.#targetRules = { doubleEncoding: compiled.source.double_encoding }
+    this.#targetRules = {
+      doubleEncoding: compiled.source.double_encoding,
+      emptySegments: compiled.source.empty_segments,
+      encodedSlash: compiled.takesSlashes ? 'data' : 'refuse',
+    }
     this.#terms = {
-      soapPaths: compiled.soapPaths,
+      xmlPaths: compiled.xmlPaths,
       mediaTypes: new Set(compiled.source.media_types.map((type) => type.toLowerCase())),
     }
     this.#checksOverrides = compiled.source.overriding_headers === 'refuse'
@@ -95,6 +102,26 @@ class PackPolicy implements Policy {
     if (!target.ok) return refused('bad-request', target.reason)
 
     const call = new CallReading(head, target, body, this.#terms)
+    const decision = this.#decideCall(call, trace)
+    return decision.kind === 'batch' ? this.#decideBatch(call, trace) : decision
+  }
+
+  /** All calls of a batch together, or a refusal: the backend gets them in one request. */
+  #decideBatch(call: CallReading, trace: string[] | null): Decision {
+    const rpc = call.rpc()
+    if (!rpc.ok) return refused('bad-request', rpc.reason)
+    const members: Classification[] = []
+    for (let member = 0; member < rpc.calls.length; member++) {
+      const decision = this.#decideCall(call.memberOf(rpc, member), trace)
+      invariant(decision.kind === 'call' || decision.kind === 'refused', 'the body of a batch is there')
+      members.push(decision)
+    }
+    const joined = joinBatch(members)
+    return typeof joined === 'string' ? refused('bad-request', joined) : joined
+  }
+
+  #decideCall(call: CallReading, trace: string[] | null): Decision {
+    const { head, target } = call
     const visit = (leaf: GrowingLeaf): Decision | null => {
       const { byMethod, anyMethod } = leaf.leaf
       const group = byMethod.get(head.method) ?? anyMethod
@@ -105,9 +132,11 @@ class PackPolicy implements Policy {
       return null
     }
     for (const layer of this.#compiled.layers) {
-      const decision = layer.find(target.segments, target.trailingSlash, visit)
+      const decision = layer.find(target, visit)
       if (decision !== null) return decision
     }
+    if (target.encodedSlash)
+      return refused('bad-request', 'the path holds an encoded slash, and no rule takes one there')
     trace?.push(`default: no rule covers ${head.method} ${target.path}`)
     return {
       kind: 'call',
@@ -117,6 +146,7 @@ class PackPolicy implements Policy {
       waitMs: this.#compiled.waitMs,
       job: null,
       target: target.target,
+      ...callIdOf(call),
     }
   }
 
@@ -124,6 +154,10 @@ class PackPolicy implements Policy {
     if (group.body !== null && call.body === undefined) return NEEDS_BODY
     const fault = groupFault(group, call)
     if (fault !== null) return refused('bad-request', fault)
+    if (group.body === 'jsonrpc') {
+      const rpc = call.rpc()
+      if (rpc.ok && rpc.isBatch) return BATCH
+    }
     const list = candidates(group, call)
     if (typeof list === 'string') return refused('bad-request', list)
     if (trace !== null)
@@ -156,11 +190,18 @@ class PackPolicy implements Policy {
         waitMs: rule.waitMs,
         job,
         target: call.target.target,
+        ...(rule.body === 'jsonrpc' ? callIdOf(call) : {}),
       }
       return rule.login === null ? classified : { ...classified, login: loginOf(rule.login, match, call) }
     }
     return null
   }
+}
+
+/** Only where the call was read as JSON-RPC. */
+function callIdOf(call: CallReading): { readonly callId?: string } {
+  const rpc = call.rpcIfRead()
+  return rpc === null ? {} : { callId: rpc.id }
 }
 
 function isMethod(method: string): boolean {

@@ -9,7 +9,7 @@ import {
   type Policy,
 } from '../spi/policy.ts'
 import type { ExampleSource } from './schema.ts'
-import { SOAP_ENVELOPE } from './soap-reader.ts'
+import { SOAP_ENVELOPE, ZAPI_NAMESPACE } from './xml-envelope.ts'
 
 export interface ExampleFailure {
   /** Of the example in the pack. */
@@ -83,10 +83,14 @@ function jobText(
   return named.probe.kind === 'http' ? named.probe.target : named.probe.task
 }
 
-function bodyOf(source: Pick<ExampleSource, 'body' | 'soap'>): Buffer | null {
+function bodyOf(source: Pick<ExampleSource, 'body' | 'soap' | 'zapi'>): Buffer | null {
   if (source.soap !== undefined)
     return Buffer.from(
       `<?xml version="1.0" encoding="UTF-8"?><e:Envelope xmlns:e="${SOAP_ENVELOPE}"><e:Body>${source.soap}</e:Body></e:Envelope>`,
+    )
+  if (source.zapi !== undefined)
+    return Buffer.from(
+      `<?xml version="1.0" encoding="UTF-8"?><netapp xmlns="${ZAPI_NAMESPACE}" version="1.150" vfiler="vs1">${source.zapi}</netapp>`,
     )
   if (source.body === undefined) return null
   return Buffer.from(typeof source.body === 'string' ? source.body : JSON.stringify(source.body))

@@ -5,6 +5,7 @@ import type { BodyFormat } from './media.ts'
 import { type CallReading, pointerSteps, type Values } from './reading.ts'
 import type { FacetSource } from './schema.ts'
 import { SoapPaths } from './soap-paths.ts'
+import type { XmlForm } from './xml-envelope.ts'
 
 /** A place in a call where values stand. */
 export interface Place {
@@ -44,12 +45,23 @@ export function jsonPlace(written: string): Place | string {
   return { name: `json ${written}`, body: 'json', read: (call) => call.pointer(steps) }
 }
 
-export function soapPlaces(paths: SoapPaths): PlaceMaker {
+export function formPlace(written: string): Place {
+  return { name: `form ${written}`, body: 'form', read: (call) => call.form(written) }
+}
+
+export function rpcPlace(written: string): Place | string {
+  const steps = pointerSteps(written)
+  if (steps === null || steps.length === 0)
+    return `${JSON.stringify(written)} is not a JSON pointer into the params, such as /volumeID`
+  return { name: `jsonrpc ${written}`, body: 'jsonrpc', read: (call) => call.rpcPointer(steps) }
+}
+
+export function xmlPlaces(form: XmlForm, paths: SoapPaths): PlaceMaker {
   return (written) => {
-    if (!SoapPaths.isPath(written))
+    if (!SoapPaths.isPath(written) && !(form === 'zapi' && SoapPaths.isRootAttribute(written)))
       return `${JSON.stringify(written)} is not a path such as spec/location or _this@type`
     const path = paths.want(written)
-    return { name: `soap ${written}`, body: 'soap', read: (call) => call.soapValue(path) }
+    return { name: `${form} ${written}`, body: form, read: (call) => call.xmlValue(form, path) }
   }
 }
 

@@ -3,6 +3,7 @@
 
 import type { JobProbe, JobRule } from '../spi/policy.ts'
 import type { PackFault } from './fault.ts'
+import { compileRequest, type RequestFiller } from './job-request.ts'
 import { readJson } from './json-reader.ts'
 import { pointerSteps, valuesAt } from './reading.ts'
 import type { JobSource } from './schema.ts'
@@ -18,6 +19,7 @@ import {
   type Template,
   targetPart,
 } from './template.ts'
+import { zapiText } from './zapi-answer.ts'
 
 /** Answers of calls that start jobs are short; a longer one is unreadable. */
 export const JOB_ANSWER_BYTES_MAX = 65_536
@@ -53,17 +55,25 @@ export function compileJob(terms: JobTerms, faults: PackFault[]): CompiledJob | 
 
 type HttpJob = Extract<JobSource, { kind: 'http' }>
 
+/** Finds the job's id in an answer. */
+type IdFinder = (body: Buffer) => IdReading
+
 function compileHttpJob(terms: JobTerms, source: HttpJob, faults: PackFault[]): CompiledJob | null {
-  const steps = source.id === undefined ? null : pointerSteps(source.id)
-  if (source.id !== undefined && (steps === null || steps.length === 0)) {
-    faults.push({ path: [...terms.path, 'id'], message: 'not a JSON pointer such as /volume/id' })
+  const findId = source.id === undefined ? null : idFinder(source.id)
+  if (typeof findId === 'string') {
+    faults.push({ path: [...terms.path, 'id'], message: findId })
     return null
   }
-  if (source.pointer !== undefined && pointerSteps(source.pointer) === null) {
+  const { pointer } = source
+  if (pointer !== undefined && pointerSteps(pointer) === null && !SoapPaths.isPath(pointer)) {
     faults.push({ path: [...terms.path, 'pointer'], message: 'not a JSON pointer such as /volume/status' })
     return null
   }
-  const names: Names = (name) => (name === 'id' && steps !== null ? terms.idSlot : terms.names(name))
+  if (source.terminal !== undefined && source.running.length > 0) {
+    faults.push({ path: [...terms.path, 'terminal'], message: 'terminal and running exclude one another' })
+    return null
+  }
+  const names: Names = (name) => (name === 'id' && findId !== null ? terms.idSlot : terms.names(name))
   const probes: Template[] = []
   for (const written of probeForms(source.probe)) {
     const probe = compileTemplate(written, names)
@@ -73,23 +83,30 @@ function compileHttpJob(terms: JobTerms, source: HttpJob, faults: PackFault[]): 
     }
     probes.push(probe)
   }
+  const before = faults.length
+  const request = compileRequest({ source, names, path: terms.path, faults })
+  if (faults.length > before) return null
   const statuses = new Set(source.statuses)
+  const probeOf = compileProbe(terms, source, probes, request)
   return {
     name: terms.name,
     bind: (slots) => ({
       appliesTo: (status) => statuses.has(status),
-      bodyBytesMax: steps === null ? 0 : JOB_ANSWER_BYTES_MAX,
+      bodyBytesMax: findId === null ? 0 : JOB_ANSWER_BYTES_MAX,
       read: (status, body) => {
         if (!statuses.has(status)) return { kind: 'none' }
         const filled = [...slots]
-        if (steps !== null) {
-          const id = idIn(body, steps)
+        if (findId !== null) {
+          const id =
+            body.length > JOB_ANSWER_BYTES_MAX
+              ? { kind: 'unreadable' as const, reason: 'the answer is too long' }
+              : findId(body)
           if (id.kind === 'absent' && source.optional) return { kind: 'none' }
           if (id.kind !== 'found')
             return unreadable(id.kind === 'absent' ? 'the answer names no id' : id.reason)
           filled[terms.idSlot] = id.id
         }
-        return httpProbe(terms.name, source, probes, filled)
+        return probeOf(filled)
       },
     }),
   }
@@ -103,26 +120,55 @@ function probeForms(written: string): readonly string[] {
     : [written.replace(optional[0], `{${optional[1] ?? ''}}/`), written.replace(optional[0], '')]
 }
 
-function httpProbe(name: string, source: HttpJob, probes: readonly Template[], slots: Slots): JobReading {
-  const probe =
-    probes.find((form) => capturesOf(form).every((used) => slots[used.slot] !== undefined)) ?? probes[0]
-  if (probe === undefined) return unreadable('the job has no probe')
-  const filled = fillTemplate(probe, slots, targetPart)
-  if (!filled.ok) return unreadable(filled.reason)
-  const target = canonicalTarget(filled.text)
-  if (!target.ok) return unreadable(`the job cannot be asked about: ${target.reason}`)
-  const last = capturesOf(probe).at(-1)
-  const named = last === undefined ? undefined : slots[last.slot]
+function compileProbe(
+  { name, idSlot }: JobTerms,
+  source: HttpJob,
+  probes: readonly Template[],
+  request: RequestFiller | null,
+): (slots: Slots) => JobReading {
+  const answers = source.pointer === undefined ? {} : answersOf(source.pointer)
+  const common = {
+    kind: 'http',
+    terminalStatuses: source.terminal_statuses,
+    pointer: source.pointer ?? null,
+    runningValues: source.running,
+    ...(source.terminal === undefined ? {} : { terminalValues: source.terminal }),
+    nullIsOver: source.null_is_over,
+    ...answers,
+  } as const
+  return (slots) => {
+    const probe =
+      probes.find((form) => capturesOf(form).every((used) => slots[used.slot] !== undefined)) ?? probes[0]
+    if (probe === undefined) return unreadable('the job has no probe')
+    const filled = fillTemplate(probe, slots, targetPart)
+    if (!filled.ok) return unreadable(filled.reason)
+    const target = canonicalTarget(filled.text)
+    if (!target.ok) return unreadable(`the job cannot be asked about: ${target.reason}`)
+    const body = request?.(slots)
+    if (body?.ok === false) return unreadable(body.reason)
+    const last = capturesOf(probe).at(-1)
+    const named = slots[idSlot] ?? slots[last?.slot ?? idSlot]
+    return {
+      kind: 'job',
+      id: `${name}:${typeof named === 'string' ? named : target.path}`,
+      probe: {
+        ...common,
+        target: target.target,
+        ...(body === undefined ? {} : { request: { type: body.type, body: body.body } }),
+      },
+    }
+  }
+}
+
+/** How the state is found in an answer that is no JSON. */
+function answersOf(pointer: string): { readonly stateOf?: (body: string) => string | undefined } {
+  if (pointer === '' || pointer.startsWith('/')) return {}
+  const paths = new SoapPaths()
+  const path = paths.want(pointer)
   return {
-    kind: 'job',
-    id: `${name}:${typeof named === 'string' ? named : target.path}`,
-    probe: {
-      kind: 'http',
-      target: target.target,
-      terminalStatuses: source.terminal_statuses,
-      pointer: source.pointer ?? null,
-      runningValues: source.running,
-      nullIsOver: source.null_is_over,
+    stateOf: (body) => {
+      const state = zapiText(Buffer.from(body), paths, path)
+      return state.kind === 'found' ? state.text : undefined
     },
   }
 }
@@ -132,8 +178,23 @@ type IdReading =
   | { readonly kind: 'absent' }
   | { readonly kind: 'unreadable'; readonly reason: string }
 
+/** Finds the id at a JSON pointer, or at a path below the `results` of a ZAPI answer. A text says why it is neither. */
+function idFinder(written: string): IdFinder | string {
+  if (SoapPaths.isPath(written) && !written.includes('@')) {
+    const paths = new SoapPaths()
+    const path = paths.want(written)
+    return (body) => {
+      const id = zapiText(body, paths, path)
+      return id.kind === 'found' ? { kind: 'found', id: id.text } : id
+    }
+  }
+  const steps = pointerSteps(written)
+  return steps === null || steps.length === 0
+    ? 'neither a JSON pointer such as /volume/id nor a path such as result-jobid'
+    : (body) => idIn(body, steps)
+}
+
 function idIn(body: Buffer, steps: readonly string[]): IdReading {
-  if (body.length > JOB_ANSWER_BYTES_MAX) return { kind: 'unreadable', reason: 'the answer is too long' }
   const reading = readJson(body)
   if (!reading.ok) return { kind: 'unreadable', reason: reading.reason }
   const values = valuesAt(reading.value, steps)
@@ -141,7 +202,7 @@ function idIn(body: Buffer, steps: readonly string[]): IdReading {
   if (values.length === 0) return { kind: 'absent' }
   const [id] = values
   return values.length > 1 || typeof id !== 'string' || id === ''
-    ? { kind: 'unreadable', reason: 'the id in the answer is no text' }
+    ? { kind: 'unreadable', reason: 'the id in the answer is no text and no whole number' }
     : { kind: 'found', id }
 }
 

@@ -3,9 +3,17 @@
 
 import type { CallHead } from '../spi/policy.ts'
 
-export type BodyFormat = 'json' | 'soap'
+export type BodyFormat = 'json' | 'soap' | 'zapi' | 'jsonrpc' | 'form'
 
-const SOAP_TYPES = new Set(['text/xml', 'application/xml'])
+const XML_TYPES: readonly string[] = ['text/xml', 'application/xml']
+/** Which media types a format is sent as; JSON is what ends in `+json`, too. */
+const TYPES: Readonly<Record<BodyFormat, readonly string[]>> = {
+  json: ['application/json'],
+  soap: XML_TYPES,
+  zapi: XML_TYPES,
+  jsonrpc: ['application/json', 'application/json-rpc', 'application/jsonrequest'],
+  form: ['application/x-www-form-urlencoded'],
+}
 
 /** Why a body of this head cannot be read as `format`, or null. `further` are media types a pack also takes. */
 export function mediaFault(head: CallHead, format: BodyFormat, further: ReadonlySet<string>): string | null {
@@ -34,9 +42,8 @@ function contentTypeFault(written: string, format: BodyFormat, further: Readonly
   const type = typePart.trim().toLowerCase()
   const known =
     further.has(type) ||
-    (format === 'json'
-      ? type === 'application/json' || /^application\/[a-z0-9.-]+\+json$/.test(type)
-      : SOAP_TYPES.has(type))
+    TYPES[format].includes(type) ||
+    (format === 'json' && /^application\/[a-z0-9.-]+\+json$/.test(type))
   if (!known) return `the Content-Type ${JSON.stringify(type.slice(0, 80))} does not fit a ${format} body`
   let charsets = 0
   for (const parameter of parameters) {

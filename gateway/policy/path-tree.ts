@@ -7,7 +7,8 @@ import type { PathCapture } from './rule.ts'
 export interface PathTemplate {
   readonly segments: readonly (
     | { readonly kind: 'literal'; readonly text: string }
-    | { readonly kind: 'capture'; readonly name: string }
+    /** `slashes`: takes `%2F` as data. */
+    | { readonly kind: 'capture'; readonly name: string; readonly slashes: boolean }
   )[]
   /** Name of the capture of one or more further segments; null without. */
   readonly rest: string | null
@@ -16,10 +17,11 @@ export interface PathTemplate {
 }
 
 const NAME = '[a-z][a-z0-9_]*'
-const CAPTURE = new RegExp(`^\\{(${NAME})(\\?|\\.\\.\\.)?\\}$`)
+const CAPTURE = new RegExp(`^\\{(${NAME})(\\?|\\+|\\.\\.\\.)?\\}$`)
 
 /**
- * Reads a path template; `{name?}` gives two, with and without the segment. A text says what is wrong with it.
+ * Reads a path template; `{name?}` gives two, with and without the segment; `{name+}` takes `%2F`. A text says what is
+ * wrong with it.
  */
 export function readPathTemplate(written: string): readonly PathTemplate[] | string {
   if (!written.startsWith('/')) return 'a path begins with a slash'
@@ -32,7 +34,7 @@ export function readPathTemplate(written: string): readonly PathTemplate[] | str
     const name = match?.[1]
     if (name === undefined) {
       if (part === '' || part === '.' || part === '..' || /[{}?#;%\\]/.test(part))
-        return `${JSON.stringify(part)} is neither a literal segment nor {name}, {name?} or {name...}`
+        return `${JSON.stringify(part)} is neither a literal segment nor {name}, {name?}, {name+} or {name...}`
       templates = templates.map((template) => ({
         ...template,
         segments: [...template.segments, { kind: 'literal', text: part }],
@@ -44,7 +46,7 @@ export function readPathTemplate(written: string): readonly PathTemplate[] | str
       const longer = templates.map(
         (template): PathTemplate => ({
           ...template,
-          segments: [...template.segments, { kind: 'capture', name }],
+          segments: [...template.segments, { kind: 'capture', name, slashes: match?.[2] === '+' }],
         }),
       )
       templates = match?.[2] === '?' ? [...longer, ...templates] : longer
@@ -56,6 +58,8 @@ export function readPathTemplate(written: string): readonly PathTemplate[] | str
 interface TreeNode<Leaf> {
   readonly literals: LiteralTable<TreeNode<Leaf>>
   capture: TreeNode<Leaf> | null
+  /** Below a capture that takes slashes, too. */
+  slashed: TreeNode<Leaf> | null
   /** Rules that end here; those that ask for a slash at the end; those that take all that follows. */
   end: Leaf | null
   endSlash: Leaf | null
@@ -76,6 +80,9 @@ export class PathTree<Leaf> {
           node.literals.add(segment.text, next)
         }
         node = next
+      } else if (segment.slashes) {
+        node.slashed ??= newNode<Leaf>()
+        node = node.slashed
       } else {
         node.capture ??= newNode<Leaf>()
         node = node.capture
@@ -94,22 +101,25 @@ export class PathTree<Leaf> {
   }
 
   /** Asks `visit` at each leaf that the path leads to, the most specific first, until it answers. */
-  find<Answer>(
-    segments: readonly string[],
-    trailingSlash: boolean,
-    visit: (leaf: Leaf) => Answer | null,
-  ): Answer | null {
-    return descend(this.#root, segments, trailingSlash, 0, visit)
+  find<Answer>(path: TreePath, visit: (leaf: Leaf) => Answer | null): Answer | null {
+    return descend(this.#root, path, 0, visit)
   }
+}
+
+/** Of a canonical target, what the tree looks at. */
+export interface TreePath {
+  readonly segments: readonly string[]
+  readonly trailingSlash: boolean
+  readonly encodedSlash: boolean
 }
 
 function descend<Leaf, Answer>(
   node: TreeNode<Leaf>,
-  segments: readonly string[],
-  trailingSlash: boolean,
+  path: TreePath,
   at: number,
   visit: (leaf: Leaf) => Answer | null,
 ): Answer | null {
+  const { segments, trailingSlash } = path
   const segment = segments[at]
   if (segment === undefined) {
     if (trailingSlash && node.endSlash !== null) {
@@ -118,20 +128,35 @@ function descend<Leaf, Answer>(
     }
     return node.end === null ? null : visit(node.end)
   }
-  const literal = node.literals.get(segment)
-  if (literal !== undefined) {
-    const answer = descend(literal, segments, trailingSlash, at + 1, visit)
+  if (!path.encodedSlash || !segment.includes('/')) {
+    const literal = node.literals.get(segment)
+    if (literal !== undefined) {
+      const answer = descend(literal, path, at + 1, visit)
+      if (answer !== null) return answer
+    }
+    if (node.capture !== null) {
+      const answer = descend(node.capture, path, at + 1, visit)
+      if (answer !== null) return answer
+    }
+  }
+  if (node.slashed !== null) {
+    const answer = descend(node.slashed, path, at + 1, visit)
     if (answer !== null) return answer
   }
-  if (node.capture !== null) {
-    const answer = descend(node.capture, segments, trailingSlash, at + 1, visit)
-    if (answer !== null) return answer
-  }
-  return node.rest === null ? null : visit(node.rest)
+  if (node.rest === null) return null
+  // A rest is joined by slashes: one that is data could not be told from those.
+  return path.encodedSlash && segments.slice(at).some((one) => one.includes('/')) ? null : visit(node.rest)
 }
 
 function newNode<Leaf>(): TreeNode<Leaf> {
-  return { literals: new LiteralTable(), capture: null, end: null, endSlash: null, rest: null }
+  return {
+    literals: new LiteralTable(),
+    capture: null,
+    slashed: null,
+    end: null,
+    endSlash: null,
+    rest: null,
+  }
 }
 
 /** Where the template's captures stand in a path. */

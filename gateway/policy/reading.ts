@@ -1,11 +1,14 @@
 // One call while it is being classified: each part is read at most once, and only when a rule asks for it.
 
 import type { CallHead } from '../spi/policy.ts'
+import { type FormReading, readForm } from './form-reader.ts'
 import { isJsonArray, isJsonObject, type JsonReading, type JsonValue, readJson } from './json-reader.ts'
 import { type BodyFormat, mediaFault } from './media.ts'
+import { type RpcCall, type RpcReading, readRpc } from './rpc-reader.ts'
 import type { SoapPath, SoapPaths } from './soap-paths.ts'
 import { readSoap, type SoapReading } from './soap-reader.ts'
 import { type CanonicalTarget, queryMembers } from './target.ts'
+import type { XmlForm } from './xml-envelope.ts'
 
 /**
  * The values at one place: none where it is absent; null for one that is there but is no plain text. A string says
@@ -14,9 +17,13 @@ import { type CanonicalTarget, queryMembers } from './target.ts'
 export type Values = readonly (string | null)[] | string
 
 export interface BodyTerms {
-  readonly soapPaths: SoapPaths
+  /** What is wanted of the calls of either form. */
+  readonly xmlPaths: Readonly<Record<XmlForm, SoapPaths>>
   readonly mediaTypes: ReadonlySet<string>
 }
+
+/** Formats of bodies that name a method. */
+export type MethodFormat = 'soap' | 'zapi' | 'jsonrpc'
 
 const NONE: Values = []
 
@@ -28,13 +35,31 @@ export class CallReading {
   readonly #terms: BodyTerms
   #query: readonly (readonly [string, string])[] | null = null
   #json: JsonReading | null = null
-  #soap: SoapReading | null = null
+  #xml: { readonly form: XmlForm; readonly reading: SoapReading } | null = null
+  #form: FormReading | null = null
+  #rpc: RpcReading | null = null
+  /** Which call of a batch this is; 0 outside of one. */
+  readonly #member: number
 
-  constructor(head: CallHead, target: CanonicalTarget, body: Buffer | null | undefined, terms: BodyTerms) {
+  constructor(
+    head: CallHead,
+    target: CanonicalTarget,
+    body: Buffer | null | undefined,
+    terms: BodyTerms,
+    member = 0,
+  ) {
     this.head = head
     this.target = target
     this.body = body
     this.#terms = terms
+    this.#member = member
+  }
+
+  /** One call of this batch, as if it stood alone. */
+  memberOf(rpc: RpcReading, member: number): CallReading {
+    const alone = new CallReading(this.head, this.target, this.body, this.#terms, member)
+    alone.#rpc = rpc.ok ? { ...rpc, isBatch: false } : rpc
+    return alone
   }
 
   header(name: string): Values {
@@ -56,19 +81,84 @@ export class CallReading {
     return this.#json
   }
 
-  soap(): SoapReading {
-    if (this.#soap === null) {
-      const fault = mediaFault(this.head, 'soap', this.#terms.mediaTypes)
-      this.#soap =
-        fault === null ? readSoap(this.body ?? EMPTY, this.#terms.soapPaths) : { ok: false, reason: fault }
+  xml(form: XmlForm): SoapReading {
+    if (this.#xml?.form !== form) {
+      const fault = mediaFault(this.head, form, this.#terms.mediaTypes)
+      const reading: SoapReading =
+        fault === null
+          ? readSoap(this.body ?? EMPTY, this.#terms.xmlPaths[form], form)
+          : { ok: false, reason: fault }
+      this.#xml = { form, reading }
     }
-    return this.#soap
+    return this.#xml.reading
+  }
+
+  rpc(): RpcReading {
+    if (this.#rpc === null) {
+      const fault = mediaFault(this.head, 'jsonrpc', this.#terms.mediaTypes)
+      this.#rpc = fault === null ? readRpc(this.body ?? EMPTY) : { ok: false, reason: fault }
+    }
+    return this.#rpc
+  }
+
+  /** The JSON-RPC call, where a rule had the body read as one. */
+  rpcIfRead(): RpcCall | null {
+    return this.#rpc?.ok === true ? (this.#rpc.calls[this.#member] ?? null) : null
+  }
+
+  rpcCall(): RpcCall | string {
+    const reading = this.rpc()
+    if (!reading.ok) return reading.reason
+    return reading.calls[this.#member] ?? 'there is no call'
+  }
+
+  /** The method that the body calls. */
+  method(
+    format: MethodFormat,
+  ): { readonly ok: true; readonly value: string } | { readonly ok: false; readonly reason: string } {
+    if (format !== 'jsonrpc') {
+      const reading = this.xml(format)
+      return reading.ok ? { ok: true, value: reading.method } : reading
+    }
+    const call = this.rpcCall()
+    return typeof call === 'string' ? { ok: false, reason: call } : { ok: true, value: call.method }
+  }
+
+  form(name: string): Values {
+    const reading = this.#formReading()
+    if (!reading.ok) return reading.reason
+    const values = reading.members.get(name)
+    if (values === undefined) return NONE
+    // Frameworks put query and form into one table; which of the two wins is theirs to decide.
+    return this.query(name).length > 0 ? `${name} stands in the query and in the form` : values
+  }
+
+  #formReading(): FormReading {
+    if (this.#form === null) {
+      const fault = mediaFault(this.head, 'form', this.#terms.mediaTypes)
+      this.#form = fault === null ? readForm(this.body ?? EMPTY) : { ok: false, reason: fault }
+    }
+    return this.#form
   }
 
   /** Why the body cannot be read as `format`, or null. */
   bodyFault(format: BodyFormat): string | null {
-    const reading = format === 'json' ? this.json() : this.soap()
+    const reading = this.#readAs(format)
     return reading.ok ? null : reading.reason
+  }
+
+  #readAs(format: BodyFormat): { readonly ok: true } | { readonly ok: false; readonly reason: string } {
+    switch (format) {
+      case 'json':
+        return this.json()
+      case 'soap':
+      case 'zapi':
+        return this.xml(format)
+      case 'jsonrpc':
+        return this.rpc()
+      case 'form':
+        return this.#formReading()
+    }
   }
 
   /** The values at a JSON pointer, split; `*` stands for every item of an array. */
@@ -78,8 +168,14 @@ export class CallReading {
     return valuesAt(reading.value, steps)
   }
 
-  soapValue(path: SoapPath): Values {
-    const reading = this.soap()
+  /** As `pointer`, in the params of a JSON-RPC call. */
+  rpcPointer(steps: readonly string[]): Values {
+    const call = this.rpcCall()
+    return typeof call === 'string' ? call : valuesAt(call.params, steps)
+  }
+
+  xmlValue(form: XmlForm, path: SoapPath): Values {
+    const reading = this.xml(form)
     if (!reading.ok) return reading.reason
     const values = reading.values[path.value]
     if (values === undefined) return NONE

@@ -4,12 +4,13 @@
 import type { Condition, Place } from './facet.ts'
 import { isJsonObject } from './json-reader.ts'
 import type { BodyFormat } from './media.ts'
-import type { CallReading } from './reading.ts'
+import type { CallReading, MethodFormat } from './reading.ts'
 import type { RuleAtPath } from './rule.ts'
+import { ZAPI_NAMESPACE } from './xml-envelope.ts'
 
 /** What a rule is found by. */
 export type Discriminator =
-  | { readonly kind: 'soap-method'; readonly values: readonly string[] }
+  | { readonly kind: 'method'; readonly format: MethodFormat; readonly values: readonly string[] }
   | { readonly kind: 'json-key'; readonly values: readonly string[] }
   | { readonly kind: 'match'; readonly place: Place; readonly values: readonly string[] }
 
@@ -22,7 +23,11 @@ interface Table {
   readonly name: string
   readonly kind: Discriminator['kind']
   readonly place: Place | null
+  /** Of a table of methods. */
+  readonly format: MethodFormat | null
   readonly byValue: ReadonlyMap<string, readonly RuleAtPath[]>
+  /** The methods in lower case: one that differs in case only is refused, as it may be the same to the backend. */
+  readonly folded: Set<string>
 }
 
 export interface RuleGroup {
@@ -49,15 +54,20 @@ export function makeGroup(members: readonly GroupMember[]): RuleGroup {
       continue
     }
     const place = discriminator.kind === 'match' ? discriminator.place : null
-    const name = place?.name ?? discriminator.kind
+    const format = discriminator.kind === 'method' ? discriminator.format : null
+    const name = place?.name ?? (format === null ? discriminator.kind : `${format} method`)
     let entry = tables.get(name)
     if (entry === undefined) {
       const byValue = new Map<string, readonly RuleAtPath[]>()
-      entry = { table: { name, kind: discriminator.kind, place, byValue }, byValue }
+      entry = {
+        table: { name, kind: discriminator.kind, place, format, byValue, folded: new Set() },
+        byValue,
+      }
       tables.set(name, entry)
     }
     for (const value of discriminator.values) {
       entry.byValue.set(value, [...(entry.byValue.get(value) ?? []), at])
+      entry.table.folded.add(value.toLowerCase())
     }
   }
   // With one table the rules that are found by nothing are put among the others here, not at each call.
@@ -81,9 +91,13 @@ export function groupFault(group: RuleGroup, call: CallReading): string | null {
   const fault = call.bodyFault(group.body)
   if (fault !== null) return fault
   if (group.body === 'soap') {
-    const soap = call.soap()
+    const soap = call.xml('soap')
     if (soap.ok && !group.soapNamespaces.has(soap.namespace))
       return `the method ${soap.method} is in a namespace that this policy does not know`
+  } else if (group.body === 'zapi') {
+    const zapi = call.xml('zapi')
+    if (zapi.ok && zapi.namespace !== ZAPI_NAMESPACE)
+      return `the method ${zapi.method} is not in the namespace of its envelope`
   } else if (group.onlyKey) {
     const json = call.json()
     if (json.ok && (json.value === null || !isJsonObject(json.value) || json.value.size !== 1))
@@ -112,9 +126,14 @@ function inOrder(rules: readonly RuleAtPath[]): readonly RuleAtPath[] {
 
 function keyOf(table: Table, call: CallReading): { readonly value: string } | null | string {
   switch (table.kind) {
-    case 'soap-method': {
-      const soap = call.soap()
-      return soap.ok ? { value: soap.method } : soap.reason
+    case 'method': {
+      const method = call.method(table.format ?? 'soap')
+      if (!method.ok) return method.reason
+      const { value } = method
+      // SOAP's names are read exactly by who reads them at all; the others are looked up by whatever the backend has.
+      if (table.format !== 'soap' && !table.byValue.has(value) && table.folded.has(value.toLowerCase()))
+        return `the method ${value} is a known one but for its case`
+      return method
     }
     case 'json-key': {
       const json = call.json()

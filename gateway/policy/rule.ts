@@ -8,7 +8,7 @@ import type { CompiledLogin } from './login.ts'
 import type { BodyFormat } from './media.ts'
 import type { Pattern } from './pattern.ts'
 import type { CallReading } from './reading.ts'
-import { fillTemplate, lockPart, type Slots, type Template } from './template.ts'
+import { capturesOf, fillTemplate, lockPart, type Slots, type Template } from './template.ts'
 
 /** A call that needs more locks than this is refused. */
 export const LOCKS_MAX = 256
@@ -18,6 +18,8 @@ export interface CompiledLock {
   readonly mode: 'exclusive' | 'shared'
   /** Slot of the array that it is filled for each value of; -1 without. */
   readonly eachSlot: number
+  /** Falls away where the call does not say what it is filled with. */
+  readonly isOptional: boolean
 }
 
 export interface SlottedCapture extends PlacedCapture {
@@ -43,8 +45,8 @@ export interface CompiledRule {
   readonly body: BodyFormat | null
   /** Any namespace but this one does not match; null for what is not SOAP. */
   readonly soapNamespace: string | null
-  /** RE2 over the SOAP method. */
-  readonly soapMatches: Pattern | null
+  /** RE2 over the method that the body names. */
+  readonly methodMatches: Pattern | null
   readonly conditions: readonly Condition[]
   readonly captures: readonly SlottedCapture[]
   readonly restrictions: readonly Restriction[]
@@ -76,14 +78,18 @@ export type RuleMatch = Slots | null | string
 export function matchRule(at: RuleAtPath, call: CallReading, why: string[] | null): RuleMatch {
   const { rule } = at
   if (rule.soapNamespace !== null) {
-    const soap = call.soap()
+    const soap = call.xml('soap')
     if (!soap.ok) return soap.reason
     if (soap.namespace !== rule.soapNamespace) {
       why?.push(`the method is in the namespace ${soap.namespace}`)
       return null
     }
-    if (rule.soapMatches !== null && rule.soapMatches.match(soap.method) === null) {
-      why?.push(`the method ${soap.method} does not match ${rule.soapMatches.written}`)
+  }
+  if (rule.methodMatches !== null && rule.body !== null && rule.body !== 'json' && rule.body !== 'form') {
+    const method = call.method(rule.body)
+    if (!method.ok) return method.reason
+    if (rule.methodMatches.match(method.value) === null) {
+      why?.push(`the method ${method.value} does not match ${rule.methodMatches.written}`)
       return null
     }
   }
@@ -162,6 +168,7 @@ export function locksOf(
 
 /** Adds the lock's names to `into`; null, or why it cannot. */
 function fillLock(lock: CompiledLock, slots: Slots, into: RequiredLock[]): string | null {
+  if (lock.isOptional && capturesOf(lock.template).some((used) => isMissing(slots[used.slot]))) return null
   if (lock.eachSlot === -1) return addLock(fillTemplate(lock.template, slots, lockPart), lock.mode, into)
   const values = slots[lock.eachSlot]
   if (typeof values === 'string' || values === undefined || values.length === 0)
@@ -175,6 +182,11 @@ function fillLock(lock: CompiledLock, slots: Slots, into: RequiredLock[]): strin
     if (fault !== null) return fault
   }
   return null
+}
+
+/** An empty text is there, and says nothing that a lock could be named by. */
+function isMissing(value: Slots[number]): boolean {
+  return value === undefined || (typeof value !== 'string' && value.length === 0)
 }
 
 function addLock(

@@ -1,6 +1,7 @@
 // The language of policy packs: every key, every default. Strict: an unknown key is a fault.
 
 import { z } from 'zod'
+import { DIALECTS } from '../spi/policy.ts'
 
 const scalar = z.union([z.string(), z.number(), z.boolean()], {
   error: 'expected a text, a number or a boolean',
@@ -38,6 +39,14 @@ export const soapFacetSchema = z.strictObject({
   ...facetShape,
 })
 
+/** Calls that name their method in a ZAPI or JSON-RPC body. */
+export const methodFacetSchema = z.strictObject({
+  method: strings.optional(),
+  /** In place of `method`: an RE2 pattern that the whole name matches. */
+  matches: z.string().optional(),
+  ...facetShape,
+})
+
 export const jsonFacetSchema = z.strictObject({
   /** The only key of the body's object. A body with more keys is refused. */
   key: strings.optional(),
@@ -49,14 +58,23 @@ export const jobSchema = z.discriminatedUnion('kind', [
     kind: z.literal('http'),
     /** Statuses of answers that name a job. */
     statuses: z.array(z.number().int().min(200).max(299)).min(1).default([202]),
-    /** JSON pointer to the job's id in the answer, captured as `{id}`; without one the request names it all. */
+    /**
+     * JSON pointer to the job's id in the answer, captured as `{id}`; without one the request names it all. Not
+     * beginning with a slash it is a path below the `results` of a ZAPI answer.
+     */
     id: z.string().optional(),
     /** Where to ask: a template of a target. A segment `{name?}` falls away where the call has no such capture. */
     probe: z.string(),
-    /** JSON pointer to the state in the probe's answer. */
+    /** JSON pointer to the state in the probe's answer, or a path as in `id`. */
     pointer: z.string().optional(),
     /** While the state is one of these, the job runs. */
     running: z.array(z.string()).default([]),
+    /** In place of `running`: only in one of these states the job is over. */
+    terminal: z.array(z.string()).min(1).optional(),
+    /** What is sent to ask, by POST: JSON, in whose texts `{id}` and captures are filled in. Without: a GET. */
+    probe_json: z.json().optional(),
+    /** As `probe_json`: a ZAPI method in its envelope. */
+    probe_zapi: z.string().optional(),
     /** A null at the pointer means that the job is over; without, it runs. */
     null_is_over: z.boolean().default(false),
     /** Statuses of the probe's answer that mean that it is over. */
@@ -96,9 +114,11 @@ const lockSchema = z.union(
       mode: z.enum(['exclusive', 'shared']).default('exclusive'),
       /** An array capture: one lock for each of its values. */
       each: captureName.optional(),
+      /** Needed only where the call says what it is filled with. */
+      optional: z.boolean().default(false),
     }),
   ],
-  { error: 'expected the name of a lock, a template, or {lock, mode, each}' },
+  { error: 'expected the name of a lock, a template, or {lock, mode, each, optional}' },
 )
 
 export const ruleSchema = z.strictObject({
@@ -109,6 +129,9 @@ export const ruleSchema = z.strictObject({
   query: facetSchema.optional(),
   header: facetSchema.optional(),
   soap: soapFacetSchema.optional(),
+  zapi: methodFacetSchema.optional(),
+  jsonrpc: methodFacetSchema.optional(),
+  form: facetSchema.optional(),
   json: jsonFacetSchema.optional(),
   /** Capture → RE2 pattern that its whole value matches; named groups are captures themselves. */
   where: z.record(captureName, z.string()).optional(),
@@ -138,6 +161,8 @@ export const exampleSchema = z.strictObject({
   body: jsonValue.optional(),
   /** The method element of a SOAP body; the envelope is put around it. */
   soap: z.string().optional(),
+  /** As `soap`, in ZAPI's envelope. */
+  zapi: z.string().optional(),
   expect: z.strictObject({
     rule: z.string().optional(),
     effect: z.enum(['read', 'mutate', 'session', 'deny']).optional(),
@@ -155,6 +180,7 @@ export const exampleSchema = z.strictObject({
       status: z.number().int(),
       body: jsonValue.optional(),
       soap: z.string().optional(),
+      zapi: z.string().optional(),
       /** The probe's target or the task; `none` or `unreadable`. */
       job: z.string(),
     })
@@ -180,7 +206,7 @@ export const packSchema = z.strictObject({
   /** Where the API is documented. */
   documentation: z.array(z.string()).default([]),
   notes: z.string().optional(),
-  dialect: z.enum(['problem', 'openstack', 'soap']),
+  dialect: z.enum(DIALECTS),
   default_lock: settings.default_lock,
   wait: settings.wait.default(30),
   quiet: settings.quiet.optional(),
@@ -193,6 +219,8 @@ export const packSchema = z.strictObject({
   double_encoding: z.enum(['refuse', 'allow']).default('refuse'),
   /** Media types of JSON or SOAP bodies besides the usual ones. */
   media_types: z.array(z.string()).default([]),
+  /** `merge`: `//` in a path is one slash, and is forwarded as one. */
+  empty_segments: z.enum(['refuse', 'merge']).default('refuse'),
   soap_namespace: z.string().min(1).optional(),
   variables: settings.variables.default({}),
   locks: settings.locks.default({}),

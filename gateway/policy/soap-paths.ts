@@ -19,10 +19,13 @@ export interface SoapPath {
   readonly elements: readonly number[]
 }
 
+const ATTRIBUTE_OF_ROOT = /^@[A-Za-z_][\w.-]*$/
 const PATH = /^[A-Za-z_][\w.-]*(?:\/[A-Za-z_][\w.-]*){0,15}(?:@[A-Za-z_][\w.-]*)?$/
 
 export class SoapPaths {
   readonly root: Map<string, WantedElement> = new Map()
+  /** The document's root, of which only attributes can be wanted. */
+  envelope: WantedElement | null = null
   elements = 0
   values = 0
   readonly #known = new Map<string, SoapPath>()
@@ -31,7 +34,12 @@ export class SoapPaths {
     return PATH.test(written)
   }
 
-  /** The path, entered in the tree where it is new. Only for what `isPath` holds of. */
+  /** `@vfiler`: an attribute of the document's root. */
+  static isRootAttribute(written: string): boolean {
+    return ATTRIBUTE_OF_ROOT.test(written)
+  }
+
+  /** The path, entered in the tree where it is new. Only for what `isPath` or `isRootAttribute` holds of. */
   want(written: string): SoapPath {
     const known = this.#known.get(written)
     if (known !== undefined) return known
@@ -39,20 +47,28 @@ export class SoapPaths {
     const elements: number[] = []
     let children = this.root
     let element: WantedElement | null = null
-    for (const name of names.split('/')) {
-      element = children.get(name) ?? null
-      if (element === null) {
-        element = { children: new Map(), index: this.elements++, text: -1, attributes: new Map() }
-        children.set(name, element)
-      }
+    if (names === '') {
+      element = this.envelope ??= this.#newElement()
       elements.push(element.index)
-      children = element.children
-    }
+    } else
+      for (const name of names.split('/')) {
+        element = children.get(name) ?? null
+        if (element === null) {
+          element = this.#newElement()
+          children.set(name, element)
+        }
+        elements.push(element.index)
+        children = element.children
+      }
     const value = this.values++
     if (attribute !== undefined) element?.attributes.set(attribute, value)
     else if (element !== null) element.text = value
     const path = { written, value, elements }
     this.#known.set(written, path)
     return path
+  }
+
+  #newElement(): WantedElement {
+    return { children: new Map(), index: this.elements++, text: -1, attributes: new Map() }
   }
 }

@@ -1,12 +1,12 @@
-// A small, strict, total, single-pass reader of SOAP 1.1 messages: which method is called, and the few values that a
-// policy wants. What two XML parsers could read differently is a fault. Never resolves anything.
+// A small, strict, total, single-pass reader of XML messages (SOAP 1.1 and ZAPI): which method is called, and the few
+// values that a policy wants. What two XML parsers could read differently is a fault. Never resolves anything.
 
 import { isUtf8 } from 'node:buffer'
 import type { SoapPaths, WantedElement } from './soap-paths.ts'
+import { type Envelope, envelopeOf, type XmlForm } from './xml-envelope.ts'
 import { isSpaceCode, Namespaces, scanName } from './xml-names.ts'
 import { checkReferences, decodeReferences, INVALID_CHARACTER, readDeclaration } from './xml-text.ts'
 
-export const SOAP_ENVELOPE = 'http://schemas.xmlsoap.org/soap/envelope/'
 const SCHEMA_INSTANCE = 'http://www.w3.org/2001/XMLSchema-instance'
 
 /** Nesting, and attributes of one element, beyond these are faults. */
@@ -15,7 +15,7 @@ export const XML_ATTRIBUTES_MAX = 64
 
 export interface SoapMessage {
   readonly ok: true
-  /** Local name of the first and only element of the body. */
+  /** Local name of the one element that is the call. */
   readonly method: string
   readonly namespace: string
   /** By `SoapPath.value`: each occurrence in order; null where it is not plain text. Undefined: none. */
@@ -27,7 +27,7 @@ export interface SoapMessage {
 export type SoapReading = SoapMessage | { readonly ok: false; readonly reason: string }
 
 /** Reads the whole of `body`. Never throws; time and memory are linear in its length. */
-export function readSoap(body: Buffer, paths: SoapPaths): SoapReading {
+export function readSoap(body: Buffer, paths: SoapPaths, form: XmlForm = 'soap'): SoapReading {
   if (body.length === 0) return { ok: false, reason: 'the body is empty' }
   if (!isUtf8(body)) return { ok: false, reason: 'the body is not UTF-8' }
   const text = body.toString('utf8')
@@ -35,17 +35,16 @@ export function readSoap(body: Buffer, paths: SoapPaths): SoapReading {
     return { ok: false, reason: 'the body holds a character that XML forbids' }
   const declaration = readDeclaration(text)
   if (typeof declaration === 'string') return { ok: false, reason: declaration }
-  return new Reader(text, declaration, paths).message()
+  return new Reader(text, declaration, paths, envelopeOf(form)).message()
 }
 
 const NO_NAMES: readonly string[] = []
-const ENVELOPE_LEVEL = 0
-const PART_LEVEL = 1
-const METHOD_LEVEL = 2
 
 class Reader {
   readonly #text: string
   readonly #paths: SoapPaths
+  readonly #envelope: Envelope
+  readonly #methodDepth: number
   readonly #hasReferences: boolean
   readonly #hasSectionEnd: boolean
   #at: number
@@ -65,12 +64,8 @@ class Reader {
   #attributeNames: readonly string[] = NO_NAMES
   #attributeValues: readonly string[] = NO_NAMES
 
-  #sawHeader = false
-  #inBody = false
-  #sawBody = false
   #method: string | null = null
   #methodNamespace = ''
-  #rootSeen = false
   readonly #values: (string | null)[][]
   readonly #counts: number[]
   // Text of the wanted element at hand: null where none is open, and where it is not plain text `#pieceFault`.
@@ -78,10 +73,12 @@ class Reader {
   #pieceDepth = -1
   #pieceFault = false
 
-  constructor(text: string, from: number, paths: SoapPaths) {
+  constructor(text: string, from: number, paths: SoapPaths, envelope: Envelope) {
     this.#text = text
     this.#at = from
     this.#paths = paths
+    this.#envelope = envelope
+    this.#methodDepth = envelope.methodDepth
     this.#hasReferences = text.includes('&')
     this.#hasSectionEnd = text.includes(']]>')
     this.#values = []
@@ -102,7 +99,7 @@ class Reader {
       else this.#startTag(open)
     }
     if (this.#fault === null && this.#depth > 0) this.#fail('an element is not closed')
-    if (this.#fault === null && this.#method === null) this.#fail('there is no SOAP body with a method in it')
+    if (this.#fault === null && this.#method === null) this.#fail('there is no method in the message')
     if (this.#fault !== null || this.#method === null)
       return { ok: false, reason: this.#fault ?? 'there is no method' }
     return {
@@ -119,7 +116,7 @@ class Reader {
   }
 
   #characters(from: number, to: number): undefined {
-    const structural = this.#depth <= METHOD_LEVEL
+    const structural = this.#depth <= this.#methodDepth
     if (structural) {
       if (!isSpace(this.#text, from, to)) this.#fail('text stands where only elements may')
       return
@@ -146,7 +143,8 @@ class Reader {
       return
     }
     if (text.startsWith('<![CDATA[', open)) {
-      if (this.#depth <= METHOD_LEVEL + 1) return this.#fail('a CDATA section stands where only elements may')
+      if (this.#depth <= this.#methodDepth + 1)
+        return this.#fail('a CDATA section stands where only elements may')
       const end = text.indexOf(']]>', open + 9)
       if (end === -1) return this.#fail('a CDATA section is not closed')
       this.#at = end + 3
@@ -181,7 +179,7 @@ class Reader {
     }
     if (this.#pieceDepth > depth) this.#pieceDepth = -1
     this.#namespaces.bindings = this.#bindingMarks[depth] ?? 0
-    if (depth === PART_LEVEL) this.#inBody = false
+    if (depth < this.#methodDepth) this.#envelope.leave(depth)
   }
 
   #startTag(open: number): undefined {
@@ -206,7 +204,7 @@ class Reader {
     const uri = this.#namespaces.resolveIn(text, open + 1, colon === -1 ? open + 1 : colon)
     if (uri === null) return this.#fail('a prefix is not declared')
     let wanted: WantedElement | null = null
-    if (depth <= METHOD_LEVEL + 1 || this.#wanted[depth - 1] !== null) {
+    if (depth <= this.#methodDepth + 1 || this.#wanted[depth - 1] !== null) {
       wanted = this.#enter(depth, text.slice(colon === -1 ? open + 1 : colon + 1, nameEnd), uri)
       if (this.#fault !== null) return
     }
@@ -231,37 +229,20 @@ class Reader {
     this.#pieceFault = false
   }
 
-  /** Holds the message to the form Envelope(Header?, Body(method)); answers what is wanted of this element. */
+  /** Holds the message to its form; answers what is wanted of this element. */
   #enter(depth: number, local: string, uri: string): WantedElement | null {
-    switch (depth) {
-      case ENVELOPE_LEVEL:
-        if (this.#rootSeen || local !== 'Envelope' || uri !== SOAP_ENVELOPE)
-          this.#fail('the document is not one SOAP 1.1 envelope')
-        this.#rootSeen = true
-        return null
-      case PART_LEVEL:
-        if (uri !== SOAP_ENVELOPE) this.#fail('the envelope holds something that is not SOAP')
-        else if (local === 'Header') {
-          if (this.#sawHeader || this.#sawBody) this.#fail('a SOAP header stands twice or after the body')
-          this.#sawHeader = true
-        } else if (local === 'Body') {
-          if (this.#sawBody) this.#fail('there are two SOAP bodies')
-          this.#sawBody = true
-          this.#inBody = true
-        } else this.#fail('the envelope holds something besides header and body')
-        return null
-      case METHOD_LEVEL:
-        if (!this.#inBody) return null
-        if (this.#method !== null) this.#fail('the SOAP body holds two methods')
-        this.#method = local
-        this.#methodNamespace = uri
-        return null
-      default: {
-        if (!this.#inBody) return null
-        if (depth === METHOD_LEVEL + 1) return this.#paths.root.get(local) ?? null
-        return this.#wanted[depth - 1]?.children.get(local) ?? null
-      }
+    if (depth > this.#methodDepth) {
+      if (!this.#envelope.inCall) return null
+      const siblings = depth === this.#methodDepth + 1 ? this.#paths.root : this.#wanted[depth - 1]?.children
+      return siblings?.get(local) ?? null
     }
+    const fault = this.#envelope.enter(depth, local, uri)
+    if (fault !== null) this.#fail(fault)
+    if (depth === this.#methodDepth && this.#envelope.inCall) {
+      this.#method = local
+      this.#methodNamespace = uri
+    }
+    return depth === 0 ? this.#paths.envelope : null
   }
 
   /** Reads the attributes behind a tag's name; answers where the tag's end stands. */

@@ -14,8 +14,10 @@ export interface CanonicalTarget {
   readonly path: string
   /** Canonical query without the question mark; null where there is none. */
   readonly query: string | null
-  /** The path's segments, decoded. None is empty, a dot segment, or holds a slash. */
+  /** The path's segments, decoded. None is empty or a dot segment; where one holds a slash, `encodedSlash` says so. */
   readonly segments: readonly string[]
+  /** A segment holds `%2F`, which is data: only a capture that says that it takes slashes may match it. */
+  readonly encodedSlash: boolean
   readonly trailingSlash: boolean
 }
 
@@ -27,9 +29,13 @@ export interface TargetRules {
    * one whose names really hold percent signs (vSphere's do) cannot do without.
    */
   readonly doubleEncoding: 'refuse' | 'allow'
+  /** Whether two slashes in a row are one, which is then what is forwarded. */
+  readonly emptySegments: 'refuse' | 'merge'
+  /** Whether `%2F` in a path may be data, and no slash. */
+  readonly encodedSlash: 'refuse' | 'data'
 }
 
-const STRICT: TargetRules = { doubleEncoding: 'refuse' }
+const STRICT: TargetRules = { doubleEncoding: 'refuse', emptySegments: 'refuse', encodedSlash: 'refuse' }
 
 // Classes of ASCII characters: what may stand as it is, what is written as an escape, what is refused.
 const REFUSED = 0
@@ -77,6 +83,7 @@ export function canonicalTarget(raw: string, rules: TargetRules = STRICT): Targe
   let needsWork = false
   let at = 1
   let trailingSlash = false
+  let encodedSlash = false
   for (; ; at++) {
     const code = at < length ? raw.charCodeAt(at) : 0x3f
     const kind = code < 128 ? PATH[code] : REFUSED
@@ -87,7 +94,13 @@ export function canonicalTarget(raw: string, rules: TargetRules = STRICT): Targe
     }
     if (kind !== SLASH && kind !== QUESTION) return refused(`the path ${characterFault(code)}`)
     if (at === start) {
-      if (kind === SLASH) return refused('the path holds an empty segment (two slashes in a row)')
+      if (kind === SLASH) {
+        if (rules.emptySegments === 'refuse')
+          return refused('the path holds an empty segment (two slashes in a row)')
+        rebuilt ??= segmentsAsWritten(raw, start)
+        start = at + 1
+        continue
+      }
       trailingSlash = segments.length > 0
       break
     }
@@ -98,6 +111,12 @@ export function canonicalTarget(raw: string, rules: TargetRules = STRICT): Targe
       const reading = canonicalText(written, PATH, rules)
       if (!reading.ok) return refused(`the path ${reading.reason}`)
       if (isDotSegment(reading.decoded)) return refused('the path holds a dot segment')
+      if (reading.decoded.includes('/')) {
+        encodedSlash = true
+        // A backend that takes it for a path of its own drops these parts, and comes to another name.
+        if (reading.decoded.split('/').some((part) => part === '' || isDotSegment(part)))
+          return refused('the path holds an encoded slash beside an empty or dot segment')
+      }
       rebuilt ??= segmentsAsWritten(raw, start)
       rebuilt.push(reading.text)
       segments.push(reading.decoded)
@@ -112,10 +131,19 @@ export function canonicalTarget(raw: string, rules: TargetRules = STRICT): Targe
   }
 
   const path = rebuilt === null ? raw.slice(0, at) : `/${rebuilt.join('/')}${trailingSlash ? '/' : ''}`
-  if (at + 1 >= length) return { ok: true, target: path, path, query: null, segments, trailingSlash }
+  if (at + 1 >= length)
+    return { ok: true, target: path, path, query: null, segments, encodedSlash, trailingSlash }
   const query = canonicalText(raw.slice(at + 1), QUERY, rules)
   if (!query.ok) return refused(`the query ${query.reason}`)
-  return { ok: true, target: `${path}?${query.text}`, path, query: query.text, segments, trailingSlash }
+  return {
+    ok: true,
+    target: `${path}?${query.text}`,
+    path,
+    query: query.text,
+    segments,
+    encodedSlash,
+    trailingSlash,
+  }
 }
 
 /** Name and value of each member of a canonical query, decoded, in order. */
@@ -149,7 +177,7 @@ function canonicalText(written: string, table: Uint8Array, rules: TargetRules): 
       const byte = hexPair(written, at + 1)
       if (byte === -1) return { ok: false, reason: 'holds a percent sign without two hex digits' }
       if (byte < 0x20 || byte === 0x7f) return { ok: false, reason: 'holds an encoded control character' }
-      if (inPath && (byte === 0x2f || byte === 0x5c))
+      if (inPath && (byte === 0x5c || (byte === 0x2f && rules.encodedSlash === 'refuse')))
         return { ok: false, reason: 'holds an encoded slash or backslash' }
       if (inPath && byte === 0x3b) return { ok: false, reason: 'holds an encoded semicolon' }
       if (byte === 0x25 && rules.doubleEncoding === 'refuse' && hexPair(written, at + 3) !== -1)

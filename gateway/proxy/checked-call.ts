@@ -21,6 +21,7 @@ export abstract class CheckedCall implements Flight {
   #effect: Effect | 'none' = 'none'
   #verdict: VerdictCode = 'admitted'
   #tallied = false
+  #callId: string | undefined
 
   constructor(backend: Backend) {
     this.backend = backend
@@ -66,6 +67,7 @@ export abstract class CheckedCall implements Flight {
       return
     }
     this.#effect = classification.effect
+    this.#callId = classification.callId
     switch (classification.effect) {
       case 'read':
         this.forward(classification, null)
@@ -185,7 +187,7 @@ export abstract class CheckedCall implements Flight {
     }
     this.#tell('call.refused', refusal)
     this.leave()
-    this.answer(renderRefusal(refusal, this.backend.policy.dialect))
+    this.answer(renderRefusal(refusal, this.backend.policy.dialect, this.#callId))
   }
 
   shadowed(refusal: Refusal): void {

@@ -20,6 +20,8 @@ const CREDENTIALS = [
   'x-openstack-nova-api-version',
   'x-openstack-ironic-api-version',
   'x-csrf-token',
+  'x-dot-svm-name',
+  'ibasetoken',
 ]
 
 export function credentialsOf(headers: readonly string[]): string[] {
@@ -38,9 +40,14 @@ export async function probeHttpJob(
   probeMs: number,
 ): Promise<ProbeFinding> {
   const answer = await probeRequest(upstream.probes, {
-    method: 'GET',
+    ...(probe.request === undefined
+      ? { method: 'GET', headers: [...credentials, 'accept', 'application/json'] }
+      : {
+          method: 'POST',
+          headers: [...credentials, 'content-type', probe.request.type],
+          body: probe.request.body,
+        }),
     path: probe.target,
-    headers: [...credentials, 'accept', 'application/json'],
     headersTimeout: probeMs,
     bodyTimeout: probeMs,
     servername: upstream.servername,
@@ -51,10 +58,17 @@ export async function probeHttpJob(
   if (answer.status === 401 || answer.status === 403 || answer.status === 404 || answer.status === 410)
     return { kind: 'hidden', reason: `the backend answers ${answer.status} to ${probe.target}` }
   if (answer.status !== 200 || probe.pointer === null) return { kind: 'running' }
-  const value = valueAt(answer.body, probe.pointer)
-  if (value === undefined) return { kind: 'running' }
-  const over = value === null ? probe.nullIsOver : !probe.runningValues.includes(value)
-  return over ? { kind: 'over' } : { kind: 'running' }
+  return isOver(probe, answer.body) ? { kind: 'over' } : { kind: 'running' }
+}
+
+/** Whether the answer to a probe says that the job is over; what it does not say, it does not. */
+export function isOver(probe: HttpProbe, body: string): boolean {
+  const state = probe.stateOf === undefined ? valueAt(body, probe.pointer ?? '') : probe.stateOf(body)
+  if (state === undefined) return false
+  if (state === null) return probe.nullIsOver
+  return probe.terminalValues === undefined
+    ? !probe.runningValues.includes(state)
+    : probe.terminalValues.includes(state)
 }
 
 /** The string (or number, or boolean, as text) or null at a JSON pointer (RFC 6901); undefined where there is none. */

@@ -2,10 +2,10 @@
 // session is gone, with a login of the gateway's own where one is configured.
 
 import type { Clock } from '../spi/clock.ts'
+import { escapeXml } from './dialects.ts'
 import type { ProbeFinding } from './jobs.ts'
 import type { ProxyLimits } from './limits.ts'
 import { type ProbeAnswer, probeRequest } from './probe-request.ts'
-import { escapeXml } from './refusals.ts'
 import { fieldValue } from './request-head.ts'
 import type { Upstream } from './upstream.ts'
 import { elementText, findElements } from './xml-text.ts'

@@ -6,7 +6,18 @@ import type { Refusal } from '../core/verdict.ts'
 export type Effect = 'read' | 'mutate' | 'session' | 'deny'
 
 /** In whose words a refusal is said. */
-export type Dialect = 'problem' | 'openstack' | 'soap'
+export const DIALECTS = [
+  'problem',
+  'openstack',
+  'soap',
+  'ontap',
+  'zapi',
+  'jsonrpc',
+  'oceanstor',
+  'hitachi',
+  'redfish',
+] as const
+export type Dialect = (typeof DIALECTS)[number]
 
 export interface CallHead {
   /** Upper case, as received. */
@@ -53,8 +64,14 @@ export type JobProbe =
       /** Terminal where the string at this JSON pointer of a 200 answer is not one of `runningValues`. */
       readonly pointer: string | null
       readonly runningValues: readonly string[]
+      /** Where it is there, terminal only where the state is one of these, whatever `runningValues` says. */
+      readonly terminalValues?: readonly string[]
       /** A null that stands at the pointer is terminal; where nothing stands there, it never is. */
       readonly nullIsOver: boolean
+      /** What is sent to ask, by POST; a GET where it is left out. */
+      readonly request?: { readonly type: string; readonly body: string }
+      /** The state in an answer that is no JSON, in place of `pointer`; undefined where there is none. */
+      readonly stateOf?: (body: string) => string | undefined
     }
   /** A vSphere Task, by its managed object id, through the property collector. */
   | { readonly kind: 'vsphere-task'; readonly task: string }
@@ -90,6 +107,8 @@ export type Classification =
       readonly target: string
       /** Of a call with the effect `session` that opens one. */
       readonly login?: Login
+      /** Ids of the JSON-RPC calls, as JSON text, for what is said of a refusal; one in an array for a batch. */
+      readonly callId?: string
     }
   | { readonly kind: 'refused'; readonly refusal: Refusal }
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { invariant } from '../../gateway/core/invariant.ts'
 import { compilePolicy, exampleCall, loadPolicies } from '../../gateway/policy/index.ts'
-import { valueAt } from '../../gateway/proxy/http-jobs.ts'
+import { isOver } from '../../gateway/proxy/http-jobs.ts'
 
 const folder = join(import.meta.dirname, 'driver-calls')
 const { packs } = loadPolicies(join(import.meta.dirname, '../../policies'))
@@ -194,14 +194,9 @@ it.each(JOBS)(
     invariant(found.kind === 'call' && found.job !== null, 'the call may start a job')
     const read = found.job.read(202, Buffer.from(answer))
     invariant(read.kind === 'job' && read.probe.kind === 'http', 'the answer names one')
-    const { pointer, runningValues, nullIsOver, terminalStatuses } = read.probe
-    const isOver = (body: string) => {
-      const state = valueAt(body, pointer ?? '')
-      if (state === undefined) return false
-      return state === null ? nullIsOver : !runningValues.includes(state)
-    }
-    expect(terminalStatuses).toEqual([])
-    expect(runs.filter(isOver)).toEqual([])
-    expect(over.filter(isOver)).toEqual(over)
+    const { probe } = read
+    expect(probe.terminalStatuses).toEqual([])
+    expect(runs.filter((body) => isOver(probe, body))).toEqual([])
+    expect(over.filter((body) => isOver(probe, body))).toEqual(over)
   },
 )

@@ -110,6 +110,42 @@ describe('a job over HTTP', () => {
     expect(backend.seen[0]?.headers['accept-encoding']).toBeUndefined()
   })
 
+  test('is asked for by POST where the policy says so, and is over only in a state that it calls a last one', async () => {
+    let state = 'queued'
+    const looks: SeenRequest[] = []
+    const { gateway, client } = await setUp({
+      start: accepted('job:v1'),
+      look: (request, response) => {
+        looks.push(request)
+        response.end(`<state>${state}</state>`)
+      },
+      policy: {
+        job: rule({
+          ...HTTP_PROBE,
+          target: '/ask',
+          terminalValues: ['done'],
+          request: { type: 'text/xml', body: '<ask/>' },
+          stateOf: (body) => /<state>(\w+)<\/state>/.exec(body)?.[1],
+        }),
+      },
+    })
+    client.send(CHANGE.replace('X-Auth-Token: secret', 'X-Dot-SVM-Name: vs1\r\niBaseToken: abc'))
+    await client.answer()
+    const [entry] = gateway.gate.entries
+    entry?.seal()
+    await eventually(() => looks.length >= 2)
+    expect(entry?.log).toEqual(['job job:v1'])
+    expect(looks[0]).toMatchObject({ method: 'POST', target: '/ask', body: '<ask/>' })
+    expect(looks[0]?.headers).toMatchObject({
+      'content-type': 'text/xml',
+      'x-dot-svm-name': 'vs1',
+      ibasetoken: 'abc',
+    })
+    state = 'done'
+    await eventually(() => entry?.log.length === 2)
+    expect(entry?.log).toEqual(['job job:v1', 'ended'])
+  })
+
   test('is over with a null only where the policy says so, and never where nothing stands', async () => {
     let body = '{"volume":{}}'
     let looks = 0

@@ -53,7 +53,10 @@ rules:
     ['path: "/a/{a}"\n    where: { b: x }', 'nothing captures {b}'],
     ['path: "/a"\n    json: { match: { volume: x } }', 'is not a JSON pointer'],
     ['path: "/a"\n    soap: { method: M }', 'no namespace'],
-    ['path: "/a"\n    json: {}\n    soap: { namespace: u }', 'as JSON or as SOAP, not as both'],
+    [
+      'path: "/a"\n    json: {}\n    soap: { namespace: u }',
+      'reads its body in one format, not as json and soap',
+    ],
     ['path: "/a"\n    job: nothing', 'there is no job nothing'],
     ['path: "/a"\n    job: { kind: http, probe: "/a/{b}" }', 'nothing captures {b} here'],
     ['path: "/a"\n    method: get', 'a method is written in upper case'],

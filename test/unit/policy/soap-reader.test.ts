@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { SoapPaths } from '../../../gateway/policy/soap-paths.ts'
-import { readSoap, SOAP_ENVELOPE } from '../../../gateway/policy/soap-reader.ts'
+import { readSoap } from '../../../gateway/policy/soap-reader.ts'
+import { SOAP_ENVELOPE } from '../../../gateway/policy/xml-envelope.ts'
 import fc from '../../support/fast-check.ts'
 
 const paths = new SoapPaths()

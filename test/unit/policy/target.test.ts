@@ -124,7 +124,59 @@ describe('canonicalTarget', () => {
   })
 
   it('lets a percent sign be encoded where the pack says that names hold one', () => {
-    const reading = canonicalTarget('/a%252fb', { doubleEncoding: 'allow' })
+    const reading = canonicalTarget('/a%252fb', {
+      doubleEncoding: 'allow',
+      emptySegments: 'refuse',
+      encodedSlash: 'refuse',
+    })
     expect(reading.ok && reading.segments).toEqual(['a%2fb'])
   })
+
+  const MERGING = { doubleEncoding: 'refuse', emptySegments: 'merge', encodedSlash: 'refuse' } as const
+  const SLASHES = { doubleEncoding: 'refuse', emptySegments: 'refuse', encodedSlash: 'data' } as const
+
+  it.each([
+    ['/api//storage/', '/api/storage/', ['api', 'storage']],
+    ['//api///b%7e//?x=//', '/api/b~/?x=//', ['api', 'b~']],
+    ['//', '/', []],
+    ['/a//b', '/a/b', ['a', 'b']],
+  ])('writes slashes in a row as one where the pack says so: %s as %s', (target, canonical, segments) => {
+    const reading = canonicalTarget(target, MERGING)
+    expect(reading).toMatchObject({ ok: true, target: canonical, segments })
+    expect(canonicalTarget(target)).toMatchObject({ ok: false })
+    expect(canonicalTarget('/a/..//b', MERGING)).toMatchObject({ ok: false })
+  })
+
+  it('never merges a path into one that means something else to itself', () => {
+    const piece = fc.constantFrom('/', '//', 'a', 'b', '%2F', '.', '%41', '%2e', '..', '%5c', '?', '%')
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 10 }), (parts) => {
+        const target = `/${parts.join('')}`
+        const merged = canonicalTarget(target, MERGING)
+        const plain = canonicalTarget(target)
+        if (plain.ok) expect(merged).toEqual(plain)
+        // What is forwarded is read by everyone in the way that was checked.
+        if (merged.ok) expect(canonicalTarget(merged.target)).toEqual(merged)
+      }),
+    )
+  })
+
+  it.each([
+    ['/files/a%2fb', '/files/a%2Fb', ['files', 'a/b']],
+    ['/files/a%2Fb%2Fc', '/files/a%2Fb%2Fc', ['files', 'a/b/c']],
+  ])('keeps an encoded slash as data where a rule takes one: %s as %s', (target, canonical, segments) => {
+    expect(canonicalTarget(target, SLASHES)).toMatchObject({
+      ok: true,
+      target: canonical,
+      segments,
+      encodedSlash: true,
+    })
+  })
+
+  it.each(['/a%2f..%2fb', '/%2fa', '/a%2f', '/a%2f%2fb', '/a%2f.', '/a%5cb', '/a%252fb', '/a%2f%2e%2e'])(
+    'refuses %s even there',
+    (target) => {
+      expect(canonicalTarget(target, SLASHES)).toMatchObject({ ok: false })
+    },
+  )
 })
