@@ -124,9 +124,10 @@ describe('a call', () => {
           return cost(policy, head, body, `r${index}`)
         })
       })
-      const [first = 0] = costs.flat()
-      expect(first).toBeGreaterThan(0)
-      expect(costs.flat()).toEqual(costs.flat().map(() => first))
+      const least = Math.min(...costs.flat())
+      expect(least).toBeGreaterThan(0)
+      // A table of few literals does without a look-up; there is one table for each segment of a path.
+      expect(Math.max(...costs.flat()) - least).toBeLessThanOrEqual(3)
     },
     60_000,
   )
