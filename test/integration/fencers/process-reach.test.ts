@@ -1,0 +1,258 @@
+// The process fencer where it ends more than one process, and where the pid of the holder was handed out anew: in real process
+// groups, real cgroups, and a pid namespace in which the kernel is told which pid comes next.
+
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import driver from '../../../fencers/process.ts'
+import { FenceInfoFault } from '../../../gateway/spi/fencer.ts'
+import { anAttemptNow, realClock, startVictim, type Victim } from './support.ts'
+
+const fencerOf = (kill: 'process' | 'group' | 'cgroup', graceMs = 100) =>
+  driver.create(driver.options.parse({ kill, graceMs }), { clock: realClock, note: () => undefined })
+const complete = (pid: number) => driver.complete?.({ pid }) ?? { pid }
+const alive = (pid: number): boolean =>
+  existsSync(`/proc/${pid}`) && !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+
+const victims: Victim[] = []
+const strays: number[] = []
+const folders: string[] = []
+afterEach(async () => {
+  for (const pid of strays.splice(0)) if (alive(pid)) process.kill(pid, 'SIGKILL')
+  await Promise.all(victims.splice(0).map((victim) => victim.end()))
+  for (const folder of folders.splice(0)) {
+    await expect.poll(() => emptied(folder), { timeout: 5_000 }).toBe(true)
+  }
+})
+function emptied(folder: string): boolean {
+  if (!existsSync(folder)) return true
+  if (/populated 1/.test(readFileSync(join(folder, 'cgroup.events'), 'utf8'))) return false
+  rmdirSync(folder)
+  return true
+}
+
+/** A shell that leads a group, and a child of it that ignores SIGTERM. */
+async function aFamily(leader = 'wait'): Promise<{ leader: ChildProcess; pid: number; child: number }> {
+  const shell = spawn('sh', ['-c', `sh -c 'trap "" TERM; echo $$; exec sleep 600' & ${leader}`], {
+    detached: true,
+    stdio: ['pipe', 'pipe', 'ignore'],
+  })
+  const [line] = await once(shell.stdout, 'data')
+  const pids = { leader: shell, pid: shell.pid ?? 0, child: Number(String(line).trim()) }
+  strays.push(pids.pid, pids.child)
+  return pids
+}
+
+describe.skipIf(process.platform !== 'linux')('a whole process group', () => {
+  test('ends with the holder, those that ignore SIGTERM too, and is not taken for gone before', async () => {
+    const { pid, child } = await aFamily()
+    const info = complete(pid)
+    const fencer = fencerOf('group', 1_000)
+    expect(() => fencer.check?.(info)).not.toThrow()
+    expect((await fencer.verify(info, anAttemptNow())).state).toBe('not-fenced')
+    const attempt = anAttemptNow()
+    const fencing = fencer.fence(info, attempt)
+    await expect.poll(() => alive(pid)).toBe(false)
+    expect(alive(child)).toBe(true)
+    expect((await fencer.verify(info, anAttemptNow())).state).toBe('not-fenced')
+    // One process alone would be called gone by now.
+    expect((await fencerOf('process').verify(info, anAttemptNow())).state).toBe('fenced')
+    await fencing
+    await expect.poll(() => alive(child)).toBe(false)
+    await expect.poll(async () => (await fencer.verify(info, anAttemptNow())).state).toBe('fenced')
+    expect(attempt.notes.join()).toContain(`sent SIGKILL to process group ${pid}`)
+  })
+
+  test('whose leader was gone before anybody looked is unknown, and nobody of it is touched', async () => {
+    const { leader, pid, child } = await aFamily('read -r line; exit 0')
+    const info = complete(pid)
+    leader.stdin?.end()
+    await once(leader, 'exit')
+    const fencer = fencerOf('group')
+    await expect(fencer.fence(info, anAttemptNow())).rejects.toThrow('cannot be told')
+    expect((await fencer.verify(info, anAttemptNow())).state).toBe('unknown')
+    expect(alive(child)).toBe(true)
+    process.kill(child, 'SIGKILL')
+    await expect.poll(async () => (await fencer.verify(info, anAttemptNow())).state).toBe('fenced')
+  })
+
+  test('is known by those who were seen in it, when its leader is gone', async () => {
+    const { leader, pid, child } = await aFamily('read -r line; exit 0')
+    const info = complete(pid)
+    const fencer = fencerOf('group')
+    await fencer.verify(info, anAttemptNow())
+    leader.stdin?.end()
+    await once(leader, 'exit')
+    expect((await fencer.verify(info, anAttemptNow())).state).toBe('not-fenced')
+    await fencer.fence(info, anAttemptNow())
+    await expect.poll(() => alive(child)).toBe(false)
+  })
+
+  test('is not ended for a holder who leads none, and never while the gateway is in it', async () => {
+    const victim = await startVictim()
+    victims.push(victim)
+    const info = complete(victim.pid)
+    const fencer = fencerOf('group')
+    expect(() => fencer.check?.(info)).toThrow(FenceInfoFault)
+    await expect(fencer.fence(info, anAttemptNow())).rejects.toThrow('leads no process group')
+    expect(victim.isAlive()).toBe(true)
+    const stat = readFileSync('/proc/self/stat', 'utf8')
+    const ours = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[2])
+    expect(() => fencer.check?.({ ...info, pid: ours, processGroup: ours })).toThrow('the gateway itself')
+  })
+})
+
+const hierarchy = (): string | null => {
+  const line = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .find((candidate) => candidate.includes(' - cgroup2 '))
+  return line?.split(' ')[4] ?? null
+}
+let made = 0
+function makeCgroup(name = `fencegate-test-${process.pid}-${++made}`): string {
+  const folder = join(hierarchy() ?? '', name)
+  mkdirSync(folder)
+  folders.push(folder)
+  return folder
+}
+/** Needs a mounted cgroup2 in which this user may make a cgroup and move a process into it; else it is skipped. */
+const cgroupsAvailable = (): boolean => {
+  const root = hierarchy()
+  if (root === null) return false
+  const folder = join(root, `fencegate-try-${process.pid}`)
+  try {
+    mkdirSync(folder)
+    const isKillable = existsSync(join(folder, 'cgroup.kill'))
+    rmdirSync(folder)
+    return isKillable
+  } catch {
+    return false
+  }
+}
+
+describe.skipIf(!cgroupsAvailable())('a whole cgroup', () => {
+  /** A victim in a cgroup, and a child of it that has left its session and ignores SIGTERM. */
+  async function inCgroup(folder: string): Promise<{ victim: Victim; child: number }> {
+    const victim = await startVictim(
+      `const { spawn } = require('node:child_process'); const { writeFileSync } = require('node:fs')
+       writeFileSync(${JSON.stringify(join(folder, 'cgroup.procs'))}, String(process.pid))
+       const child = spawn('setsid', ['sh', '-c', 'trap "" TERM; exec sleep 600'], { stdio: 'ignore' })
+       console.log(child.pid); setInterval(() => {}, 1000)`,
+    )
+    victims.push(victim)
+    await expect.poll(() => victim.output()).toContain('ready')
+    const child = Number(victim.output().split('\n')[0])
+    strays.push(child)
+    return { victim, child }
+  }
+
+  test('ends with the holder, those that have left its session too, and is not taken for gone before', async () => {
+    const folder = makeCgroup()
+    const { victim, child } = await inCgroup(folder)
+    const outside = await startVictim()
+    victims.push(outside)
+    const info = complete(victim.pid)
+    expect(info).toMatchObject({
+      cgroup: folder.slice(hierarchy()?.length),
+      cgroupId: String(statSync(folder).ino),
+    })
+    const fencer = fencerOf('cgroup', 1_500)
+    expect(() => fencer.check?.(info)).not.toThrow()
+    const fencing = fencer.fence(info, anAttemptNow())
+    await expect.poll(() => victim.isAlive()).toBe(false)
+    expect(alive(child)).toBe(true)
+    expect((await fencer.verify(info, anAttemptNow())).state).toBe('not-fenced')
+    await fencing
+    await expect
+      .poll(async () => await fencer.verify(info, anAttemptNow()))
+      .toMatchObject({
+        state: 'fenced',
+        evidence: { observed: expect.stringContaining('is empty') },
+      })
+    expect(alive(child)).toBe(false)
+    expect(outside.isAlive()).toBe(true)
+    emptied(folder)
+    expect((await fencer.verify(info, anAttemptNow())).state).toBe('fenced')
+  })
+
+  test('of the same name that was made anew is never touched, and the old one is gone', async () => {
+    const folder = makeCgroup()
+    const first = await inCgroup(folder)
+    const info = complete(first.victim.pid)
+    process.kill(first.child, 'SIGKILL')
+    await first.victim.end()
+    await expect.poll(() => emptied(folder)).toBe(true)
+    makeCgroup(folder.slice((hierarchy()?.length ?? 0) + 1))
+    const second = await inCgroup(folder)
+    await fencerOf('cgroup').fence(info, anAttemptNow())
+    expect((await fencerOf('cgroup').verify(info, anAttemptNow())).state).toBe('fenced')
+    // Even where the leader is taken for alive still.
+    const mixed = { ...complete(second.victim.pid), cgroupId: info.cgroupId }
+    await fencerOf('cgroup').fence(mixed, anAttemptNow())
+    await expect.poll(() => second.victim.isAlive()).toBe(false)
+    expect(alive(second.child)).toBe(true)
+  })
+
+  test('is not ended for a holder in the root or in one that holds the gateway, nor by a path that leads out', async () => {
+    const victim = await startVictim()
+    victims.push(victim)
+    const info = complete(victim.pid)
+    const fencer = fencerOf('cgroup')
+    // The victim is where this test is.
+    expect(() => fencer.check?.(info)).toThrow(FenceInfoFault)
+    await expect(fencer.fence(info, anAttemptNow())).rejects.toThrow()
+    for (const cgroup of ['/', '/../..', '/a/../..', '/.']) {
+      const led = { ...info, cgroup, cgroupId: String(statSync(hierarchy() ?? '/').ino) }
+      await expect(fencer.fence(led, anAttemptNow()), cgroup).rejects.toThrow()
+      expect((await fencer.verify(led, anAttemptNow())).state, cgroup).not.toBe('fenced')
+    }
+    expect(victim.isAlive()).toBe(true)
+    expect(() => driver.complete?.({ pid: victim.pid, cgroup: '/of-another' })).toThrow('cgroup')
+  })
+
+  test('is left alone once the claim is lost', async () => {
+    const folder = makeCgroup()
+    const { victim, child } = await inCgroup(folder)
+    const info = complete(victim.pid)
+    const attempt = anAttemptNow({ mayStrike: false })
+    await expect(fencerOf('cgroup').fence(info, attempt)).rejects.toThrow('withheld')
+    expect(victim.isAlive() && alive(child)).toBe(true)
+    writeFileSync(join(folder, 'cgroup.kill'), '1')
+  })
+})
+
+const NAMESPACE = ['--pid', '--fork', '--mount-proc', '--kill-child']
+const pidNamespaceAvailable = (): boolean =>
+  spawnSync('unshare', [...NAMESPACE, 'sh', '-c', 'echo 300 > /proc/sys/kernel/ns_last_pid']).status === 0
+
+describe.skipIf(!pidNamespaceAvailable())('a pid that was handed out anew', () => {
+  const Outcome = z.object({
+    before: z.string(),
+    after: z.looseObject({ state: z.string() }),
+    notes: z.array(z.string()),
+    samePid: z.boolean(),
+    isAlive: z.boolean(),
+  })
+  const program = fileURLToPath(new URL('../../support/recycled-pid.ts', import.meta.url))
+
+  test.each(['process', 'group'] as const)('is another process, and is not touched (kill: %s)', (kill) => {
+    const options = JSON.stringify({ kill, graceMs: 50 })
+    const ran = spawnSync('unshare', [...NAMESPACE, process.execPath, program, options], {
+      encoding: 'utf8',
+      timeout: 60_000,
+    })
+    expect(ran.status, ran.stderr).toBe(0)
+    const outcome = Outcome.parse(JSON.parse(ran.stdout))
+    expect(outcome).toMatchObject({
+      before: 'not-fenced',
+      after: { state: 'fenced' },
+      notes: [expect.stringContaining('is another one')],
+      samePid: true,
+      isAlive: true,
+    })
+  })
+})
