@@ -115,6 +115,12 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     quietMs: longestQuietMs([...policies.values()]),
     leaseMs: config.gateway.leaseMs,
   }
+  const shadow = isShadow(config)
+  if (shadow)
+    log.warn(
+      {},
+      'shadow mode: no backend is enforced, and fences strike nobody while that is so at every gateway',
+    )
   const silent = (error: unknown): never => {
     throw error instanceof StoreUnavailable ? new StartFailure(storeSilent(config, error)) : error
   }
@@ -129,6 +135,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     epoch,
     planner: fencing,
     name: worker === null ? hostname() : `${hostname()} worker ${worker.number}`,
+    shadow,
     drainMs: config.handover.drainMsMax,
     loginKeys: [...new Set([...policies.values()].flatMap(({ loginKeys }) => loginKeys ?? []))],
     fencesKeptMs: config.fences.keepMs,
@@ -292,6 +299,12 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
       return closed
     },
   }
+}
+
+/** No backend is enforced; where there is none at all, the locks themselves are what is relied on. */
+function isShadow({ backends }: Config): boolean {
+  const all = Object.values(backends)
+  return all.length > 0 && all.every(({ enforce }) => !enforce)
 }
 
 /** Names a run, so that an event of another run is recognised. */

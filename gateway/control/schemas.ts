@@ -228,6 +228,10 @@ export const Fence = z.object({
   fenceInfo: json,
   plan: z.string().nullable(),
   dryRun: z.boolean().optional().describe('Nobody is struck; only an operator closes it.'),
+  shadow: z
+    .boolean()
+    .optional()
+    .describe('All gateways were in shadow mode: nobody is struck, and it closes by itself as `unfenced`.'),
   levels: z.array(z.array(z.string())),
   targets: z.array(z.string()),
   createdAt: time,

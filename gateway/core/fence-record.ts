@@ -46,7 +46,7 @@ export type FenceState =
   | { readonly state: 'blocked'; readonly reason: string; readonly held?: boolean | undefined }
   | {
       readonly state: 'closed'
-      /** `unfenced`: the session had no plan, and there is no default: seal and drain are all there was. */
+      /** `unfenced`: the session had no plan, and there is no default, or shadow mode: seal and drain are all there was. */
       readonly outcome: 'fenced' | 'confirmed' | 'unfenced'
       readonly closedAt: string
       /** Of a confirmation: who vouched, and why. */
@@ -84,6 +84,8 @@ export interface FenceRecord {
   readonly delaysMs?: readonly number[] | undefined
   /** Everything is decided and recorded, nobody is struck, and only an operator closes it. */
   readonly dryRun?: boolean | undefined
+  /** A dry run since all gateways were in shadow mode: it ends as `unfenced`, by itself. */
+  readonly shadow?: boolean | undefined
   readonly progress: FenceState
   readonly attempts: readonly FenceAttempt[]
   readonly proofs: readonly FenceProof[]

@@ -57,6 +57,8 @@ export type FenceStep =
   | { readonly step: 'attempt'; readonly level: number; readonly fencers: readonly string[] }
   | { readonly step: 'next-level'; readonly level: number }
   | { readonly step: 'close' }
+  /** Shadow mode: it was said what would have been done. */
+  | { readonly step: 'close-unfenced'; readonly reason: string }
   | { readonly step: 'block'; readonly reason: string }
   /** The same, for the storm; nothing of this level has been tried. */
   | { readonly step: 'hold'; readonly reason: string }
@@ -111,7 +113,7 @@ function stepOfLevel(view: FenceView, progress: LevelProgress): FenceStep {
   if (progress.failedRounds < roundsMax) {
     const held = heldBack(view, open)
     if (held !== null) return held
-    if (view.delayMs > 0) return { step: 'settle', ms: view.delayMs }
+    if (view.delayMs > 0 && record.shadow !== true) return { step: 'settle', ms: view.delayMs }
     if (view.crowd !== null && record.released !== true)
       return {
         step: 'block',
@@ -125,6 +127,11 @@ function stepOfLevel(view: FenceView, progress: LevelProgress): FenceStep {
     }
   }
   if (progress.level + 1 < record.levels.length) return { step: 'next-level', level: progress.level + 1 }
+  if (record.shadow === true)
+    return {
+      step: 'close-unfenced',
+      reason: `shadow mode: nobody was struck, the attempts on record say who would have been${wouldBeHeld(view)}`,
+    }
   if (record.dryRun === true)
     return {
       step: 'block',
@@ -142,7 +149,7 @@ function heldBack(
   { record, storm, settlingMs, striking }: FenceView,
   open: readonly string[],
 ): Extract<FenceStep, { step: 'hold' | 'settle' }> | null {
-  if (record.released === true) return null
+  if (record.released === true || record.shadow === true) return null
   const held = open.filter((name) => striking.includes(name))
   if (held.length === 0) return null
   const reason = record.storm ?? storm
@@ -151,6 +158,11 @@ function heldBack(
     step: 'hold',
     reason: `${reason}, so ${held.join(', ')} must not strike by itself; see whether the holder is dead, then retry this fence to let it strike, or confirm it`,
   }
+}
+
+function wouldBeHeld({ record, storm }: FenceView): string {
+  const reason = record.storm ?? storm
+  return reason === null ? '' : `; it would have been held: ${reason}`
 }
 
 const WHAT_AN_OPERATOR_CAN_DO =
@@ -204,6 +216,10 @@ export function nextAttemptNumber(record: FenceRecord): number {
 
 export function closedAsFenced(record: FenceRecord, closedAt: string): FenceRecord {
   return { ...record, progress: { state: 'closed', outcome: 'fenced', closedAt, by: null, reason: null } }
+}
+
+export function closedAsUnfenced(record: FenceRecord, closedAt: string, reason: string): FenceRecord {
+  return { ...record, progress: { state: 'closed', outcome: 'unfenced', closedAt, by: null, reason } }
 }
 
 export function blockedFor(record: FenceRecord, reason: string): FenceRecord {

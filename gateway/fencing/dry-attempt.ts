@@ -24,7 +24,7 @@ export async function runDryAttempt(request: DryAttemptRequest): Promise<Attempt
   const startedAt = wallTime(clock)
   const parsed = configured.driver.fenceInfo.safeParse(record.fenceInfo)
   const output = parsed.success
-    ? `dry run: would strike ${configured.driver.id}:${configured.driver.target(parsed.data)}; ${await seen(request, parsed.data)}`
+    ? `dry run: would strike ${configured.driver.id}:${configured.driver.target(parsed.data)}${delay(record, level)}; ${await seen(request, parsed.data)}`
     : `dry run: the fenceInfo does not say whom to strike: ${parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')}`
   return {
     attempt: {
@@ -40,6 +40,12 @@ export async function runDryAttempt(request: DryAttemptRequest): Promise<Attempt
     durationMs: clock.monotonicMs() - startedMs,
     over: Promise.resolve(),
   }
+}
+
+/** In shadow mode nothing is waited for: somebody else waits for the lock. */
+function delay(record: FenceRecord, level: number): string {
+  const delayMs = record.shadow === true ? (record.delaysMs?.[level] ?? 0) : 0
+  return delayMs === 0 ? '' : `, ${delayMs / 1000} s after the level before`
 }
 
 async function seen({ configured, record, ...request }: DryAttemptRequest, info: unknown): Promise<string> {

@@ -8,6 +8,7 @@ import {
   blockedFor,
   claimed,
   closedAsFenced,
+  closedAsUnfenced,
   heldFor,
   type LevelProgress,
   nextAttemptNumber,
@@ -53,6 +54,8 @@ export interface FenceRunOptions extends SequencerOptions {
 const WRITE_RETRY_MS = 200
 /** What a power driver may take to return after its attempt, before an operator has to look. */
 const STRAGGLER_MS = 10_000
+/** In shadow mode a fencer that does not answer holds up the next owner no longer than this. */
+const SHADOW_LOOK_MS_MAX = 5_000
 /** The same where the gateway stops. Past it the claim stays, and ends with the gateway's lease. */
 const GIVE_BACK_MS = 2_000
 
@@ -138,6 +141,9 @@ export class FenceRun {
       case 'close':
         await this.#close()
         return false
+      case 'close-unfenced':
+        await this.#closeUnfenced(step.reason)
+        return false
       case 'block':
         await this.#block(step.reason)
         return false
@@ -218,8 +224,10 @@ export class FenceRun {
     const configured = fencing.fencer(name)
     if (configured === null) return notConfigured(name, level, number, clock)
     const timeoutMs = fencing.settings(record.plan).timeoutMs
-    if (record.dryRun === true)
-      return runDryAttempt({ configured, record, level, number, timeoutMs, clock, signal })
+    if (record.dryRun === true) {
+      const looking = record.shadow === true ? Math.min(timeoutMs, SHADOW_LOOK_MS_MAX) : timeoutMs
+      return runDryAttempt({ configured, record, level, number, timeoutMs: looking, clock, signal })
+    }
     const others = isPower(configured) ? (journal.neighbours?.(record) ?? []) : []
     if (isPower(configured))
       power.count({ plan: record.plan, fence: record.id, fencer: name, attempt: number })
@@ -258,6 +266,12 @@ export class FenceRun {
     if ((await this.#write((record) => closedAsFenced(record, wallTime(clock)))) === null) return
     const durationMs = clock.monotonicMs() - this.#startedMs
     this.#emit({ type: 'fence.closed', verdict: 'fenced', durationMs })
+  }
+
+  async #closeUnfenced(reason: string): Promise<void> {
+    const closedAt = wallTime(this.#options.clock)
+    if ((await this.#write((record) => closedAsUnfenced(record, closedAt, reason))) === null) return
+    this.#emit({ type: 'fence.closed', verdict: 'unfenced', detail: reason })
   }
 
   async #block(reason: string): Promise<void> {

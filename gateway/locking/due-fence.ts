@@ -38,25 +38,20 @@ export function dueFence(
     proofs: [],
   }
   if (plan === null) {
-    const progress: FenceState = {
-      state: 'closed',
-      outcome: 'unfenced',
-      closedAt: nowRfc3339,
-      by: null,
-      reason: unfencedBy ?? 'the session has no fence plan, and the configuration no default',
-    }
+    const reason = unfencedBy ?? 'the session has no fence plan, and the configuration no default'
+    const progress = unfenced(reason, nowRfc3339)
     return { ...common, fenceInfo, levels: [], targets: [], progress }
   }
   const levels = planner.levels(plan)
+  const terms = planner.terms?.(plan) ?? null
+  const isShadow = terms?.shadow === true
   if (levels === null)
     return {
       ...common,
       fenceInfo,
       levels: [],
       targets: holder?.targets ?? [],
-      progress: blocked(
-        `there is no plan ${plan} in the configuration; confirm, once the holder is known to be dead`,
-      ),
+      progress: unrunnable(`there is no plan ${plan} in the configuration`, isShadow, nowRfc3339),
     }
   // What the plan of a session says of him was put in when it was opened; nothing was, for another plan or a foreign key.
   const isFilled = holder === null || (holder.plan === plan && holder.unfencedBy === undefined)
@@ -69,15 +64,13 @@ export function dueFence(
       fenceInfo,
       levels,
       targets: holder?.targets ?? [],
-      progress: blocked(
-        `nobody told whom to stop (${check.faults.join('; ')}); confirm, once the holder is known to be dead`,
-      ),
+      progress: unrunnable(`nobody told whom to stop (${check.faults.join('; ')})`, isShadow, nowRfc3339),
     }
-  const terms = planner.terms?.(plan) ?? null
   return {
     ...common,
     ...(terms?.delaysMs.some((delayMs) => delayMs > 0) === true ? { delaysMs: terms.delaysMs } : {}),
     ...(terms?.dryRun === true ? { dryRun: true } : {}),
+    ...(isShadow ? { shadow: true } : {}),
     fenceInfo: check.fenceInfo,
     levels,
     targets: check.targets,
@@ -85,6 +78,12 @@ export function dueFence(
   }
 }
 
-function blocked(reason: string): FenceState {
-  return { state: 'blocked', reason }
+function unfenced(reason: string, closedAt: string): FenceState {
+  return { state: 'closed', outcome: 'unfenced', closedAt, by: null, reason }
+}
+
+function unrunnable(reason: string, isShadow: boolean, now: string): FenceState {
+  return isShadow
+    ? unfenced(`shadow mode; ${reason}`, now)
+    : { state: 'blocked', reason: `${reason}; confirm, once the holder is known to be dead` }
 }

@@ -18,6 +18,8 @@ export interface IncarnationOptions {
   readonly quietMs: number | null
   /** As text to compare; '' for none. */
   readonly sources: string
+  /** It enforces nothing. */
+  readonly shadow: boolean
   readonly leaseMs: number
   /** What the next watermark reports; read in one tick, so that revision and exceptions are one snapshot. */
   readonly report: () => Pick<Watermark, 'sealed' | 'open'>
@@ -81,6 +83,7 @@ export class Incarnation {
       name: this.#options.name,
       startedAt: new Date(clock.wallMs()).toISOString(),
       formats: FORMATS,
+      ...(this.#options.shadow ? { shadow: true } : {}),
       ...(this.#options.sources === '' ? {} : { sources: this.#options.sources }),
     }
     const writes: Write[] = [{ put: layout.gateway(this.id), value: gatewayRecords.encode(record) }]

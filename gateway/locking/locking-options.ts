@@ -31,6 +31,8 @@ export interface LockingOptions extends SweeperSettings {
   /** The longest quiet time of the backends; null where one has none. */
   readonly quietMs: number | null
   readonly leaseMs: number
+  /** None of this gateway's backends refuses anything. */
+  readonly shadow?: boolean
   readonly drainMs: number
   /** Keys of fenceInfo under which holders' login names at the backends stand; none where absent. */
   readonly loginKeys?: readonly string[]

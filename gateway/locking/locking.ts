@@ -27,6 +27,7 @@ import { LockQueue } from './queue.ts'
 import { Replica } from './replica.ts'
 import { Reporting } from './reporting.ts'
 import { SessionKeeper } from './session-keeper.ts'
+import { inShadow } from './shadow.ts'
 import { SourceAgreement } from './source-agreement.ts'
 import { Sweeper } from './sweeper.ts'
 import { View, type ViewChange } from './view.ts'
@@ -86,7 +87,7 @@ class LockingRoom implements Locking {
 
   constructor(options: LockingOptions) {
     this.#options = options
-    const { clock, events, planner, sources = [] } = options
+    const { clock, events, sources = [] } = options
     const store = guardStore(options.store, () => this.#regression)
     this.#store = store
     const layout = new Layout(options.prefix, sources)
@@ -114,6 +115,7 @@ class LockingRoom implements Locking {
       onClosed: (grant) => this.#ledger.closed(grant),
     })
     const view = this.#view
+    const planner = inShadow(options.planner, view)
     const caughtUp = (revision: Revision) => this.#replica.reached(revision, CATCH_UP_MS)
     this.#replica = new Replica({
       store,
@@ -335,7 +337,7 @@ class LockingRoom implements Locking {
   }
 
   #newIncarnation(): Incarnation {
-    const { clock, newId, name, quietMs, leaseMs, onStopped } = this.#options
+    const { clock, newId, name, quietMs, leaseMs, shadow = false, onStopped } = this.#options
     const store = this.#store
     return new Incarnation({
       store,
@@ -345,6 +347,7 @@ class LockingRoom implements Locking {
       name,
       quietMs,
       leaseMs,
+      shadow,
       sources: this.#agreement.text,
       report: () => this.#barrier.ownReport(this.#hasLoaded ? this.#conductor.handovers : null),
       onLost: (reason) => this.#lost(reason),

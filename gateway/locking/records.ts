@@ -121,6 +121,7 @@ const fenceRecord = z.looseObject({
   released: z.boolean().optional(),
   delaysMs: z.array(z.number().min(0)).optional(),
   dryRun: z.boolean().optional(),
+  shadow: z.boolean().optional(),
   progress: z.discriminatedUnion('state', [
     z.looseObject({ state: z.literal('due'), level: z.int() }),
     z.looseObject({
@@ -191,6 +192,7 @@ const gatewayRecord = z.looseObject({
   name: z.string(),
   startedAt: z.string(),
   sources: z.string().optional(),
+  shadow: z.boolean().optional(),
 })
 
 /**
@@ -206,6 +208,8 @@ export interface GatewayRecord {
   readonly formats: Formats
   /** The `sources:` that it was started with, as text to compare; absent: none. */
   readonly sources?: string | undefined
+  /** None of its backends refuses anything. */
+  readonly shadow?: boolean | undefined
 }
 
 /** Of a registration that cannot be read: whoever it is may have calls open, and may read nothing newer than the first. */

@@ -19,6 +19,8 @@ export interface PlanTerms {
   readonly delaysMs: readonly number[]
   /** Nobody is struck. */
   readonly dryRun: boolean
+  /** The same, for all gateways are in shadow mode: and nobody is asked. Only with `dryRun`. */
+  readonly shadow?: boolean
 }
 
 export interface FencePlanner {
