@@ -93,6 +93,9 @@ export function lockRoutes(app: ControlApp, room: ControlRoom): void {
     schema: {
       tags,
       summary: 'Releases a lock',
+      description:
+        'Name the `token` where you have one: then it is told for certain what is meant, also by a gateway that has not seen ' +
+        'it yet, and while the store cannot be asked; and a late repetition takes nothing newer.',
       params: LockParams,
       querystring: ReleaseQuery,
       response: { 204: z.undefined().describe('Not held by this session, now or before.'), ...problems },
@@ -102,7 +105,7 @@ export function lockRoutes(app: ControlApp, room: ControlRoom): void {
       const session = asLeaseId(request.query.session)
       if (session !== null) {
         await ownSession(room, request.caller, session)
-        await plane.release(lock, session)
+        await plane.release(lock, session, request.query.token ?? null)
       }
       return reply.code(204).send()
     },

@@ -45,7 +45,12 @@ export const FencesQuery = PageQuery.extend({
     .describe('Only fences in this state; `open`: all that are not closed.'),
 })
 export const LocksQuery = PageQuery.extend({ prefix: z.string().max(LOCK_NAME_BYTES_MAX).default('') })
-export const ReleaseQuery = z.strictObject({ session: SessionId })
+export const ReleaseQuery = z.strictObject({
+  session: SessionId,
+  token: token
+    .optional()
+    .describe('Of the grant that is given back, or was before an upgrade; else whatever the session has.'),
+})
 
 export const OpenSession = z.strictObject({
   ttl: z.number().positive().describe('Seconds without a renewal after which the session is over.'),

@@ -87,8 +87,8 @@ export function makeControlPlane(parts: PlaneParts): ControlPlane {
       const changed = await queue.changeMode({ ...request, token: Number(request.token) }, gone)
       return grantInfo(request.lock, changed, sign)
     },
-    async release(lock, session) {
-      await queue.release(lock, session)
+    async release(lock, session, token = null) {
+      await queue.release(lock, session, token === null ? null : Number(token))
     },
     vouch: (request) => vouching.vouch(request),
     lock: showLock,

@@ -159,10 +159,12 @@ export class LockQueue {
   /**
    * What the store cannot hear now is said when it is back, and then false is returned. Rejects only where nothing shows
    * what there is to give back. From this tick on
-   * this gateway admits nothing under the grant.
+   * this gateway admits nothing under the grant. A token tells what is meant also where this view has not seen it yet.
    */
-  release(lock: LockName, session: SessionId): Promise<boolean> {
-    return this.#releases.giveBack({ lock, session, tokens: null, certain: false, writing: null })
+  release(lock: LockName, session: SessionId, token: number | null = null): Promise<boolean> {
+    const meant =
+      token === null ? { tokens: null, certain: false } : { tokens: new Set([token]), certain: true }
+    return this.#releases.giveBack({ lock, session, ...meant, isNamed: token !== null, writing: null })
   }
 
   /** Everything that the session holds or waits for, as far as the view shows it. False: the store has not heard all. */

@@ -9,7 +9,7 @@ import { type Comparison, type Store, StoreUnavailable, type Write } from '../sp
 import { Interest } from './interest.ts'
 import type { Layout } from './layout.ts'
 import type { LiveGrant, LockState, QueuedWaiter } from './lock-state.ts'
-import { lockRecords } from './records.ts'
+import { lockRecords, waiterWords } from './records.ts'
 import type { View } from './view.ts'
 
 const RELEASE_RETRY_MS = 500
@@ -39,8 +39,10 @@ export interface Release {
   readonly lock: LockName
   readonly session: SessionId
   tokens: ReadonlySet<number> | null
-  /** Read from the store after the release was asked for, not only seen in a view that may lag. */
+  /** Read from the store after the release was asked for, not only seen in a view that may lag; or named. */
   certain: boolean
+  /** By its holder, with a token: an upgrade of which he has not heard goes with what it replaces. */
+  readonly isNamed?: boolean
   /**
    * Of a request that gives up, as it wrote its key: another request, here or at another gateway, that has joined the key
    * since has written it anew, and keeps it. Null where the session gives back whatever it has.
@@ -58,6 +60,11 @@ export interface Writing {
 }
 
 const NOTHING: ReadonlySet<number> = new Set()
+
+interface Key {
+  readonly createRevision: number
+  readonly replaces?: number | null
+}
 
 export class Releases {
   readonly #options: ReleasesOptions
@@ -85,9 +92,7 @@ export class Releases {
    */
   async giveBack(release: Release): Promise<boolean> {
     // A request that gives up does not know yet whether another has joined it: then the grant goes on.
-    if (release.writing === null)
-      for (const grant of this.#options.view.locks.get(release.lock)?.live ?? [])
-        if (grant.session === release.session && concerns(release, grant)) this.#options.sealHere(grant)
+    if (release.writing === null) this.#sealHere(release)
     this.#saying.add(release)
     try {
       if (await this.#release(release)) {
@@ -105,6 +110,17 @@ export class Releases {
     }
     this.sayLater(release)
     return false
+  }
+
+  #sealHere(release: Release): void {
+    const lock = this.#options.view.locks.get(release.lock)
+    for (const grant of lock?.live ?? []) {
+      const { createRevision, session } = grant
+      const recorded = lock?.record?.grants.find((other) => other.createRevision === createRevision)
+      const replaces = recorded?.replaced ?? null
+      if (session === release.session && concerns(release, { createRevision, replaces }))
+        this.#options.sealHere(grant)
+    }
   }
 
   /** A release that found nothing yet must not find what this session asks for from now on. */
@@ -158,7 +174,7 @@ export class Releases {
     const stored = items.filter(
       (item) =>
         item.lease === release.session &&
-        (anything || concerns(release, item)) &&
+        (anything || concerns(release, { ...item, ...waiterWords(item.value) })) &&
         (writing === null || writing.value === item.value),
     )
     if (writing !== null) writing.modRevision ??= stored[0]?.modRevision ?? null
@@ -227,8 +243,12 @@ export class Releases {
   }
 }
 
-function concerns(release: Release, { createRevision }: { readonly createRevision: number }): boolean {
-  return release.tokens === null || release.tokens.has(createRevision)
+function concerns(release: Release, { createRevision, replaces = null }: Key): boolean {
+  return release.tokens === null || release.tokens.has(createRevision) || isUpgradeOf(release, replaces)
+}
+
+function isUpgradeOf({ tokens, isNamed }: Release, replaced: number | null): boolean {
+  return isNamed === true && replaced !== null && tokens?.has(replaced) === true
 }
 
 function tokensOf(keys: readonly { readonly createRevision: number }[]): ReadonlySet<number> {

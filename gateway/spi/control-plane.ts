@@ -165,8 +165,11 @@ export interface ControlPlane {
     },
     gone: AbortSignal,
   ): Promise<GrantInfo>
-  /** Never fails for a lock that is not held; rejects only where the store does not answer. */
-  release(lock: LockName, session: SessionId): Promise<void>
+  /**
+   * Never fails for a lock that is not held; rejects only where the store does not answer. `token`: only that grant, and what
+   * an upgrade made of it; null: whatever the session has by now, as far as can be told.
+   */
+  release(lock: LockName, session: SessionId, token?: string | null): Promise<void>
   /** An operator's word that none of the unknown calls will act any more; rejects where there is none. */
   vouch(request: VouchRequest): Promise<VouchedInfo>
   lock(name: LockName): LockInfo

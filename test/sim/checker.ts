@@ -39,6 +39,7 @@ interface KnownLock {
 interface Release {
   readonly id: number
   readonly lock: string | null
+  readonly token: number | null
   readonly session: string
   readonly askedAtMs: number
   readonly gateway: string
@@ -185,6 +186,7 @@ class Checker {
         this.#releases.set(event.id, {
           id: event.id,
           lock: event.lock,
+          token: event.token ?? null,
           session: event.session,
           gateway: event.gateway,
           askedAtMs: event.atMs,
@@ -303,6 +305,7 @@ class Checker {
       (release) =>
         release.session === grant.session &&
         (release.lock === null || release.lock === event.lock) &&
+        (release.token === null || release.token === event.token) &&
         (release.answeredAtMs === null || release.answeredAtMs > grantedAtMs),
     )
     if (!asked && !this.#modesAsked.has(`${grant.session} ${event.lock}`))
@@ -542,7 +545,8 @@ class Checker {
           release.lock === name &&
           release.askedAtMs > grantedAtMs &&
           Number.isFinite(release.answeredAtMs) &&
-          grant.grantedBy.has(release.gateway) &&
+          // Without its token, only what the gateway had seen is held against it.
+          (release.token === null ? grant.grantedBy.has(release.gateway) : release.token === token) &&
           !this.#died.has(release.gateway)
         )
           this.#violate('I8', atMs, `release ${release.id} of token ${token} of ${name} was never said`)

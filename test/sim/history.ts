@@ -85,6 +85,8 @@ export type HistoryEvent = { readonly atMs: number } & (
       readonly kind: 'release-asked'
       readonly id: number
       readonly lock: string | null
+      /** What is given back; null: whatever the session has. */
+      readonly token?: number | null
       readonly session: string
       readonly gateway: string
     }

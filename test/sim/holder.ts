@@ -285,23 +285,28 @@ export class Holder {
     if (held === null) return
     this.#held = this.#held.filter((other) => other !== held)
     const { lock, session } = held
+    const token = random.chance(0.5) ? held.token : null
     this.#released = lock
     const life = this.#life
     this.#busy = true
     const again = random.chance(0.15) ? 2 : 1
+    if (token !== null) this.#options.marks.hit('release that names its token')
     if (again === 2) this.#options.marks.hit('release asked for twice')
     for (let i = 0; i < again; i++) {
-      const gateway = this.#ask((locking) => locking.plane.release(lock, session), {
-        done: () => {
-          done?.('done')
-          this.#idle(life)
+      const gateway = this.#ask(
+        (locking) => locking.plane.release(lock, session, token === null ? null : String(token)),
+        {
+          done: () => {
+            done?.('done')
+            this.#idle(life)
+          },
+          failed: () => {
+            done?.('failed')
+            this.#idle(life)
+          },
         },
-        failed: () => {
-          done?.('failed')
-          this.#idle(life)
-        },
-      })
-      const done = gateway === null ? null : this.#noteRelease(lock, session, gateway)
+      )
+      const done = gateway === null ? null : this.#noteRelease({ lock, token, session }, gateway)
     }
     scheduler.after(10_000, () => this.#idle(life))
   }
@@ -313,7 +318,7 @@ export class Holder {
       done: () => done?.('done'),
       failed: () => done?.('failed'),
     })
-    const done = gateway === null ? null : this.#noteRelease(null, session, gateway)
+    const done = gateway === null ? null : this.#noteRelease({ lock: null, token: null, session }, gateway)
     if (gateway !== null) this.#leave()
   }
 
@@ -337,13 +342,12 @@ export class Holder {
   }
 
   #noteRelease(
-    lock: LockName | null,
-    session: SessionId,
+    about: { readonly lock: LockName | null; readonly token: number | null; readonly session: SessionId },
     { process }: RunningGateway,
   ): (how: 'done' | 'failed' | 'gateway-died') => void {
     const { scheduler, record } = this.#options
     const id = this.#options.nextId()
-    record({ kind: 'release-asked', atMs: scheduler.nowMs, id, lock, session, gateway: process.name })
+    record({ kind: 'release-asked', atMs: scheduler.nowMs, id, ...about, gateway: process.name })
     let answered = false
     const answer = (how: 'done' | 'failed' | 'gateway-died') => {
       if (answered) return

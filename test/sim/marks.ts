@@ -43,6 +43,7 @@ export const MARKS = [
   'request long on its way to the gateway',
   'release asked for twice',
   'release asked for',
+  'release that names its token',
   'session closed',
   'lease ended by itself',
   'gateway died',

@@ -91,6 +91,18 @@ describe('locks', () => {
       })
   })
 
+  test('are released by token where one is named: what was granted since stays', async () => {
+    const { call, open } = await start()
+    const session = await open()
+    const { token } = (await call('POST', '/v1/locks/x', { session })).body
+    const release = (named: string) => call('DELETE', `/v1/locks/x?session=${session}&token=${named}`)
+    expect((await release('1')).status).toBe(204)
+    expect((await call('GET', '/v1/locks/x')).body.owners).toMatchObject([{ token }])
+    expect((await release('no number')).status).toBe(400)
+    expect((await release(token)).status).toBe(204)
+    expect((await call('GET', '/v1/locks/x')).body.phase).toBe('free')
+  })
+
   test('a waiter is answered when the lock is released', async () => {
     const { call, open, plane } = await start()
     const [first, second] = [await open('a'), await open('b')]

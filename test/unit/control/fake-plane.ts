@@ -117,9 +117,10 @@ export class FakePlane implements ControlPlane {
     return Promise.resolve(info)
   }
 
-  release(lock: LockName, session: SessionId): Promise<void> {
+  release(lock: LockName, session: SessionId, token: string | null = null): Promise<void> {
     this.#fail()
-    if (this.owners.get(lock)?.session === session) {
+    const owner = this.owners.get(lock)
+    if (owner?.session === session && (token === null || token === owner.token)) {
       this.owners.delete(lock)
       const next = this.queues.get(lock)?.shift()
       if (next !== undefined) next.resolve(this.#grant(lock, next.session, 'exclusive'))

@@ -83,6 +83,89 @@ describe('a change of the mode', () => {
   })
 })
 
+describe('a release through a gateway that loses the store before it has seen what is held', () => {
+  /** It shows a key with which the session waited, and gave up; what it was granted since it has not seen. */
+  async function retaken(): Promise<string> {
+    const other = await room.openSession()
+    const running = beside.admit(await beside.take(other), 'exclusive')
+    const first = beside.acquire(session, 1_000)
+    await rested()
+    await beside.locking.plane.release(VOLUME, other)
+    await rested()
+    lagging = room.far.lag()
+    expect(await inTime(first)).toMatchObject({ kind: 'held' })
+    const second = beside.take(session, 60_000)
+    await rested()
+    running.ended()
+    const token = await inTime(second)
+    expect(room.locking.plane.lock(VOLUME).waiters).toMatchObject([{ session }])
+    room.far.loss = () => 'request'
+    room.far.nextRead = () => Promise.reject(new StoreUnavailable('no answer within 5,000 ms'))
+    return token
+  }
+  let lagging: () => void
+
+  async function heal(): Promise<void> {
+    room.far.loss = () => null
+    lagging()
+    await room.clock.advance(3_000)
+  }
+
+  it('is said when the store is back, where it names its token', async () => {
+    const token = await retaken()
+    await room.locking.plane.release(VOLUME, session, token)
+    await heal()
+    expect(room.locking.plane.lock(VOLUME).phase).toBe('free')
+    expect(causes()).toEqual(['released', 'released'])
+    expect(room.locking.plane.fence(session)).toBeNull()
+  })
+
+  it('is said for what it had seen alone, where it names none: what the session has since is not taken from it', async () => {
+    const token = await retaken()
+    await room.locking.plane.release(VOLUME, session)
+    await heal()
+    expect(beside.locking.plane.lock(VOLUME).owners).toMatchObject([{ token, state: 'open' }])
+    // Asked again it is given back, and it ends with the session in any case.
+    await room.locking.plane.release(VOLUME, session)
+    await rested()
+    expect(beside.locking.plane.lock(VOLUME).phase).toBe('free')
+  })
+})
+
+describe('a release that names its token', () => {
+  it('takes nothing that the session was granted since', async () => {
+    const first = await room.take(session)
+    await room.locking.plane.release(VOLUME, session, first)
+    await rested()
+    const second = await room.take(session)
+    await room.locking.plane.release(VOLUME, session, first)
+    await rested()
+    beside.admit(second, 'exclusive').ended()
+  })
+
+  it('takes what an upgrade has made of it, of which its holder may not have heard', async () => {
+    const token = await room.take(session, 0, 'shared')
+    await room.change(session, token, 'exclusive')
+    await rested()
+    await beside.locking.plane.release(VOLUME, session, token)
+    await rested()
+    expect(room.locking.plane.lock(VOLUME).phase).toBe('free')
+  })
+
+  it('takes an upgrade that is still asked for along', async () => {
+    const token = await room.take(session, 0, 'shared')
+    const other = await room.openSession()
+    await room.take(other, 0, 'shared')
+    const upgrading = room.change(session, token, 'exclusive', 60_000)
+    upgrading.catch(() => undefined)
+    await rested()
+    await beside.locking.plane.release(VOLUME, session, token)
+    await rested()
+    expect(room.locking.plane.lock(VOLUME).waiters).toEqual([])
+    await expect(upgrading).rejects.toMatchObject({ code: 'token-mismatch' })
+  })
+})
+
 describe('closing a session', () => {
   it('gives back what it was granted elsewhere a moment ago, and nobody is fenced', async () => {
     const catchUp = room.far.lag()
