@@ -239,7 +239,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     edits: [
       {
         file: `${LOCKING}/releases.ts`,
-        from: 'if (grant.session === release.session && concerns(release, grant)) this.#options.sealHere(grant)',
+        from: 'this.#options.sealHere(grant)',
         to: 'void grant',
       },
       {
