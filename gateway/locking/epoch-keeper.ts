@@ -21,6 +21,7 @@ import {
 } from './epoch-record.ts'
 import { EPOCH_CHANGED, epochStore } from './epoch-store.ts'
 import { Layout } from './layout.ts'
+import { OldMarks } from './old-marks.ts'
 import { gatewayRecords } from './records.ts'
 
 const RETRY_MS = 1_000
@@ -102,6 +103,8 @@ export async function lookAt({
 
 const TOO_LARGE = `the store's revision does not fit into a token, which has room up to ${REVISION_MAX}: go on under another prefix in a new store`
 const BUMP = 'begin a new epoch with `fencegate epoch bump`'
+const AWAY =
+  '; if the store is known never to have been restored and this gateway was away for 30 days, its mark was tidied: give it an empty state: directory'
 const OLDER = 'it was restored from an older backup, and tokens could come again'
 
 /** In positions, of one epoch. */
@@ -122,7 +125,7 @@ function refusalOf(found: FoundEpoch, memory: StoreMemory | null, beat: number):
   const position = epochs.position(revision)
   if (position < memory.revision) return wentBack(position, memory.revision)
   if (memory.witness !== null && beat < memory.witness.beat)
-    return `the store lacks what this gateway wrote to it (its mark is ${Math.max(0, beat)}, not ${memory.witness.beat}): ${OLDER}; ${BUMP}`
+    return `the store lacks what this gateway wrote to it (its mark is ${Math.max(0, beat)}, not ${memory.witness.beat}): ${OLDER}; ${BUMP}${beat < 0 ? AWAY : ''}`
   return null
 }
 
@@ -142,6 +145,7 @@ export class EpochKeeper implements HighWaterMark {
   #quietMs: number | null
   #timer: Timer | null = null
   #isStopped = false
+  readonly #oldMarks: OldMarks
 
   constructor(options: EpochOptions, found: FoundEpoch, refusal: string | null) {
     this.#options = options
@@ -151,14 +155,20 @@ export class EpochKeeper implements HighWaterMark {
     this.#refusal = refusal
     this.#isSettled = found.isSettled
     this.#quietMs = options.quietMs
+    const keys = epochKeys(this.#layout.root)
     this.store = epochStore({
       store: options.store,
-      keys: epochKeys(this.#layout.root),
+      keys,
       epochs: found.epochs,
       recordRevision: found.modRevision,
       onOutdated: (reason) => this.#refuse(reason),
       onSettled: () => this.#settled(),
     })
+    const own = () => {
+      const id = options.mark.memory?.witness?.id
+      return id === undefined ? null : keys.witness(id)
+    }
+    this.#oldMarks = new OldMarks({ store: this.store, prefix: keys.witnesses, clock: options.clock, own })
   }
 
   get revision(): number {
@@ -213,6 +223,7 @@ export class EpochKeeper implements HighWaterMark {
 
   /** This gateway serves: in time it may say that what the store has forgotten is over. */
   serve(): void {
+    this.#oldMarks.start()
     this.#timer?.cancel()
     const remainingMs = this.#remainingMs()
     if (this.#isSettled || this.#isStopped || remainingMs === null) return
@@ -224,6 +235,7 @@ export class EpochKeeper implements HighWaterMark {
   stop(): void {
     this.#isStopped = true
     this.#timer?.cancel()
+    this.#oldMarks.stop()
   }
 
   /** Writes to the store first: what the mark then holds was there. */
@@ -254,7 +266,9 @@ export class EpochKeeper implements HighWaterMark {
       0
     return await this.store.transact({
       compare: [{ key, modRevision: known }],
-      writes: [{ put: key, value: encodeWitness(beat) }],
+      writes: [
+        { put: key, value: encodeWitness(beat, new Date(this.#options.clock.wallMs()).toISOString()) },
+      ],
     })
   }
 

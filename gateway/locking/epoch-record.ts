@@ -22,27 +22,45 @@ const epochRecord = z.strictObject({
 
 const settledRecord = z.strictObject({ version: z.literal(1), id: z.string(), at: z.string() })
 
-const witnessRecord = z.strictObject({ version: z.literal(1), beat: z.int().min(0) })
+const witnessRecord = z.looseObject({
+  version: z.literal(1),
+  beat: z.int().min(0),
+  at: z.string().optional(),
+})
 
 export type EpochRecord = Omit<z.output<typeof epochRecord>, 'version'>
 
 export interface EpochKeys {
   readonly record: string
   readonly settled: string
+  /** All witnesses begin with it. */
+  readonly witnesses: string
   witness(id: string): string
 }
 
 export function epochKeys(root: string): EpochKeys {
-  return { record: `${root}epoch`, settled: `${root}epoch-settled`, witness: (id) => `${root}marks/${id}` }
+  const witnesses = `${root}marks/`
+  return {
+    record: `${root}epoch`,
+    settled: `${root}epoch-settled`,
+    witnesses,
+    witness: (id) => witnesses + id,
+  }
 }
 
 export const encodeEpoch = (record: EpochRecord): string => JSON.stringify({ version: 1, ...record })
 export const encodeSettled = (id: string, at: string): string => JSON.stringify({ version: 1, id, at })
-export const encodeWitness = (beat: number): string => JSON.stringify({ version: 1, beat })
+export const encodeWitness = (beat: number, at: string): string => JSON.stringify({ version: 1, beat, at })
 
 /** -1 where there is none that can be read. */
 export function witnessBeat(item: KeyValue | undefined): number {
   return item === undefined ? -1 : (parsed(witnessRecord, item.value)?.beat ?? -1)
+}
+
+/** Wall clock at which it was written last; null where it does not say. */
+export function witnessSince(value: string): number | null {
+  const sinceMs = Date.parse(parsed(witnessRecord, value)?.at ?? '')
+  return Number.isNaN(sinceMs) ? null : sinceMs
 }
 
 /** What a look at a store showed; all in its own revisions. */
