@@ -44,8 +44,8 @@ describe('the registry', () => {
   test('names each option that a driver has not, and those that it has', async () => {
     const registry = await loadFencerRegistry()
     expect(registry.optionFaults('process', { grace: 3, graceMs: 1, sig: 9 })).toEqual([
-      { path: ['grace'], message: 'there is no such option', expected: 'one of graceMs' },
-      { path: ['sig'], message: 'there is no such option', expected: 'one of graceMs' },
+      { path: ['grace'], message: 'there is no such option', expected: 'one of graceMs, kill' },
+      { path: ['sig'], message: 'there is no such option', expected: 'one of graceMs, kill' },
     ])
   })
 
