@@ -122,7 +122,7 @@ export class Conductor {
     for (const lock of locks) {
       this.#note(lock)
       if (this.#busy.has(lock)) this.#busy.set(lock, true)
-      else if (!this.#stopped) this.#turns.add(lock)
+      else if (!this.#stopped && !this.#isAtRest(lock)) this.#turns.add(lock)
     }
   }
 
@@ -159,6 +159,11 @@ export class Conductor {
     this.#timers.clear()
   }
 
+  /** By far the most locks, and nothing is due on them. */
+  #isAtRest({ held }: LockState): boolean {
+    return held !== null && !this.#options.view.condemned(held.session)
+  }
+
   #look(lock: LockState): void {
     if (lock.damage !== null) {
       if (!this.#damaged.has(lock))
@@ -167,9 +172,8 @@ export class Conductor {
       // Where only its owner's key is not watched here, an operator may have the owner fenced.
       if (!lock.isBlind) return
     } else this.#damaged.delete(lock)
+    if (this.#isAtRest(lock)) return
     const { view, barrier } = this.#options
-    // By far the most locks, and nothing is due on them.
-    if (lock.held !== null && !view.condemned(lock.held.session)) return
     const step = nextStep({
       record: lock.record,
       recordRevision: lock.recordRevision,

@@ -8,6 +8,9 @@ import { LeaseGone, type Store, StoreUnavailable, type Write } from '../spi/stor
 import type { Layout } from './layout.ts'
 import { FORMATS, type GatewayRecord, gatewayRecords, type Watermark, watermarks } from './records.ts'
 
+/** For how long a lease is renewed while the view is loaded, and no heartbeat can come back. */
+const LOADING_LEASES_MAX = 12
+
 export interface IncarnationOptions {
   readonly store: Store
   readonly layout: Layout
@@ -23,6 +26,8 @@ export interface IncarnationOptions {
   readonly leaseMs: number
   /** What the next watermark reports; read in one tick, so that revision and exceptions are one snapshot. */
   readonly report: () => Pick<Watermark, 'sealed' | 'open'>
+  /** False while there is no watch yet that could bring a heartbeat back. */
+  readonly hasLoaded: () => boolean
   /** The lease is over, or its end cannot be told from now on. Called once. */
   readonly onLost: (reason: string) => void
   /** Nothing is admitted any more, as the lease could not be renewed in time. Once until it is renewed. */
@@ -38,6 +43,7 @@ export class Incarnation {
   #ttlMs = 0
   /** Monotonic; admission ends here. Infinity where no other gateway can be alive beside this one. */
   #validUntilMs = Number.NEGATIVE_INFINITY
+  #loadingUntilMs = 0
   #beat = 0
   /** What the store last said instead of an answer; null since it answered. */
   #failure: string | null = null
@@ -74,8 +80,8 @@ export class Incarnation {
     return `the gateway could not renew its lease${this.#failure === null ? '' : `: ${this.#failure}`}`
   }
 
-  /** Writes the record. To be followed by the snapshot, and only then by the first call. */
-  async register(): Promise<void> {
+  /** Writes the record. The first call is to be admitted only with a view that holds the revision that this gives. */
+  async register(): Promise<Revision> {
     const { store, layout, clock } = this.#options
     const record: GatewayRecord = {
       state: 'serving',
@@ -96,20 +102,24 @@ export class Incarnation {
       validUntilMs = sentAtMs + ttlMs - margin(ttlMs)
       writes.push({
         put: layout.watermark(this.id),
-        // Nothing is admitted before the snapshot is loaded, but calls of a former self may be open.
+        // Nothing is admitted before the view holds this, but calls of a former self may be open.
         value: watermarks.encode({ beat: 0, sealed: 0, open: this.#options.report().open }),
         lease,
       })
     }
+    let registered: Revision
     try {
-      await store.transact({ compare: [{ key: layout.gateway(this.id), createRevision: 0 }], writes })
+      const compare = [{ key: layout.gateway(this.id), createRevision: 0 }]
+      registered = (await store.transact({ compare, writes })).revision
     } catch (error) {
       // The lease ran out before it was used: we stood still, or the store answered too late.
       if (error instanceof LeaseGone) throw new StoreUnavailable('the lease ended before the registration')
       throw error
     }
     this.#validUntilMs = validUntilMs
+    this.#loadingUntilMs = clock.monotonicMs() + LOADING_LEASES_MAX * this.#ttlMs
     if (store.shared) this.#schedule()
+    return registered
   }
 
   /** Our own watermark has come back through the watch. */
@@ -184,6 +194,8 @@ export class Incarnation {
         this.#lapseTold = true
         this.#options.onLapsed(this.lapse)
       }
+      // Whoever loads admits nothing, but others wait for him: so not for ever.
+      if (!this.#options.hasLoaded() && nowMs < this.#loadingUntilMs) void this.#renew()
       // A beat that has not come back is not followed by another: then the watch stands still, and so must we.
       if (this.#beatSeen) {
         this.#beatSeen = false

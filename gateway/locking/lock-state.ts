@@ -194,6 +194,8 @@ export class LockState {
   }
 
   get empty(): boolean {
+    // Without making up what a folded one would say.
+    if (this.#unfolded === null) return this.#held === null
     return (
       this.record === null &&
       this.damage === null &&

@@ -50,7 +50,7 @@ export interface Locking {
   close(waitMs: number): Promise<void>
 }
 
-/** Registers this process, loads the view, and only then answers. Rejects with StoreUnavailable. */
+/** Loads the view, registers this process, and answers once the view holds that. Rejects with StoreUnavailable. */
 export async function startLocking(options: LockingOptions): Promise<Locking> {
   const room = new LockingRoom(options)
   await room.join()
@@ -220,7 +220,11 @@ class LockingRoom implements Locking {
     })
   }
 
-  /** Register, then load, then serve: whoever seals later than the registration waits for our word. */
+  /**
+   * Serves only with a view that holds its own registration: whoever seals later than that waits for our word. It registers once
+   * the view is loaded, so that nobody waits for the loading, and no lease runs meanwhile, however long it takes; but at once
+   * where calls of a former self are open, for which nobody else speaks.
+   */
   async join(): Promise<void> {
     const incarnation = this.#incarnation
     const { epoch } = this.#options
@@ -233,9 +237,13 @@ class LockingRoom implements Locking {
     }
     await epoch?.endRestored()
     this.#hasLoaded = false
-    await incarnation.register()
-    await this.#replica.reload()
-    // Its lease ended while it waited: whoever came after it has to register and load by himself.
+    const speaksFirst = this.#ledger.open > 0
+    if (!speaksFirst) await this.#replica.reload()
+    const registered = await incarnation.register()
+    if (speaksFirst) await this.#replica.reload()
+    if (!(await this.#replica.reached(registered, this.#options.leaseMs)))
+      throw new StoreUnavailable('the watch has not brought its own registration')
+    // Its lease ended while it waited: whoever came after it has to register by himself.
     if (incarnation !== this.#incarnation) return
     this.#hasLoaded = true
     await this.#sweeper.markGone()
@@ -350,6 +358,7 @@ class LockingRoom implements Locking {
       shadow,
       sources: this.#agreement.text,
       report: () => this.#barrier.ownReport(this.#hasLoaded ? this.#conductor.handovers : null),
+      hasLoaded: () => this.#hasLoaded,
       onLost: (reason) => this.#lost(reason),
       onLapsed: (detail) => this.#options.events({ type: 'view.lost', detail }),
       onStopped,

@@ -20,6 +20,7 @@ import {
   type SessionId,
 } from '../core/names.ts'
 import type { HolderIdentity } from '../spi/control-plane.ts'
+import { plainLockRecord } from './plain-record.ts'
 
 /** Of this version of the gateway: the newest format that it reads, and the one that it writes. */
 export const FORMATS: Formats = { reads: 1, writes: 1 }
@@ -271,12 +272,18 @@ function envelopeOf(text: string): z.output<typeof envelope> | null {
   }
 }
 
-function codec<Value extends object>(schema: z.ZodType<Value & { version: number }>): Codec<Value> {
+/** `plain`: reads, without the schema, what this version writes; null where it is not sure that the schema would say the same. */
+function codec<Value extends object>(
+  schema: z.ZodType<Value & { version: number }>,
+  plain: (json: unknown, version: number) => Value | null = () => null,
+): Codec<Value> {
   return {
     encode(value) {
       const text = JSON.stringify({ ...value, version: FORMATS.writes })
       // What could not be read back would be damage that we did ourselves.
-      const check = schema.safeParse(JSON.parse(text))
+      const json: unknown = JSON.parse(text)
+      if (plain(json, FORMATS.writes) !== null) return text
+      const check = schema.safeParse(json)
       invariant(check.success, `a record that nobody could read: ${text} (${check.error?.message})`)
       return text
     },
@@ -287,6 +294,8 @@ function codec<Value extends object>(schema: z.ZodType<Value & { version: number
       } catch {
         return null
       }
+      const known = plain(json, FORMATS.writes)
+      if (known !== null) return known
       const written = envelope.safeParse(json).data
       if (written === undefined || (written.readableFrom ?? written.version) > FORMATS.reads) return null
       const parsed = schema.safeParse(json)
@@ -298,7 +307,7 @@ function codec<Value extends object>(schema: z.ZodType<Value & { version: number
   }
 }
 
-export const lockRecords: Codec<LockRecord> = codec<LockRecord>(lockRecord)
+export const lockRecords: Codec<LockRecord> = codec<LockRecord>(lockRecord, plainLockRecord)
 export const fenceRecords: Codec<FenceRecord> = codec<FenceRecord>(fenceRecord)
 export const sessionRecords: Codec<SessionRecord> = codec<SessionRecord>(sessionRecord)
 export const gatewayRecords: Codec<GatewayRecord> = codec<GatewayRecord>(gatewayRecord)

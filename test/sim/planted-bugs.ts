@@ -161,10 +161,10 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   ),
   bugOf(
     'joining',
-    'a joining gateway loads before it registers',
+    'a joining gateway serves before its view holds its registration',
     `${LOCKING}/locking.ts`,
-    'await incarnation.register()\n    await this.#replica.reload()',
-    'await this.#replica.reload()\n    await incarnation.register()',
+    'if (!(await this.#replica.reached(registered, this.#options.leaseMs)))',
+    'if (registered === 0)',
   ),
   {
     name: 'a store that has gone back is served',

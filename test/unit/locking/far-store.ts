@@ -27,6 +27,8 @@ export class FarStore {
   hold: ((transaction: Transaction) => Promise<void>) | null = null
   /** What the watches have brought, and not delivered yet; null while they deliver at once. */
   #late: (() => void)[] | null = null
+  /** Resolves when a revision may reach the listener of a watch; null: all do at once. */
+  watchHold: (() => Promise<void>) | null = null
   /** What happens elsewhere right before a lease is revoked. */
   beforeRevoke: () => Promise<void> = () => Promise.resolve()
   readonly store: Store
@@ -93,9 +95,14 @@ export class FarStore {
       if (this.#late === null) deliver()
       else this.#late.push(deliver)
     }
+    let last: Promise<unknown> | null = null
+    const inTurn = (act: () => void) => {
+      if (this.watchHold === null && last === null) own(act)
+      else last = Promise.all([last, this.watchHold?.()]).then(() => own(act))
+    }
     const watch = this.#store.watch(prefixes, after, {
-      revision: (revision, events) => own(() => listener.revision(revision, events)),
-      progress: (revision) => own(() => listener.progress(revision)),
+      revision: (revision, events) => inTurn(() => listener.revision(revision, events)),
+      progress: (revision) => inTurn(() => listener.progress(revision)),
       failed: (failure) => own(() => listener.failed(failure)),
     })
     return {

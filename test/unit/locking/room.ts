@@ -10,6 +10,7 @@ import type { AcquireResult, GrantInfo } from '../../../gateway/spi/control-plan
 import type { GatewayEvent } from '../../../gateway/spi/events.ts'
 import type { FencePlanner } from '../../../gateway/spi/fence-planner.ts'
 import type { AdmissionRequest, LedgerEntry } from '../../../gateway/spi/gate.ts'
+import type { Snapshot } from '../../../gateway/spi/store.ts'
 import { type EmbeddedStore, openEmbeddedStore } from '../../../gateway/store/embedded/embedded-store.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
 import { FarStore } from './far-store.ts'
@@ -50,6 +51,9 @@ export interface RoomOptions {
   readonly name?: string
   /** From before it joins. */
   readonly loss?: FarStore['loss']
+  readonly read?: () => Promise<Snapshot>
+  /** What each revision of the watch waits for. */
+  readonly watchHold?: () => Promise<void>
 }
 
 export async function openRoom(options: RoomOptions = {}): Promise<TestRoom> {
@@ -59,6 +63,8 @@ export async function openRoom(options: RoomOptions = {}): Promise<TestRoom> {
   const store = beside?.store ?? openEmbeddedStore({ path: folder, clock })
   const far = new FarStore(store, options.shared)
   if (options.loss !== undefined) far.loss = options.loss
+  far.nextRead = options.read ?? null
+  far.watchHold = options.watchHold ?? null
   let ids = 0
   const told: GatewayEvent[] = []
   const locking = await startLocking({
