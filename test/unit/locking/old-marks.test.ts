@@ -40,6 +40,9 @@ async function write(id: string, beat: number): Promise<void> {
 }
 
 async function names(): Promise<readonly string[]> {
+  // What a round began to write is written.
+  await store.transact({ compare: [], writes: [] })
+  for (let turns = 0; turns < 20; turns++) await clock.advance(0)
   return (await store.read(PREFIX)).items.map(({ key }) => key.slice(PREFIX.length))
 }
 
