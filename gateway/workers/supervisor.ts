@@ -10,6 +10,7 @@ import type { Clock, Timer } from '../spi/clock.ts'
 import type { Log } from '../telemetry/index.ts'
 import type { MetricFamily } from '../telemetry/metrics.ts'
 import { EventOrder } from './event-order.ts'
+import { HandedConnections } from './handed-connections.ts'
 import { type Address, type FromParent, type FromWorker, readFromWorker } from './messages.ts'
 import { ALIVE_MS, RUN_VARIABLE, WORKER_VARIABLE } from './worker.ts'
 
@@ -134,7 +135,11 @@ export class Supervisor {
     })
     worker.on('message', (message) => this.#receive(place, message))
     worker.on('error', (error) => this.#options.log.error({ error, worker: place.number }, 'worker'))
-    worker.once('exit', (code, signal) => this.#exited(place, code, signal))
+    const handed = new HandedConnections(worker)
+    worker.once('exit', (code, signal) => {
+      handed.closeAll()
+      this.#exited(place, code, signal)
+    })
     if (this.#order.kept.length > 0) this.#send(place, { type: 'events', events: [...this.#order.kept] })
   }
 

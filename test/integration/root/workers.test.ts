@@ -2,6 +2,7 @@
 
 import { readdirSync } from 'node:fs'
 import { Agent, get } from 'node:http'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -174,6 +175,28 @@ describe.skipIf(!etcdAvailable())('several workers', () => {
     const restarts = seriesOf(await metrics(), 'fencegate_worker_restarts')
     expect(restarts.map(({ value }) => value)).toEqual([1, 0])
   }, 180_000)
+
+  test('leave no caller waiting whose connection was just being handed to one that is killed', async () => {
+    const stopped = pidOf(1)
+    process.kill(stopped, 'SIGSTOP')
+    let open = 0
+    let answered = 0
+    const callers = Array.from({ length: 12 }, (_, i) => {
+      const { hostname, port } = new URL(i % 2 === 0 ? fleet.place(0).control : fleet.place(0).volumes)
+      const caller = connect(Number(port), hostname)
+      open++
+      caller.on('error', () => undefined)
+      caller.once('data', () => answered++).resume()
+      caller.on('close', () => open--)
+      caller.write('GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
+      return caller
+    })
+    // One of each port waits for the worker that stands still; the other worker answers all the others.
+    await expect.poll(() => [answered, open], { timeout: 10_000 }).toEqual([10, 2])
+    process.kill(stopped, 'SIGKILL')
+    await expect.poll(() => open, { timeout: 5_000 }).toBe(0)
+    for (const caller of callers) caller.destroy()
+  }, 60_000)
 
   test('end in order with their parent, calls in flight first', async () => {
     const session = await control().openSession({ ttl: 30, holder: 'h' })
