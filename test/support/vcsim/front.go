@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	_ "embed"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -20,6 +21,9 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 )
+
+//go:embed vimService.wsdl
+var description []byte
 
 const (
 	bodyBytesMax = 16 << 20
@@ -68,6 +72,11 @@ func newFront(service *simulator.Service, inner http.Handler, users map[string]s
 }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet && r.URL.Path == "/sdk/vimService.wsdl" {
+		w.Header().Set("Content-Type", "text/xml; charset=utf-8")
+		_, _ = w.Write(description)
+		return
+	}
 	key := f.translateCookie(r)
 	if r.Method != http.MethodPost || !strings.HasPrefix(r.URL.Path, "/sdk") {
 		f.inner.ServeHTTP(w, r)
