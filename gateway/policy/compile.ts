@@ -168,7 +168,7 @@ class Compiler {
 
   #layer(rules: readonly RuleSource[], section: string, faults: PackFault[]): Layer | null {
     if (rules.length === 0) return null
-    const tree: Layer = new PathTree<GrowingLeaf>()
+    const tree: Layer = new PathTree<GrowingLeaf>(this.#source.path_case === 'fold')
     const grown = new Set<GrowingLeaf>()
     for (const [order, source] of rules.entries()) {
       const path = [section, order]
@@ -233,6 +233,7 @@ class Compiler {
       unfilled: source.unfilled,
       job,
       login,
+      dialect: source.dialect ?? null,
       waitMs: (source.wait ?? this.#overrides?.wait ?? this.#source.wait) * 1000,
     }
     this.#rules.push({ source, rule })

@@ -190,6 +190,7 @@ class PackPolicy implements Policy {
         waitMs: rule.waitMs,
         job,
         target: call.target.target,
+        ...(rule.dialect === null ? {} : { dialect: rule.dialect }),
         ...(rule.body === 'jsonrpc' ? callIdOf(call) : {}),
       }
       return rule.login === null ? classified : { ...classified, login: loginOf(rule.login, match, call) }

@@ -37,6 +37,13 @@ export const FILTERS: ReadonlyMap<string, { readonly summary: string; readonly a
     },
   ],
   [
+    'absolute',
+    {
+      summary: 'a path that begins with a slash, without that; anything else is refused',
+      apply: single((value) => (value.startsWith('/') ? [value.slice(1)] : null)),
+    },
+  ],
+  [
     'basename',
     { summary: 'the last part of a path', apply: single((value) => pathParts(value)?.slice(-1) ?? null) },
   ],

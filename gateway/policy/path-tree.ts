@@ -68,16 +68,23 @@ interface TreeNode<Leaf> {
 
 export class PathTree<Leaf> {
   readonly #root = newNode<Leaf>()
+  readonly #foldsCase: boolean
+
+  /** `foldsCase`: literals match in any case. */
+  constructor(foldsCase = false) {
+    this.#foldsCase = foldsCase
+  }
 
   /** The leaf at this path's place, made by `make` where there is none yet. */
   leaf(template: PathTemplate, make: () => Leaf): Leaf {
     let node = this.#root
     for (const segment of template.segments) {
       if (segment.kind === 'literal') {
-        let next = node.literals.get(segment.text)
+        const text = this.#foldsCase ? segment.text.toLowerCase() : segment.text
+        let next = node.literals.get(text)
         if (next === undefined) {
           next = newNode<Leaf>()
-          node.literals.add(segment.text, next)
+          node.literals.add(text, next)
         }
         node = next
       } else if (segment.slashes) {
@@ -102,7 +109,8 @@ export class PathTree<Leaf> {
 
   /** Asks `visit` at each leaf that the path leads to, the most specific first, until it answers. */
   find<Answer>(path: TreePath, visit: (leaf: Leaf) => Answer | null): Answer | null {
-    return descend(this.#root, path, 0, visit)
+    const walk = this.#foldsCase ? { ...path, segments: path.segments.map((one) => one.toLowerCase()) } : path
+    return descend(this.#root, walk, 0, visit)
   }
 }
 

@@ -1,7 +1,7 @@
 // A compiled rule: whether a call is one of its kind, and which locks such a call needs.
 
 import { asLockName, lockNameFault } from '../core/names.ts'
-import type { Effect, RequiredLock } from '../spi/policy.ts'
+import type { Dialect, Effect, RequiredLock } from '../spi/policy.ts'
 import { type Condition, holds, onlyValue, type PlacedCapture } from './facet.ts'
 import type { CompiledJob } from './job.ts'
 import type { CompiledLogin } from './login.ts'
@@ -57,6 +57,8 @@ export interface CompiledRule {
   /** Of a rule for calls that open a session. */
   readonly login: CompiledLogin | null
   readonly waitMs: number
+  /** In place of the pack's. */
+  readonly dialect: Dialect | null
 }
 
 /** Where a path's captures stand: the slot, the segment, and whether it is the rest of the path. */

@@ -144,6 +144,8 @@ export const ruleSchema = z.strictObject({
   /** Name of a job under `jobs:`, or a job. */
   job: z.union([z.string().min(1), jobSchema]).optional(),
   wait: seconds.optional(),
+  /** In place of the pack's, where a backend speaks two. */
+  dialect: z.enum(DIALECTS).optional(),
   /** Why; for `deny` it is what `explain` says. */
   reason: z.string().optional(),
 })
@@ -221,6 +223,8 @@ export const packSchema = z.strictObject({
   media_types: z.array(z.string()).default([]),
   /** `merge`: `//` in a path is one slash, and is forwarded as one. */
   empty_segments: z.enum(['refuse', 'merge']).default('refuse'),
+  /** `fold`: the backend takes the literal parts of a path in any case. They are forwarded as they came. */
+  path_case: z.enum(['exact', 'fold']).default('exact'),
   soap_namespace: z.string().min(1).optional(),
   variables: settings.variables.default({}),
   locks: settings.locks.default({}),

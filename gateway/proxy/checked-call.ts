@@ -5,7 +5,7 @@
 import { parseFencingToken } from '../core/fencing-token.ts'
 import type { Refusal, VerdictCode } from '../core/verdict.ts'
 import type { AdmissionRequest, AdmissionResult, PresentedToken } from '../spi/gate.ts'
-import type { CallHead, Classification, Effect } from '../spi/policy.ts'
+import type { CallHead, Classification, Dialect, Effect } from '../spi/policy.ts'
 import type { Backend } from './backend.ts'
 import type { Flight } from './flights.ts'
 import { OpenCall } from './open-call.ts'
@@ -22,6 +22,7 @@ export abstract class CheckedCall implements Flight {
   #verdict: VerdictCode = 'admitted'
   #tallied = false
   #callId: string | undefined
+  #dialect: Dialect | undefined
 
   constructor(backend: Backend) {
     this.backend = backend
@@ -68,6 +69,7 @@ export abstract class CheckedCall implements Flight {
     }
     this.#effect = classification.effect
     this.#callId = classification.callId
+    this.#dialect = classification.dialect
     switch (classification.effect) {
       case 'read':
         this.forward(classification, null)
@@ -187,7 +189,7 @@ export abstract class CheckedCall implements Flight {
     }
     this.#tell('call.refused', refusal)
     this.leave()
-    this.answer(renderRefusal(refusal, this.backend.policy.dialect, this.#callId))
+    this.answer(renderRefusal(refusal, this.#dialect ?? this.backend.policy.dialect, this.#callId))
   }
 
   shadowed(refusal: Refusal): void {

@@ -107,6 +107,8 @@ export type Classification =
       readonly target: string
       /** Of a call with the effect `session` that opens one. */
       readonly login?: Login
+      /** In whose words a refusal is said, where it is not the policy's own. */
+      readonly dialect?: Dialect
       /** Ids of the JSON-RPC calls, as JSON text, for what is said of a refusal; one in an array for a batch. */
       readonly callId?: string
     }

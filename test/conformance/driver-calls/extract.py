@@ -15,10 +15,24 @@ import re
 import sys
 
 DELL = "dell_emc/"
+NETAPP = "netapp/dataontap/"
+HITACHI = "/ConfigurationManager/v1"
 
 # For each family: its files; the base of its paths; the functions that send (the method, or None where the first
 # argument names it; where the path stands); and the functions that may use `requests` themselves.
 FAMILIES = {
+    "hitachi": {
+        "files": ["hitachi/hbsd_rest_api.py", "hitachi/hbsd_rest.py", "hitachi/hbsd_rest_fc.py", "hitachi/hbsd_rest_iscsi.py",
+                  "hitachi/hbsd_replication.py", "hitachi/hbsd_common.py"],
+        "base": "",
+        "senders": {"_get_object": ("GET", 0), "_get_objects": ("GET", 0), "_add_object": ("POST", 0),
+                    "_delete_object": ("DELETE", 0), "_invoke": ("PUT", 0), "_request": (None, 1)},
+        "method_at": 0,
+        "filled_in": {"{object_url}": HITACHI + "/objects/storages/{storage}",
+                      "{service_url}": HITACHI + "/{storage}/services", "{base_url}": "/ConfigurationManager"},
+        "own": {"_request": []},
+        "inner": {"_request", "_get_object", "_get_objects", "_add_object", "_delete_object", "_invoke"},
+    },
     "hpe-msa": {
         "files": ["stx/client.py", "stx/common.py", "stx/fc.py", "stx/iscsi.py", "san/hp/hpmsa_client.py",
                   "lenovo/lenovo_client.py", DELL + "powervault/client.py"],
@@ -28,6 +42,39 @@ FAMILIES = {
         "own": {"_get_session_key": [("GET", "/api/login/{digest}")], "_api_request": []},
         # The wrapper hands its own arguments on.
         "inner": {"_request"},
+    },
+    "oceanstor": {
+        "files": ["huawei/rest_client.py", "huawei/common.py", "huawei/hypermetro.py", "huawei/replication.py",
+                  "huawei/smartx.py", "huawei/huawei_driver.py"],
+        "base": "/deviceManager/rest/{device_id}",
+        "senders": {"call": (None, 0)},
+        "method_at": 2,
+        "own": {"init_http_head": []},
+        "known": {"login": [("POST", "/deviceManager/rest/xx/sessions")],
+                  "logout": [("DELETE", "/deviceManager/rest/{device_id}/sessions")]},
+        "inner": {"do_call"},
+    },
+    "ontap": {
+        "files": [NETAPP + "client/client_cmode_rest.py", NETAPP + "client/client_cmode_rest_asar2.py",
+                  NETAPP + "client/api.py"],
+        # The driver puts two slashes there, but for the path of a job, which it takes from an answer.
+        "base": "/api/",
+        "senders": {"send_request": (None, 0)},
+        "method_at": 1,
+        "query_of": "query",
+        "own": {"_build_session": []},
+        "known": {"_wait_job_result": [("GET", "/api//cluster/jobs/{job_id}")]},
+        "inner": {"send_request", "get_records", "_wait_job_result", "_waiter", "invoke_successfully"},
+    },
+    "ontap-zapi": {
+        "files": [NETAPP + "client/client_base.py", NETAPP + "client/client_cmode.py"],
+        "base": "/servlets/netapp.servlets.admin.XMLrequest_filer",
+        "methods": {"send_request": 0, "send_iter_request": 0, "invoke_successfully": 0, "_invoke_vserver_api": 0},
+        "elements": {"NaElement", "create_node_with_children"},
+        "senders": {},
+        "own": {},
+        # The last one asks whether an API is there, and sends none but those that end in -get, -get-iter and -list-info.
+        "inner": {"send_iter_request", "_invoke_vserver_api", "_check_cluster_api_legacy"},
     },
     "powerflex": {
         "files": [DELL + "powerflex/rest_client.py", DELL + "powerflex/driver.py", DELL + "powerflex/utils.py"],
@@ -62,6 +109,14 @@ FAMILIES = {
                     "_send_patch_request": ("PATCH", 0), "_send_delete_request": ("DELETE", 0)},
         "own": {"_send_request": []},
         "inner": set(),
+    },
+    "solidfire": {
+        "files": ["solidfire.py"],
+        "base": "/json-rpc/{version}/",
+        "methods": {"_issue_api_request": 0},
+        "senders": {},
+        "own": {"_issue_api_request": []},
+        "inner": {"_issue_api_request"},
     },
 }
 
@@ -193,14 +248,61 @@ def word_pairs(call, function):
     return forms
 
 
+def method_names(path, node, call, family, function, builders):
+    """The methods that a call names in its body: as a text, or as the name of the element that it sends."""
+    given = call.args[family["methods"][call.func.attr]] if call.args else call.keywords[0].value
+    if isinstance(given, ast.Call) and is_element(given, family):
+        given = given.args[0]
+    elif isinstance(given, ast.Name):
+        values = [value for value in function.assigned.get(given.id, ()) if isinstance(value, ast.Call)]
+        elements = [value.args[0] for value in values if is_element(value, family)]
+        for value in values:
+            elements += built_in(builders.get(getattr(value.func, "attr", "")), family)
+        if elements:
+            return [text for element in elements for text in function.texts(element, False)]
+    try:
+        return function.texts(given, False)
+    except Unfollowed as error:
+        raise SystemExit(f"{path}: {node.name}: cannot follow {error}") from None
+
+
+def built_in(builder, family):
+    """The elements that a function of the driver may return."""
+    if builder is None:
+        return []
+    returned = {node.value.id for node in ast.walk(builder)
+                if isinstance(node, ast.Return) and isinstance(node.value, ast.Name)}
+    return [node.value.args[0] for node in ast.walk(builder)
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in returned
+            and isinstance(node.value, ast.Call) and is_element(node.value, family)]
+
+
+def is_element(call, family):
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    return name in family.get("elements", ())
+
+
+def queries(given, function):
+    """The members of a query that stands in a variable, or in the call itself."""
+    if given is None:
+        return ""
+    dicts = [given] if isinstance(given, ast.Dict) else function.assigned.get(getattr(given, "id", ""), [])
+    keys = [key.value for literal in dicts if isinstance(literal, ast.Dict) for key in literal.keys]
+    keys += [key.value for key, _ in function.items.get(getattr(given, "id", ""), []) if isinstance(key, ast.Constant)]
+    return "?" + "&".join(f"{key}={{{key.replace('.', '_')}}}" for key in dict.fromkeys(keys)) if keys else ""
+
+
 def calls_in(family, path, tree, shared):
     constants = {}
     for node in (*shared, *tree.body):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             constants.setdefault(node.targets[0].id, []).append(node.value)
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    builders = {node.name: node for node in functions}
     for node in functions:
         function = Function(node, constants)
+        for method, at in family.get("known", {}).get(node.name, ()):
+            yield method, at, node.name
         for call in (inner for inner in ast.walk(node) if isinstance(inner, ast.Call)):
             called = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
             owner = call.func.value.id if isinstance(call.func, ast.Attribute) and isinstance(
@@ -217,13 +319,19 @@ def calls_in(family, path, tree, shared):
                 for text in function.composed(call, place):
                     yield method, family["base"] + text, node.name
                 continue
+            if called in family.get("methods", {}):
+                for name in method_names(path, node, call, family, function, builders):
+                    yield "POST", f"{family['base']} {name}", node.name
+                continue
             if called not in family["senders"]:
                 continue
             method, at = family["senders"][called]
             named = {keyword.arg: keyword.value for keyword in call.keywords}
             url = call.args[at] if len(call.args) > at else named.get("url") or named["target_uri"]
             if method is None:
-                (method,) = function.texts(call.args[1] if len(call.args) > 1 else named["method"])
+                place = family.get("method_at", 1)
+                (method,) = function.texts(call.args[place] if len(call.args) > place else named["method"])
+                method = method.upper()
             base = family["base"]
             switch, other = family.get("other_base", (None, None))
             if any(keyword.arg == switch and ast.unparse(keyword.value) == "True" for keyword in call.keywords):
@@ -236,8 +344,11 @@ def calls_in(family, path, tree, shared):
             for text in texts:
                 # What is filled in by the wrapper: %(name)s.
                 text = re.sub(r"%\((\w+)\)s", r"{\1}", text)
+                for filler, known in family.get("filled_in", {}).items():
+                    text = text.replace(filler, known)
+                query = queries(named.get(family.get("query_of")), function) if method != "GET" else ""
                 for form in behind:
-                    yield method, base + text + form, node.name
+                    yield method, base + text + form + query, node.name
 
 
 def main():
@@ -249,6 +360,10 @@ def main():
         drivers = pathlib.Path(folder) / "cinder/volume/drivers"
         shared = ast.parse((drivers / family["constants"]).read_text()).body if "constants" in family else []
         for path in family["files"]:
+            # Some came with later versions; one that is in none is a slip.
+            if not (drivers / path).exists() and any((pathlib.Path(other) / "cinder/volume/drivers" / path).exists()
+                                                     for _, other in versions):
+                continue
             tree = ast.parse((drivers / path).read_text())
             for method, target, function in calls_in(family, path, tree, shared):
                 entry = found.setdefault((target, method), {"at": [], "in": []})

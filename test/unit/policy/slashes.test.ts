@@ -89,3 +89,20 @@ describe('a rule on a form', () => {
     })
   })
 })
+
+describe('a pack whose backend takes paths in any case', () => {
+  const folding = policyOf(
+    `  - { id: low, path: "/lun/{id}/EXPAND", effect: mutate, locks: "l/{id}", dialect: zapi }`,
+    'path_case: fold',
+  )
+  it('finds the same rule and the same lock for each spelling, and forwards it as it came', () => {
+    for (const target of ['/lun/Ab/EXPAND', '/LUN/Ab/expand', '/Lun/Ab/Expand/'])
+      expect(folding.classify(callHead('PUT', target), null)).toMatchObject({
+        rule: 'low',
+        locks: [{ name: 'l/Ab' }],
+        target,
+        dialect: 'zapi',
+      })
+    expect(policy.classify(callHead('GET', '/ONE/x'), null)).toMatchObject({ rule: 'default' })
+  })
+})
