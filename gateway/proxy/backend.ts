@@ -11,7 +11,7 @@ import type { Flights } from './flights.ts'
 import type { JobWatch } from './jobs.ts'
 import type { ProxyLimits } from './limits.ts'
 import type { Repeats } from './repeats.ts'
-import type { Upstream } from './upstream.ts'
+import type { Upstreams } from './upstreams.ts'
 
 export interface Backend {
   readonly name: string
@@ -23,7 +23,7 @@ export interface Backend {
   readonly clock: Clock
   readonly events: EventSink
   readonly limits: ProxyLimits
-  readonly upstream: Upstream
+  readonly upstreams: Upstreams
   readonly jobs: JobWatch
   /** Calls between their head and their end at the backend. */
   readonly flights: Flights

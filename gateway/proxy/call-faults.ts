@@ -36,10 +36,14 @@ const TIMEOUTS: ReadonlySet<string> = new Set([
   'ANSWER_TIMEOUT',
 ])
 
+/** Whether the backend has nothing to do with it. */
+export function isOurs(error: Error): boolean {
+  return error instanceof RequestCutOff || error instanceof LeaseOver || error instanceof BrokenOff
+}
+
 /** For the ledger: why nobody knows what became of a call. */
 export function unknownReason(error: Error): string {
-  if (error instanceof RequestCutOff || error instanceof LeaseOver || error instanceof BrokenOff)
-    return error.message
+  if (isOurs(error)) return error.message
   return `the answer was lost (${told(error)})`
 }
 

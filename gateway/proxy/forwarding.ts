@@ -9,12 +9,12 @@ import type { Timer } from '../spi/clock.ts'
 import type { JobRule } from '../spi/policy.ts'
 import { type AnswerHead, readAnswerHead, readTrailers } from './answer-head.ts'
 import type { Backend } from './backend.ts'
-import { BrokenOff, backendDown, RequestCutOff, unknownReason } from './call-faults.ts'
+import { BrokenOff, backendDown, isOurs, RequestCutOff, unknownReason } from './call-faults.ts'
 import { ForwardedBody } from './forwarded-body.ts'
 import { JobAnswer } from './job-answer.ts'
 import type { OpenCall } from './open-call.ts'
 import type { FirstCopy } from './repeats.ts'
-import type { ForwardOptions } from './upstream.ts'
+import type { ForwardOptions, Upstream } from './upstream.ts'
 
 export interface ForwardedCall {
   readonly method: string
@@ -54,6 +54,9 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   readonly #response: ServerResponse
   readonly #call: ForwardedCall
   #open: OpenCall | null
+  /** Where it goes; `#tried` are the addresses that could not be reached before. */
+  #upstream: Upstream
+  #tried: Upstream[] | null = null
   #controller: Dispatcher.DispatchController | null = null
   #sent = false
   #cancelled = false
@@ -79,12 +82,17 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.#response = message.response
     this.#call = call
     this.#open = open
+    this.#upstream = backend.upstreams.first
   }
 
   start(): void {
     this.#open?.whenAbandoned(() => this.breakOff('abandoned at the end of the drain limit'))
-    if (this.#over) return
-    const { limits, upstream } = this.#backend
+    if (!this.#over) this.#dispatch()
+  }
+
+  #dispatch(): void {
+    const { limits } = this.#backend
+    const upstream = this.#upstream
     const options: ForwardOptions = {
       path: this.#call.target,
       method: this.#call.method,
@@ -200,6 +208,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
+    this.#upstream.health.answered()
     this.#settleByAnswer()
     this.#call.first?.answered()
     if (this.#delivery === 'head-held') this.#writeHead()
@@ -215,12 +224,14 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     endByInvariant(error)
     if (this.#over) return
     if (!this.#sent) {
+      if (this.#triesAnother(error)) return
       this.#open?.ended()
       this.#call.first?.refused(backendDown(error, false))
       this.#finish()
       if (!(error instanceof RequestCutOff)) this.#owner.refuse(backendDown(error, false))
       return
     }
+    if (!isOurs(error)) this.#upstream.health.answerLost(error.message)
     this.#open?.unknown(unknownReason(error))
     this.#call.first?.refused(backendDown(error, true))
     const unanswered = this.#delivery === 'waiting' || this.#delivery === 'head-held'
@@ -228,6 +239,18 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.#finish()
     if (unanswered) this.#owner.refuse(backendDown(error, true))
     else this.#response.destroy()
+  }
+
+  /** Nothing was sent: where it could not be reached, another address may have it. */
+  #triesAnother(error: Error): boolean {
+    if (!this.#upstream.couldNotConnect(error)) return false
+    this.#tried ??= []
+    this.#tried.push(this.#upstream)
+    const other = this.#backend.upstreams.after(this.#tried)
+    if (other === null) return false
+    this.#upstream = other
+    this.#dispatch()
+    return true
   }
 
   #informational(status: number, headers: NodeJS.Dict<string | string[]>): void {

@@ -6,7 +6,7 @@ import type { JobProbe } from '../spi/policy.ts'
 import { credentialsOf, probeHttpJob } from './http-jobs.ts'
 import type { ProxyLimits } from './limits.ts'
 import type { OpenCall } from './open-call.ts'
-import type { Upstream } from './upstream.ts'
+import type { Upstreams } from './upstreams.ts'
 import { type ObserverCredentials, VsphereTasks } from './vsphere-tasks.ts'
 
 export type ProbeFinding =
@@ -39,7 +39,7 @@ interface Job {
 
 export class JobWatch {
   readonly #clock: Clock
-  readonly #upstream: Upstream
+  readonly #upstreams: Upstreams
   readonly #limits: ProxyLimits
   readonly #tasks: VsphereTasks
   readonly #jobs = new Set<Job>()
@@ -49,12 +49,12 @@ export class JobWatch {
 
   constructor(options: {
     readonly clock: Clock
-    readonly upstream: Upstream
+    readonly upstreams: Upstreams
     readonly limits: ProxyLimits
     readonly observer: ObserverCredentials | null
   }) {
     this.#clock = options.clock
-    this.#upstream = options.upstream
+    this.#upstreams = options.upstreams
     this.#limits = options.limits
     this.#tasks = new VsphereTasks(options)
   }
@@ -134,7 +134,7 @@ export class JobWatch {
   #look(job: Job): Promise<ProbeFinding> {
     switch (job.probe.kind) {
       case 'http':
-        return probeHttpJob(this.#upstream, job.probe, job.credentials, this.#limits.probeMs)
+        return probeHttpJob(this.#upstreams.first, job.probe, job.credentials, this.#limits.probeMs)
       case 'vsphere-task':
         return this.#tasks.probe(job.probe.task, job.credentials)
     }

@@ -9,6 +9,10 @@ export interface ProxyLimits {
   /** Connections to the backend. */
   readonly upstreamConnectionsMax: number
   readonly connectMs: number
+  /** After that long a connection is not used for another call, so that a name that leads elsewhere by now is followed. 0: never. */
+  readonly upstreamAgeMs: number
+  /** How long an address that could not be reached stands aside. */
+  readonly asideMs: number
   /** How long a connection to the backend may lie idle; shorter than servers usually keep theirs. */
   readonly upstreamIdleMs: number
   /** From the sent request to the head of the answer, and between pieces of it, for calls that change something. */
@@ -43,6 +47,8 @@ export const DEFAULT_LIMITS: ProxyLimits = {
   inFlightMax: 4096,
   upstreamConnectionsMax: 256,
   connectMs: 5_000,
+  upstreamAgeMs: 300_000,
+  asideMs: 10_000,
   upstreamIdleMs: 1_500,
   answerHeadMs: 300_000,
   answerIdleMs: 120_000,

@@ -1,18 +1,8 @@
-// A backend listener: accepts connections, gives each request its exchange, and ends everything in order. The only
-// place of the data plane that makes servers.
+// A backend listener: puts the parts of the data plane of one backend together, and ends everything in order.
 
-import {
-  createServer,
-  type IncomingMessage,
-  type Server,
-  type ServerOptions,
-  type ServerResponse,
-} from 'node:http'
-import { createServer as createTlsServer } from 'node:https'
-import { Server as NetServer, type Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
-import type { Refusal } from '../core/verdict.ts'
-import type { Clock, Timer } from '../spi/clock.ts'
+import type { Server } from 'node:http'
+import { type LookupFunction, Server as NetServer } from 'node:net'
+import type { Clock } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
 import type { Gate } from '../spi/gate.ts'
 import type { LoginBarrier } from '../spi/login-barrier.ts'
@@ -20,14 +10,15 @@ import type { Policy } from '../spi/policy.ts'
 import type { Backend } from './backend.ts'
 import { BufferGarbage } from './buffer-garbage.ts'
 import { type CallCount, CallTally } from './call-tally.ts'
-import { OrderedConnection } from './client-connection.ts'
-import { Exchange } from './exchange.ts'
 import { Flights } from './flights.ts'
+import { HealthChecks, type HealthCheckTerms } from './health-checks.ts'
+import { makeHttpServer, serveHttp } from './http-front.ts'
 import { JobWatch } from './jobs.ts'
 import { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'
-import { renderRefusal } from './refusals.ts'
 import { CALL_ID_DEFAULT, Repeats } from './repeats.ts'
-import { closeUpstream, openUpstream, poolTarget, type UpstreamTls } from './upstream.ts'
+import { Upstream } from './upstream.ts'
+import { readUpstreamAddress, type UpstreamTls } from './upstream-address.ts'
+import { type Balance, Upstreams } from './upstreams.ts'
 import type { ObserverCredentials } from './vsphere-tasks.ts'
 import { FastPlane } from './wire/wire-plane.ts'
 
@@ -37,9 +28,15 @@ export interface BackendListenerOptions {
   readonly listen: { readonly host: string; readonly port: number }
   /** PEM contents; without them the listener speaks plain HTTP. */
   readonly tls?: { readonly cert: string; readonly key: string }
-  /** `http(s)://host[:port]`, nothing more. */
-  readonly upstream: string
+  /** `http(s)://host[:port]`, nothing more; several where any of them can take any call. At least one. */
+  readonly upstream: string | readonly string[]
   readonly upstreamTls?: UpstreamTls
+  /** `first` where absent. */
+  readonly balance?: Balance
+  /** How to look after the addresses; nobody does where absent. */
+  readonly health?: HealthCheckTerms
+  /** In place of the system's look-up of names. */
+  readonly lookup?: LookupFunction
   readonly policy: Policy
   readonly gate: Gate
   /** Who must not open a session at the backend now. Absent: nobody. */
@@ -57,6 +54,18 @@ export interface BackendListenerOptions {
   readonly observer?: ObserverCredentials
 }
 
+/** What is known of one address of the backend. */
+export interface UpstreamState {
+  readonly upstream: string
+  readonly healthy: boolean
+  /** Why it is not healthy. */
+  readonly reason: string | null
+  /** Wall clock: since when it is what it is. */
+  readonly sinceMs: number
+  /** Calls that it has, or that wait for a connection to it. */
+  readonly inFlight: number
+}
+
 export interface BackendListener {
   readonly address: { readonly host: string; readonly port: number }
   /** Calls between their head and their end at the backend. */
@@ -65,6 +74,7 @@ export interface BackendListener {
   readonly calls: Iterable<CallCount>
   /** Calls whose answer named a job that is not known to be over. */
   readonly jobs: number
+  readonly upstreams: readonly UpstreamState[]
   /** Tells each client, with the next answer that it gets, to come back on another connection. Idempotent. */
   leave(): void
   /**
@@ -77,7 +87,7 @@ export interface BackendListener {
 /** Rejects where the address cannot be listened on; throws a `TypeError` for an upstream that cannot be meant. */
 export async function startBackendListener(options: BackendListenerOptions): Promise<BackendListener> {
   const limits: ProxyLimits = { ...DEFAULT_LIMITS, ...options.limits }
-  const upstream = openUpstream(options.upstream, options.upstreamTls ?? {}, limits)
+  const upstreams = openUpstreams(options, limits)
   const callIds = options.callIds ?? [CALL_ID_DEFAULT]
   const backend: Backend = {
     name: options.name,
@@ -88,8 +98,8 @@ export async function startBackendListener(options: BackendListenerOptions): Pro
     clock: options.clock,
     events: options.events,
     limits,
-    upstream,
-    jobs: new JobWatch({ clock: options.clock, upstream, limits, observer: options.observer ?? null }),
+    upstreams,
+    jobs: new JobWatch({ clock: options.clock, upstreams, limits, observer: options.observer ?? null }),
     flights: new Flights(),
     tally: new CallTally(),
     repeats: new Repeats(callIds),
@@ -97,117 +107,40 @@ export async function startBackendListener(options: BackendListenerOptions): Pro
     closing: false,
     refusing: false,
   }
-  const server = makeServer(options, limits)
-  serve(server, backend)
-  const fast = new FastPlane(backend, server, poolTarget(options.upstream, options.upstreamTls ?? {}))
+  const server = makeHttpServer(options.tls ?? null, limits)
+  serveHttp(server, backend)
+  const fast = new FastPlane(backend, server)
   if (options.raw !== false) fast.attach(options.tls === undefined ? 'connection' : 'secureConnection')
   try {
     await listening(server, options.listen)
   } catch (error) {
     fast.close()
-    await closeUpstream(upstream)
+    await upstreams.close()
     throw error
   }
-  return new RunningListener(server, backend, fast)
+  const checks =
+    options.health === undefined ? null : new HealthChecks(upstreams.all, options.health, options.clock)
+  return new RunningListener(server, backend, fast, checks)
 }
 
-function makeServer(options: BackendListenerOptions, limits: ProxyLimits): Server {
-  const http: ServerOptions = {
-    insecureHTTPParser: false,
-    requireHostHeader: false,
-    joinDuplicateHeaders: true,
-    maxHeaderSize: limits.headerBytesMax,
-    headersTimeout: limits.headMs,
-    // A body that moves may take any time; one that stands still is ended by the sweep below.
-    requestTimeout: 0,
-    keepAliveTimeout: limits.clientIdleMs,
-    connectionsCheckingInterval: Math.max(100, Math.min(5_000, limits.headMs / 3)),
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: 60_000,
-  }
-  const server = options.tls === undefined ? createServer(http) : createTlsServer({ ...http, ...options.tls })
-  server.maxConnections = limits.connectionsMax
-  server.maxHeadersCount = 0
-  server.timeout = 0
-  return server
-}
-
-function serve(server: Server, backend: Backend): void {
-  const connections = new WeakMap<Duplex, OrderedConnection>()
-  const connectionOf = (socket: Socket): OrderedConnection => {
-    const known = connections.get(socket)
-    if (known !== undefined) return known
-    const connection = new OrderedConnection(socket)
-    connections.set(socket, connection)
-    socket.once('close', () => connection.closed())
-    return connection
-  }
-  const accept = (request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean) => {
-    const connection = connectionOf(request.socket)
-    const exchange = new Exchange(backend, connection, { request, response }, awaitsContinue)
-    response.on('close', () => {
-      if (!response.writableFinished) exchange.clientGone()
-      connection.left(exchange)
-    })
-    connection.enter(exchange)
-  }
-  server.on('request', (request, response) => accept(request, response, false))
-  server.on('checkContinue', (request, response) => accept(request, response, true))
-  server.on('checkExpectation', (request, response) => accept(request, response, false))
-  server.on('connect', (_request, socket) =>
-    sayAndClose(socket, backend, { code: 'bad-request', detail: 'CONNECT is not spoken here' }),
+function openUpstreams(options: BackendListenerOptions, limits: ProxyLimits): Upstreams {
+  const { balance, clock, events, lookup, name, upstream, upstreamTls } = options
+  const [first, ...others] = (typeof upstream === 'string' ? [upstream] : upstream).map(
+    (address) =>
+      new Upstream(readUpstreamAddress(address, upstreamTls ?? {}), {
+        clock,
+        limits,
+        lookup,
+        onHealth: ({ address: { origin } }, isWell, reason) =>
+          events({
+            type: isWell ? 'upstream.recovered' : 'upstream.unhealthy',
+            backend: name,
+            detail: `${origin}: ${reason}`,
+          }),
+      }),
   )
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (connections.get(socket)?.framingBroken() === true) return
-    const refusal = framingRefusal(error)
-    if (refusal === null || !socket.writable) socket.destroy()
-    else sayAndClose(socket, backend, refusal)
-  })
-  sweepBodies(server, backend)
-}
-
-function framingRefusal(error: NodeJS.ErrnoException): Refusal | null {
-  const code = error.code ?? ''
-  if (code === 'HPE_HEADER_OVERFLOW')
-    return { code: 'too-large', detail: 'the head of the request is larger than is taken here' }
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return { code: 'bad-request', detail: 'the head of the request did not come in time' }
-  if (code.startsWith('HPE_')) return { code: 'bad-request', detail: `malformed HTTP (${code})` }
-  return null
-}
-
-/** An answer on a connection that has no exchange to give it. */
-function sayAndClose(socket: Duplex, backend: Backend, refusal: Refusal): void {
-  backend.events({
-    type: 'call.refused',
-    backend: backend.name,
-    verdict: refusal.code,
-    detail: refusal.detail,
-  })
-  const answer = renderRefusal(refusal, backend.policy.dialect)
-  let head = `HTTP/1.1 ${answer.status} ${answer.status === 413 ? 'Content Too Large' : 'Bad Request'}\r\n`
-  for (let i = 0; i + 1 < answer.headers.length; i += 2)
-    head += `${answer.headers[i]}: ${answer.headers[i + 1]}\r\n`
-  socket.on('error', () => socket.destroy())
-  socket.end(Buffer.concat([Buffer.from(`${head}Connection: close\r\n\r\n`, 'latin1'), answer.body]))
-  // Reads on for a moment, so that no reset overtakes the answer.
-  socket.resume()
-  const timer = backend.clock.after(backend.limits.lingerMs, () => socket.destroy())
-  socket.once('close', () => timer.cancel())
-}
-
-/** One timer for all bodies under way instead of one for each. */
-function sweepBodies(server: Server, backend: Backend): void {
-  const { clock, flights, limits } = backend
-  let timer: Timer | null = null
-  const sweep = () => {
-    const sinceMs = clock.monotonicMs() - limits.bodyIdleMs
-    for (const flight of flights.list()) flight.endIdleBody(sinceMs)
-    timer = clock.after(limits.bodyIdleMs / 4, sweep)
-  }
-  server.once('listening', sweep)
-  server.once('close', () => timer?.cancel())
+  if (first === undefined) throw new TypeError(`backend ${name} has no upstream`)
+  return new Upstreams([first, ...others], balance ?? 'first')
 }
 
 function listening(
@@ -228,10 +161,12 @@ class RunningListener implements BackendListener {
   readonly #server: Server
   readonly #backend: Backend
   readonly #fast: FastPlane
+  readonly #checks: HealthChecks | null
   #closed: Promise<void> | null = null
 
-  constructor(server: Server, backend: Backend, fast: FastPlane) {
+  constructor(server: Server, backend: Backend, fast: FastPlane, checks: HealthChecks | null) {
     this.#fast = fast
+    this.#checks = checks
     this.#server = server
     this.#backend = backend
     const address = server.address()
@@ -253,6 +188,16 @@ class RunningListener implements BackendListener {
     return this.#backend.jobs.size
   }
 
+  get upstreams(): readonly UpstreamState[] {
+    return this.#backend.upstreams.all.map(({ address, health, load }) => ({
+      upstream: address.origin,
+      healthy: health.isWell,
+      reason: health.isWell ? null : health.reason,
+      sinceMs: health.sinceWallMs,
+      inFlight: load,
+    }))
+  }
+
   leave(): void {
     this.#backend.closing = true
   }
@@ -263,7 +208,7 @@ class RunningListener implements BackendListener {
   }
 
   async #close(): Promise<void> {
-    const { clock, flights, jobs, limits, upstream } = this.#backend
+    const { clock, flights, jobs, limits, upstreams } = this.#backend
     this.#backend.closing = true
     this.#backend.refusing = true
     let connected = true
@@ -294,6 +239,7 @@ class RunningListener implements BackendListener {
     await closed
     timer.cancel()
     this.#fast.close()
-    await closeUpstream(upstream)
+    this.#checks?.close()
+    await upstreams.close()
   }
 }

@@ -7,7 +7,7 @@ import type { ProbeFinding } from './jobs.ts'
 import type { ProxyLimits } from './limits.ts'
 import { type ProbeAnswer, probeRequest } from './probe-request.ts'
 import { fieldValue } from './request-head.ts'
-import type { Upstream } from './upstream.ts'
+import type { Upstreams } from './upstreams.ts'
 import { elementText, findElements } from './xml-text.ts'
 
 export interface ObserverCredentials {
@@ -30,7 +30,7 @@ type TaskReading =
 const LOGIN_PAUSE_MS = 60_000
 
 export class VsphereTasks {
-  readonly #upstream: Upstream
+  readonly #upstreams: Upstreams
   readonly #limits: ProxyLimits
   readonly #clock: Clock
   readonly #observer: ObserverCredentials | null
@@ -40,12 +40,12 @@ export class VsphereTasks {
   #noLoginBeforeMs = 0
 
   constructor(options: {
-    readonly upstream: Upstream
+    readonly upstreams: Upstreams
     readonly limits: ProxyLimits
     readonly clock: Clock
     readonly observer: ObserverCredentials | null
   }) {
-    this.#upstream = options.upstream
+    this.#upstreams = options.upstreams
     this.#limits = options.limits
     this.#clock = options.clock
     this.#observer = options.observer
@@ -53,7 +53,7 @@ export class VsphereTasks {
 
   /** `headers` are those of the call. Rejects where the backend does not answer. */
   async probe(task: string, headers: readonly string[]): Promise<ProbeFinding> {
-    const host = fieldValue(headers, 'host') ?? this.#upstream.authority
+    const host = fieldValue(headers, 'host') ?? this.#upstreams.first.address.authority
     const cookie = fieldValue(headers, 'cookie')
     const content = await this.#serviceContent(host)
     if (content === null) return { kind: 'running' }
@@ -146,7 +146,8 @@ export class VsphereTasks {
       '"urn:vim25/6.0"',
     ]
     if (as.cookie !== null) headers.push('cookie', as.cookie)
-    return probeRequest(this.#upstream.probes, {
+    const upstream = this.#upstreams.first
+    return probeRequest(upstream.probes, {
       method: 'POST',
       path: '/sdk',
       headers,
@@ -157,7 +158,7 @@ export class VsphereTasks {
         `<soapenv:Body>${body}</soapenv:Body></soapenv:Envelope>`,
       headersTimeout: this.#limits.probeMs,
       bodyTimeout: this.#limits.probeMs,
-      servername: this.#upstream.servername,
+      servername: upstream.servername,
     })
   }
 }

@@ -27,6 +27,9 @@ export interface GatewayEvent {
     /** The last level of a plan would fail now; it would succeed again. */
     | 'plan.unfit'
     | 'plan.recovered'
+    /** An address of a backend is not well, or is again. */
+    | 'upstream.unhealthy'
+    | 'upstream.recovered'
     | 'call.refused'
     | 'call.shadowed'
     | 'call.unknown'

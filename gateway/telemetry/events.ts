@@ -66,6 +66,8 @@ const LEVELS: Readonly<Record<GatewayEvent['type'], Exclude<LogLevel, 'silent'>>
   'fence.closed': 'warn',
   'fence.blocked': 'error',
   'fence.held': 'error',
+  'upstream.unhealthy': 'warn',
+  'upstream.recovered': 'info',
   'fencer.unhealthy': 'error',
   'fencer.recovered': 'info',
   'plan.unfit': 'error',

@@ -185,6 +185,8 @@ export function createMetrics(options: {
         case 'fence.due':
         case 'fence.started':
         case 'call.joined':
+        case 'upstream.unhealthy':
+        case 'upstream.recovered':
         case 'fencer.unhealthy':
         case 'fencer.recovered':
         case 'plan.unfit':

@@ -83,6 +83,8 @@ export interface RawBackend {
 /** `handle` gets each connection, and all that has come on it so far whenever more comes. */
 export async function startRawBackend(
   handle: (socket: Socket, received: string) => void,
+  at = 0,
+  host = '127.0.0.1',
 ): Promise<RawBackend> {
   const sockets: Socket[] = []
   const server = createRawServer((socket) => {
@@ -94,7 +96,7 @@ export async function startRawBackend(
       handle(socket, received)
     })
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(at, host, resolve))
   const { port } = server.address() as AddressInfo
   return {
     port,

@@ -1,11 +1,10 @@
 // Raw connections to one backend, each used for one call at a time. Which waiting call gets a connection is decided by
 // arrival; nothing is sent, repeated or read here that a call has not asked for.
 
-import { connect as connectPlain, isIP, type Socket, type SocketConstructorOpts } from 'node:net'
-import { connect as connectTls } from 'node:tls'
+import type { Socket, SocketConstructorOpts } from 'node:net'
 import type { Clock, Timer } from '../../spi/clock.ts'
 import type { ProxyLimits } from '../limits.ts'
-import type { UpstreamTls } from '../upstream.ts'
+import type { Dialler } from './dial.ts'
 
 /** A call that wants a connection, or has one. */
 export interface UpstreamUser {
@@ -19,13 +18,6 @@ export interface UpstreamUser {
   lost(error: Error | null): void
 }
 
-export interface PoolTarget {
-  readonly host: string
-  readonly port: number
-  /** Null for plain HTTP. */
-  readonly tls: (UpstreamTls & { readonly servername: string }) | null
-}
-
 const READ_BYTES = 32 * 1024
 /** Off a server's own hint: the way there takes time. */
 const HINT_MARGIN_MS = 1_000
@@ -36,6 +28,8 @@ export class UpstreamConnection {
   readonly #pool: UpstreamPool
   user: UpstreamUser | null = null
   idleUntilMs = 0
+  /** From then on it is not used for another call: its name may lead elsewhere by now. */
+  oldFromMs = Number.POSITIVE_INFINITY
   #lost = false
 
   constructor(pool: UpstreamPool, open: (options: SocketConstructorOpts) => Socket) {
@@ -81,22 +75,34 @@ export class UpstreamConnection {
 }
 
 export class UpstreamPool {
-  readonly #target: PoolTarget
+  readonly #dialler: Dialler
   readonly #limits: ProxyLimits
   readonly #clock: Clock
+  readonly #onUnreachable: (error: Error) => void
   /** The one used last is taken first. */
   readonly #idle: UpstreamConnection[] = []
   readonly #waiting: UpstreamUser[] = []
   #open = 0
   #connecting = 0
   #sweep: Timer | null = null
-  #session: Buffer | null = null
   #closed = false
 
-  constructor(target: PoolTarget, limits: ProxyLimits, clock: Clock) {
-    this.#target = target
+  /** `onUnreachable`: to be told of each connection that could not be made, before its call is. */
+  constructor(
+    dialler: Dialler,
+    limits: ProxyLimits,
+    clock: Clock,
+    onUnreachable: (error: Error) => void = () => undefined,
+  ) {
+    this.#dialler = dialler
     this.#limits = limits
     this.#clock = clock
+    this.#onUnreachable = onUnreachable
+  }
+
+  /** Calls on its connections, and those that wait for one. */
+  get load(): number {
+    return this.#open - this.#connecting - this.#idle.length + this.#waiting.length
   }
 
   /** Calls `connected` in this very tick where a connection lies idle. */
@@ -125,11 +131,12 @@ export class UpstreamPool {
     connection.user = null
     const usableMs =
       idleMs === -1 ? this.#limits.upstreamIdleMs : Math.min(HINT_MS_MAX, idleMs - HINT_MARGIN_MS)
-    if (this.#closed || usableMs <= 0) {
+    const now = this.#clock.monotonicMs()
+    if (this.#closed || usableMs <= 0 || now >= connection.oldFromMs) {
       connection.destroy()
       return
     }
-    connection.idleUntilMs = this.#clock.monotonicMs() + usableMs
+    connection.idleUntilMs = Math.min(now + usableMs, connection.oldFromMs)
     this.#offer(connection)
   }
 
@@ -178,7 +185,7 @@ export class UpstreamPool {
   #connect(): void {
     this.#open++
     this.#connecting++
-    const connection = new UpstreamConnection(this, (options) => this.#dial(options))
+    const connection = new UpstreamConnection(this, (options) => this.#dialler.dial(options))
     const { socket } = connection
     let settled = false
     const settle = (): boolean => {
@@ -191,41 +198,22 @@ export class UpstreamPool {
     const failed = (error: Error): void => {
       if (!settle()) return
       connection.destroy()
+      this.#onUnreachable(error)
       this.#waiting.shift()?.unreachable(error)
     }
     const timer = this.#clock.after(this.#limits.connectMs, () => failed(new ConnectTimeout()))
     socket.once('error', failed)
     socket.once('close', () => failed(new Error('the connection closed before it was open')))
-    socket.once(this.#target.tls === null ? 'connect' : 'secureConnect', () => {
+    socket.once(this.#dialler.openEvent, () => {
       if (!settle()) return
       if (this.#closed) connection.destroy()
       else {
-        connection.idleUntilMs = this.#clock.monotonicMs() + this.#limits.upstreamIdleMs
+        const now = this.#clock.monotonicMs()
+        connection.idleUntilMs = now + this.#limits.upstreamIdleMs
+        if (this.#limits.upstreamAgeMs > 0) connection.oldFromMs = now + this.#limits.upstreamAgeMs
         this.#offer(connection)
       }
     })
-  }
-
-  #dial(options: SocketConstructorOpts): Socket {
-    const { host, port, tls } = this.#target
-    if (tls === null) return connectPlain({ ...options, host, port })
-    const socket = connectTls({
-      ...options,
-      host,
-      port,
-      // Only names can be said in the handshake; an address is compared with the certificate all the same.
-      ...(isIP(tls.servername) === 0 ? { servername: tls.servername } : {}),
-      ...(tls.ca === undefined ? {} : { ca: tls.ca }),
-      ...(tls.cert === undefined ? {} : { cert: tls.cert }),
-      ...(tls.key === undefined ? {} : { key: tls.key }),
-      ...(tls.rejectUnauthorized === undefined ? {} : { rejectUnauthorized: tls.rejectUnauthorized }),
-      ...(this.#session === null ? {} : { session: this.#session }),
-      ALPNProtocols: ['http/1.1'],
-    })
-    socket.on('session', (session) => {
-      this.#session = session
-    })
-    return socket
   }
 }
 

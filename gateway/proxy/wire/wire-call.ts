@@ -8,12 +8,13 @@ import { type Call, CheckedCall } from '../checked-call.ts'
 import { JobAnswer } from '../job-answer.ts'
 import type { OpenCall } from '../open-call.ts'
 import { GOING_AWAY, type RefusalAnswer } from '../refusals.ts'
+import type { Upstream } from '../upstream.ts'
 import { AnswerDelivery, type AnswerReceiver } from './answer-delivery.ts'
 import { answerLines, refusalHead } from './answer-lines.ts'
 import type { AnswerReader } from './answer-reader.ts'
 import type { AnswerStream, AnswerTaker } from './answer-stream.ts'
 import type { RequestReader } from './request-reader.ts'
-import type { UpstreamConnection, UpstreamPool, UpstreamUser } from './upstream-pool.ts'
+import type { UpstreamConnection, UpstreamUser } from './upstream-pool.ts'
 
 /** What a call needs of its client's connection. */
 export interface WireClient extends AnswerReceiver {
@@ -30,7 +31,6 @@ export interface WireClient extends AnswerReceiver {
 const PLAIN_LINK = /^<[\x21-\x7e]*>[\t\x20-\x7e]*$/
 
 export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
-  readonly #pool: UpstreamPool
   readonly #client: WireClient
   readonly #method: string
   readonly #keepAlive: boolean
@@ -41,6 +41,9 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   #sent = false
   #call: Call | null = null
   #open: OpenCall | null = null
+  /** Where it goes; `#tried` are the addresses that could not be reached before. */
+  #upstream: Upstream
+  #tried: Upstream[] | null = null
   #connection: UpstreamConnection | null = null
   #message = ''
   /** Null where the answer comes whole and small, or has not begun. */
@@ -53,15 +56,9 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   /** When the backend last gave a sign of life, or got the call. */
   #lastByteMs = 0
 
-  constructor(
-    backend: Backend,
-    pool: UpstreamPool,
-    client: WireClient,
-    body: Buffer | null,
-    bodyText: string | null,
-  ) {
+  constructor(backend: Backend, client: WireClient, body: Buffer | null, bodyText: string | null) {
     super(backend)
-    this.#pool = pool
+    this.#upstream = backend.upstreams.first
     this.#client = client
     this.#method = client.reader.method
     this.#keepAlive = client.reader.keepAlive
@@ -109,12 +106,12 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
       open.whenAbandoned(() => this.breakOff('abandoned at the end of the drain limit'))
       if (this.#finished) return
     }
-    this.#pool.acquire(this)
+    this.#upstream.wire.acquire(this)
   }
 
   connected(connection: UpstreamConnection): void {
     if (this.#finished) {
-      this.#pool.release(connection, -1)
+      this.#upstream.wire.release(connection, -1)
       return
     }
     const refusal = this.#open?.recheck() ?? null
@@ -122,7 +119,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
       this.#open?.ended()
       this.#open = null
       if (this.backend.enforce) {
-        this.#pool.release(connection, -1)
+        this.#upstream.wire.release(connection, -1)
         this.refuse(refusal)
         return
       }
@@ -144,8 +141,17 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
     this.#message = ''
   }
 
+  /** Nothing was sent: another address may have it. */
   unreachable(error: Error): void {
     if (this.#finished) return
+    this.#tried ??= []
+    this.#tried.push(this.#upstream)
+    const other = this.backend.upstreams.after(this.#tried)
+    if (other !== null) {
+      this.#upstream = other
+      other.wire.acquire(this)
+      return
+    }
     this.#open?.ended()
     this.refuse(backendDown(error, false))
   }
@@ -208,11 +214,12 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
     const connection = this.#connection
     const keepAlive = this.#keepAlive && !this.backend.closing
     this.#connection = null
+    this.#upstream.health.answered()
     this.#settleByAnswer(reader)
     if (connection !== null) {
       if (clean && reader.keepAlive && connection.socket.writableLength === 0) {
         if (connection.socket.isPaused()) connection.socket.resume()
-        this.#pool.release(connection, reader.keepAliveMs)
+        this.#upstream.wire.release(connection, reader.keepAliveMs)
       } else connection.destroy()
     }
     this.leave()
@@ -250,6 +257,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   /** The call was sent, and its answer will not come. */
   #fail(error: Error): void {
     if (this.#finished) return
+    if (!(error instanceof BrokenOff)) this.#upstream.health.answerLost(error.message)
     this.#open?.unknown(unknownReason(error))
     if (this.#answering) {
       this.leave()
@@ -272,7 +280,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
       this.#broken(new BrokenOff(reason))
       return
     }
-    this.#pool.forget(this)
+    this.#upstream.wire.forget(this)
     this.#open?.ended()
     this.refuse(
       this.#call === null
@@ -302,7 +310,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
 
   /** Not one byte has gone out: the call has ended now. */
   #cancel(): void {
-    this.#pool.forget(this)
+    this.#upstream.wire.forget(this)
     this.#open?.ended()
     this.leave()
   }

@@ -5,7 +5,6 @@ import type { Socket } from 'node:net'
 import type { Backend } from '../backend.ts'
 import { AnswerStream } from './answer-stream.ts'
 import { PLAIN_HEAD_BYTES_MAX, RequestReader } from './request-reader.ts'
-import type { UpstreamPool } from './upstream-pool.ts'
 import { WireCall, type WireClient } from './wire-call.ts'
 
 const HEAD_END = '\r\n\r\n'
@@ -20,7 +19,6 @@ const UNTAKEN_BYTES_MAX = 256 * 1024
 
 export interface WirePlane {
   readonly backend: Backend
-  readonly pool: UpstreamPool
   /** Gives the connection to node:http, from its first unread byte on. */
   handOver(socket: Socket, unread: Buffer | null): void
   closed(connection: WireConnection): void
@@ -153,7 +151,7 @@ export class WireConnection implements WireClient {
     this.#unread = unread.length === end ? null : unread.subarray(end)
     this.#awaited = 0
     this.#isFresh = false
-    const call = new WireCall(this.#plane.backend, this.#plane.pool, this, body, bodyText)
+    const call = new WireCall(this.#plane.backend, this, body, bodyText)
     this.#call = call
     call.start()
     return true

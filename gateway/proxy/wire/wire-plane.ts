@@ -5,7 +5,6 @@ import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Timer } from '../../spi/clock.ts'
 import type { Backend } from '../backend.ts'
-import { type PoolTarget, UpstreamPool } from './upstream-pool.ts'
 import { WireConnection, type WirePlane } from './wire-connection.ts'
 
 /** A body that is not whole by then is no plain call any more. */
@@ -14,7 +13,6 @@ const SWEEP_MS_MAX = 1_000
 
 export class FastPlane implements WirePlane {
   readonly backend: Backend
-  readonly pool: UpstreamPool
   readonly #server: Server
   readonly #connections = new Set<WireConnection>()
   /** What the HTTP server does with a connection of its own. */
@@ -22,10 +20,9 @@ export class FastPlane implements WirePlane {
   #timer: Timer | null = null
   #closed = false
 
-  constructor(backend: Backend, server: Server, target: PoolTarget) {
+  constructor(backend: Backend, server: Server) {
     this.backend = backend
     this.#server = server
-    this.pool = new UpstreamPool(target, backend.limits, backend.clock)
   }
 
   /** `event`: the server's for a connection that can be read, `connection` or `secureConnection`. */
@@ -68,7 +65,6 @@ export class FastPlane implements WirePlane {
     this.#closed = true
     this.#timer?.cancel()
     for (const connection of this.#connections) connection.destroy()
-    this.pool.close()
   }
 
   #sweepLater(): void {
