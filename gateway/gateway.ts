@@ -11,6 +11,7 @@ import { countOpenFences } from './fencing/open-fences.ts'
 import { createFencing } from './fencing/plans.ts'
 import { startSequencer } from './fencing/sequencer.ts'
 import type { RoomKnowledge } from './knowledge.ts'
+import { listenerOptions, revealed } from './listener-options.ts'
 import { enterEpoch } from './locking/epoch-keeper.ts'
 import { startLocking } from './locking/locking.ts'
 import { openMark, openStore, StartFailure, storePrefix, storeSilent } from './own-store.ts'
@@ -191,6 +192,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     fencers: () => monitoring.health(),
   })
 
+  const listeners: BackendListener[] = []
   const control = await listen('the control API', 'control.listen', config.control.listen, () =>
     startControl({
       listen: config.control.listen,
@@ -202,6 +204,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
       })),
       plane: locking.plane,
       fencers: () => monitoring.health(),
+      backends: () => listeners.map(({ state }) => state),
       clock,
       log,
       ttlMsMin: config.sessions.ttlMsMin,
@@ -225,7 +228,6 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
   parts.add(() => control.close())
 
   const backends = new Map<string, ListenAddress>()
-  const listeners: BackendListener[] = []
   // Together: each waits for its calls in flight, and none for another's.
   parts.add(async () => {
     control.dismiss()
@@ -234,51 +236,20 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
   for (const [name, backend] of Object.entries(config.backends)) {
     const policy = policies.get(name)
     if (policy === undefined) continue
-    const { limits } = backend
     const listener = await listen(`backend ${name}`, `backends.${name}.listen`, backend.listen, () =>
-      startBackendListener({
-        name,
-        listen: backend.listen,
-        ...(backend.tls === null ? {} : { tls: revealed(backend.tls) }),
-        upstream: backend.upstream,
-        ...(backend.upstreamTls === null
-          ? {}
-          : {
-              upstreamTls: {
-                rejectUnauthorized: backend.upstreamTls.verify,
-                ...(backend.upstreamTls.ca === undefined ? {} : { ca: backend.upstreamTls.ca }),
-                ...(backend.upstreamTls.cert === undefined ? {} : { cert: backend.upstreamTls.cert }),
-                ...(backend.upstreamTls.key === undefined ? {} : { key: backend.upstreamTls.key.reveal() }),
-                ...(backend.upstreamTls.serverName === undefined
-                  ? {}
-                  : { serverName: backend.upstreamTls.serverName }),
-              },
-            }),
-        policy,
-        gate: locking.gate,
-        logins: locking.logins,
-        enforce: backend.enforce,
-        clock,
-        events: events.sink,
-        callIds: backend.callIds,
-        limits: {
-          headerBytesMax: limits.headerBytes,
-          connectionsMax: limits.connections,
-          headMs: limits.headTimeoutMs,
-          answerHeadMs: limits.answerTimeoutMs,
-          answerIdleMs: limits.answerTimeoutMs,
-          connectMs: limits.connectTimeoutMs,
-          closeMs: config.shutdown.limitMs,
-        },
-        ...(backend.observer === null
-          ? {}
-          : {
-              observer: { username: backend.observer.username, password: backend.observer.password.reveal() },
-            }),
-      }),
+      startBackendListener(
+        listenerOptions(name, backend, config.shutdown.limitMs, {
+          policy,
+          gate: locking.gate,
+          logins: locking.logins,
+          clock,
+          events: events.sink,
+        }),
+      ),
     )
     listeners.push(listener)
     metrics.observeCalls(name, listener.calls)
+    metrics.observeBackend(name, () => listener.state)
     backends.set(name, listener.address)
   }
   let closed: Promise<void> | null = null
@@ -347,13 +318,6 @@ function longestQuietMs(policies: readonly { readonly quietMs: number | null }[]
     longest = Math.max(longest, quietMs)
   }
   return longest
-}
-
-function revealed(tls: { readonly cert: string; readonly key: { reveal(): string } }): {
-  cert: string
-  key: string
-} {
-  return { cert: tls.cert, key: tls.key.reveal() }
 }
 
 const readTokens: Parameters<typeof startControl>[0]['check']['readTokens'] = (field) => {

@@ -106,7 +106,7 @@ async function serve(
   log.info({ listen: formatListen(gateway.control) }, 'control API')
   for (const [backend, address] of gateway.backends)
     log.info(
-      { backend, listen: formatListen(address), upstream: config.backends[backend]?.upstream },
+      { backend, listen: formatListen(address), upstreams: config.backends[backend]?.upstreams },
       'backend',
     )
   const reload = () => reloadConfig(config, start.reload(), log)

@@ -61,18 +61,17 @@ const { control, backends } = loaded.config
 const [backend] = Object.values(backends)
 if (backend === undefined) fail(`${file} has no backend`)
 
-const upstream = new URL(backend.upstream)
+const [address = ''] = backend.upstreams
+const upstream = new URL(address)
 await startVolumeBackend({
   host: upstream.hostname,
   port: Number(upstream.port),
   workMs: 1_000,
   volumes: [{ id: volume, name: 'sample', sizeGb: 1 }],
-}).catch((error: unknown) =>
-  fail(`the volume backend cannot listen on ${backend.upstream}: ${String(error)}`),
-)
+}).catch((error: unknown) => fail(`the volume backend cannot listen on ${address}: ${String(error)}`))
 
 const controlUrl = `http://${formatListen(control.listen)}`
-const text = introduction(controlUrl, `http://${formatListen(backend.listen)}`, backend.upstream)
+const text = introduction(controlUrl, `http://${formatListen(backend.listen)}`, address)
 introduceWhenReady(controlUrl, text).catch((error: unknown) => fail(String(error)))
 
 argv.splice(2, argv.length, 'serve', '-c', file)

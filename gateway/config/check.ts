@@ -116,19 +116,22 @@ function checkListeners(config: Config, fault: Report): void {
       })
   }
   for (const [name, backend] of Object.entries(config.backends)) {
-    const upstream = new URL(backend.upstream)
-    const host = upstream.hostname.replace(/^\[|\]$/g, '')
-    const port = Number(upstream.port === '' ? (upstream.protocol === 'https:' ? 443 : 80) : upstream.port)
-    const own = listeners.find(
-      ({ address }) =>
-        address.port === port &&
-        (address.host === host || (isLoopback(host) && (isWildcard(address) || isSame(address.host, host)))),
-    )
-    if (own !== undefined)
-      fault(['backends', name, 'upstream'], {
-        message: `${backend.upstream} is this gateway's own listener of ${own.name}`,
-        expected: 'the address of the backend itself',
-      })
+    for (const upstream of backend.upstreams) {
+      const url = new URL(upstream)
+      const host = url.hostname.replace(/^\[|\]$/g, '')
+      const port = Number(url.port === '' ? (url.protocol === 'https:' ? 443 : 80) : url.port)
+      const own = listeners.find(
+        ({ address }) =>
+          address.port === port &&
+          (address.host === host ||
+            (isLoopback(host) && (isWildcard(address) || isSame(address.host, host)))),
+      )
+      if (own !== undefined)
+        fault(['backends', name, 'upstream'], {
+          message: `${upstream} is this gateway's own listener of ${own.name}`,
+          expected: 'the address of the backend itself',
+        })
+    }
   }
 }
 

@@ -2,6 +2,7 @@
 // Each message in here completes the sentence "expected …"; load.ts says what was found instead, and where.
 
 import { z } from 'zod'
+import { balance, health, limits, upstream } from './data-plane-section.ts'
 import { fences, monitor, plan, storm } from './fencing-schema.ts'
 import { named, seconds, strict, text, whole } from './fields.ts'
 import { parseListen } from './listen.ts'
@@ -35,16 +36,6 @@ function url(expected: string, accepts: (url: URL) => boolean) {
 }
 
 const isHttp = (value: URL): boolean => value.protocol === 'http:' || value.protocol === 'https:'
-
-const upstream = url(
-  'an http:// or https:// URL without user name, query and fragment',
-  (value) =>
-    isHttp(value) &&
-    value.username === '' &&
-    value.password === '' &&
-    value.search === '' &&
-    value.hash === '',
-)
 
 const certificate = z
   .string({ error: 'a certificate in PEM, or the path of one' })
@@ -139,33 +130,6 @@ const control = strict(
   'a section with listen, tls and credentials',
 )
 
-const limits = strict(
-  {
-    /** Request line and header fields. */
-    headerBytes: whole(1024, 1_048_576).default(65_536),
-    /** Of a body that the policy has to read; bodies that it has not are streamed. */
-    inspectedBytes: whole(1024, 67_108_864).optional(),
-    connections: whole(1, 100_000).default(4096),
-    /** Calls of this backend that wait for a handover. */
-    parked: whole(0, 100_000).default(1024),
-    /** What they may keep in memory together. */
-    parkedBytes: whole(0, 1_099_511_627_776).default(33_554_432),
-    /** Until the request's header fields are complete. */
-    headTimeout: seconds(0.1, 3600).prefault(30),
-    /** Until the backend begins its answer, and between two pieces of it. */
-    answerTimeout: seconds(0.1, 86_400).prefault(300),
-    connectTimeout: seconds(0.1, 300).prefault(10),
-  },
-  'a section of limits',
-).transform(({ headTimeout, answerTimeout, connectTimeout, inspectedBytes, ...rest }) => ({
-  ...rest,
-  /** In place of the policy's own limit. */
-  inspectedBytes: inspectedBytes ?? null,
-  headTimeoutMs: headTimeout,
-  answerTimeoutMs: answerTimeout,
-  connectTimeoutMs: connectTimeout,
-}))
-
 const CALL_ID_EXPECTED = 'the name of a header field, such as Idempotency-Key'
 
 const backend = strict(
@@ -173,6 +137,10 @@ const backend = strict(
     listen,
     tls: serverTls.optional(),
     upstream,
+    /** Which of several addresses takes a call: the first that is well, or the one with the fewest calls. */
+    balance,
+    /** Where absent: a connection is tried every 5 s where there are several addresses, and nobody looks at one alone. */
+    health: health.optional(),
     upstreamTls: clientTls.optional(),
     policy: text('the name of a policy'),
     /** `false` is shadow mode: every verdict is computed, counted and logged, nothing is refused. */
@@ -200,8 +168,10 @@ const backend = strict(
     ).optional(),
   },
   'a section with listen, upstream and policy',
-).transform(({ wait, quiet, tls, upstreamTls, observer, ...rest }) => ({
+).transform(({ wait, quiet, tls, upstream, upstreamTls, health: looks, observer, ...rest }) => ({
   ...rest,
+  upstreams: upstream,
+  health: looks ?? (upstream.length > 1 ? health.parse({}) : null),
   tls: tls ?? null,
   upstreamTls: upstreamTls ?? null,
   observer: observer ?? null,

@@ -2,9 +2,10 @@
 
 import type { z } from 'zod'
 import type { FenceRecord, FenceState } from '../core/fence-record.ts'
+import type { BackendState } from '../spi/backend-state.ts'
 import type { LockInfo, OwnerInfo, Paged, SessionInfo } from '../spi/control-plane.ts'
 import type { FencerHealth } from '../spi/fencer-health.ts'
-import type { Fence, FencerState, KeptAlive, Lock, Owner, Session } from './schemas.ts'
+import type { Backend, Fence, FencerState, KeptAlive, Lock, Owner, Session } from './schemas.ts'
 
 export function presentKeptAlive(session: SessionInfo): z.output<typeof KeptAlive> {
   return { ttl: session.ttlMs / 1000, expiresAt: timeOf(session.expiresAtMs) }
@@ -81,6 +82,14 @@ export function presentFence(record: FenceRecord): z.output<typeof Fence> {
 
 export function presentFencer(health: FencerHealth): z.output<typeof FencerState> {
   return { ...health, lastResortOf: [...health.lastResortOf] }
+}
+
+export function presentBackend(state: BackendState): z.output<typeof Backend> {
+  return {
+    ...state,
+    shed: { ...state.shed },
+    upstreams: state.upstreams.map((upstream) => ({ ...upstream })),
+  }
 }
 
 export function presentPage<From, To>(page: Paged<From>, present: (item: From) => To) {

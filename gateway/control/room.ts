@@ -5,6 +5,7 @@ import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fasti
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatewayError } from '../core/errors.ts'
 import { asLeaseId, asLockName, type LockName, lockNameFault, type SessionId } from '../core/names.ts'
+import type { BackendState } from '../spi/backend-state.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { ControlPlane, SessionInfo } from '../spi/control-plane.ts'
 import type { FencerHealth } from '../spi/fencer-health.ts'
@@ -43,6 +44,8 @@ export interface ControlRoom {
   readonly log: ControlLog
   /** What the monitoring of the fencers has found. */
   readonly fencers: () => readonly FencerHealth[]
+  /** What the backend listeners know. */
+  readonly backends: () => readonly BackendState[]
   readonly ttlMsMin: number
   readonly ttlMsMax: number
   /** Aborted when the gateway is told to end: it still does everything, and sends callers to others. */

@@ -278,6 +278,25 @@ export const FencerState = z.object({
   lastResortOf: z.array(z.string()).describe('Plans that have nothing left to try where it fails.'),
 })
 
+export const Backend = z.object({
+  backend: z.string(),
+  policy: z.string(),
+  enforced: z.boolean().describe('False in shadow mode.'),
+  inFlight: z.int().describe('Calls between their head and their end at the backend, reads too.'),
+  connections: z.int().describe('Of clients.'),
+  jobs: z.int().describe('Jobs that are watched until they are over.'),
+  shed: z.record(z.string(), z.int()).describe('Turned away since the start, by the limit that was met.'),
+  upstreams: z.array(
+    z.object({
+      upstream: z.string(),
+      healthy: z.boolean(),
+      reason: z.string().nullable(),
+      since: time.describe('When it became what it is.'),
+      inFlight: z.int().describe('Calls that it has, or that wait for a connection to it.'),
+    }),
+  ),
+})
+
 export const FenceOrdered = z.object({ fence: z.string().describe('Its id, for `GET /v1/fences/{id}`.') })
 
 export const Checked = z.object({

@@ -14,6 +14,7 @@ import {
 } from 'fastify-type-provider-zod'
 import { invariant } from '../core/invariant.ts'
 import { type Credential, createAuthentication } from './authentication.ts'
+import { backendRoutes } from './backends.ts'
 import { type CheckSources, checkRoutes } from './check.ts'
 import { type EventFeed, eventRoutes } from './event-stream.ts'
 import { fencerRoutes } from './fencers.ts'
@@ -24,9 +25,10 @@ import { failureOf, isProgrammerFault, PROBLEM_TYPE, type Problem, problemOf } f
 import type { ControlApp, ControlRoom } from './room.ts'
 import { sessionRoutes } from './sessions.ts'
 
-export interface ControlOptions extends Omit<ControlRoom, 'leaving' | 'closing' | 'fencers'> {
+export interface ControlOptions extends Omit<ControlRoom, 'leaving' | 'closing' | 'fencers' | 'backends'> {
   /** Absent: there are none. */
   readonly fencers?: ControlRoom['fencers']
+  readonly backends?: ControlRoom['backends']
   readonly listen: { readonly host: string; readonly port: number }
   /** PEM; null: in the clear. */
   readonly tls: { readonly cert: string; readonly key: string } | null
@@ -65,6 +67,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     clock: options.clock,
     log: options.log,
     fencers: options.fencers ?? (() => []),
+    backends: options.backends ?? (() => []),
     ttlMsMin: options.ttlMsMin,
     ttlMsMax: options.ttlMsMax,
     leaving: leaving.signal,
@@ -139,6 +142,7 @@ async function createApp(options: ControlOptions, room: ControlRoom): Promise<Co
   lockRoutes(app, room)
   fenceRoutes(app, room)
   fencerRoutes(app, room)
+  backendRoutes(app, room)
   checkRoutes(app, options.check)
   eventRoutes(app, room, options.events)
   healthRoutes(app, room, options.metrics)

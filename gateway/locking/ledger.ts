@@ -68,6 +68,10 @@ export class LedgerCall implements LedgerEntry {
     return this.#state
   }
 
+  get session(): string {
+    return this.grants[0]?.session ?? ''
+  }
+
   /** -1: not in the grant's list. */
   slotIn(grant: LiveGrant): number {
     return grant === this.grants[0] ? this.#slot : (this.#otherSlots?.get(grant) ?? -1)

@@ -11,6 +11,8 @@ import type { Flights } from './flights.ts'
 import type { JobWatch } from './jobs.ts'
 import type { ProxyLimits } from './limits.ts'
 import type { Repeats } from './repeats.ts'
+import type { SessionCalls } from './session-calls.ts'
+import type { Shedding } from './shedding.ts'
 import type { Upstreams } from './upstreams.ts'
 
 export interface Backend {
@@ -27,7 +29,9 @@ export interface Backend {
   readonly jobs: JobWatch
   /** Calls between their head and their end at the backend. */
   readonly flights: Flights
+  readonly sessions: SessionCalls
   readonly tally: CallTally
+  readonly shedding: Shedding
   readonly repeats: Repeats
   readonly garbage: BufferGarbage
   /** Every answer from now on ends its connection. */

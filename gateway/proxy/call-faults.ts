@@ -8,6 +8,17 @@ export class RequestCutOff extends Error {
   readonly code = 'FENCEGATE_REQUEST_CUT_OFF'
 }
 
+/** A body of unknown length turned out longer than is taken. */
+export class BodyTooLong extends Error {
+  override readonly name = 'BodyTooLong'
+  readonly code = 'FENCEGATE_BODY_TOO_LONG'
+  readonly bytesMax: number
+  constructor(bytesMax: number) {
+    super(`the body of the request is longer than ${bytesMax} bytes`)
+    this.bytesMax = bytesMax
+  }
+}
+
 /** Others may take this gateway for gone: what of the request has not been sent must not be sent any more. */
 export class LeaseOver extends Error {
   override readonly name = 'LeaseOver'
@@ -38,7 +49,7 @@ const TIMEOUTS: ReadonlySet<string> = new Set([
 
 /** Whether the backend has nothing to do with it. */
 export function isOurs(error: Error): boolean {
-  return error instanceof RequestCutOff || error instanceof LeaseOver || error instanceof BrokenOff
+  return [RequestCutOff, BodyTooLong, LeaseOver, BrokenOff].some((kind) => error instanceof kind)
 }
 
 /** For the ledger: why nobody knows what became of a call. */
@@ -49,6 +60,11 @@ export function unknownReason(error: Error): string {
 
 /** For the client. `sent`: whether a byte of the call may have reached the backend. */
 export function backendDown(error: Error, sent: boolean): Refusal {
+  if (error instanceof BodyTooLong)
+    return {
+      code: 'too-large',
+      detail: `${error.message} (limits.bodyBytes); ${sent ? 'the call may or may not have happened' : 'nothing of the call was sent'}`,
+    }
   if (!sent)
     return {
       code: 'backend-down',

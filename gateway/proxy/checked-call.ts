@@ -9,7 +9,8 @@ import type { CallHead, Classification, Dialect, Effect } from '../spi/policy.ts
 import type { Backend } from './backend.ts'
 import type { Flight } from './flights.ts'
 import { OpenCall } from './open-call.ts'
-import { GOING_AWAY, type RefusalAnswer, renderRefusal, TOO_MANY } from './refusals.ts'
+import { GOING_AWAY, type RefusalAnswer, renderRefusal, TOO_MANY, TOO_MANY_OF_SESSION } from './refusals.ts'
+import type { ShedCause } from './shedding.ts'
 
 export type Call = Extract<Classification, { kind: 'call' }>
 
@@ -23,6 +24,8 @@ export abstract class CheckedCall implements Flight {
   #tallied = false
   #callId: string | undefined
   #dialect: Dialect | undefined
+  /** Whose calls it is counted among; null where it is not. */
+  #session: string | null = null
 
   constructor(backend: Backend) {
     this.backend = backend
@@ -51,8 +54,12 @@ export abstract class CheckedCall implements Flight {
   protected enter(): boolean {
     const { flights, limits, refusing, enforce } = this.backend
     const isFull = flights.size >= limits.inFlightMax
-    if (isFull || (refusing && enforce)) {
-      this.refuse(isFull ? TOO_MANY : GOING_AWAY)
+    if (isFull) {
+      this.#shed('calls', TOO_MANY)
+      return false
+    }
+    if (refusing && enforce) {
+      this.refuse(GOING_AWAY)
       return false
     }
     flights.add(this)
@@ -165,6 +172,13 @@ export abstract class CheckedCall implements Flight {
       else if (this.pass(result.refusal)) this.forward(call, null)
       return
     }
+    const { session } = result.entry
+    if (!this.backend.sessions.enter(session)) {
+      result.entry.ended()
+      this.#shed('session', TOO_MANY_OF_SESSION)
+      return
+    }
+    this.#session = session
     const open = new OpenCall(result.entry)
     if (this.isUnwanted) {
       open.ended()
@@ -182,12 +196,21 @@ export abstract class CheckedCall implements Flight {
   }
 
   refuse(refusal: Refusal): void {
+    this.#refuse(refusal, () => this.#tell('call.refused', refusal))
+  }
+
+  /** Too much at once: counted, and not told one by one. In shadow mode as well: there is no room for it. */
+  #shed(cause: ShedCause, refusal: Refusal): void {
+    this.#refuse(refusal, () => this.backend.shedding.count(cause))
+  }
+
+  #refuse(refusal: Refusal, tell: () => void): void {
     this.#verdict = refusal.code
     if (this.isUnwanted) {
       this.leave()
       return
     }
-    this.#tell('call.refused', refusal)
+    tell()
     this.leave()
     this.answer(renderRefusal(refusal, this.#dialect ?? this.backend.policy.dialect, this.#callId))
   }
@@ -211,6 +234,10 @@ export abstract class CheckedCall implements Flight {
   protected leave(): void {
     this.left()
     this.backend.flights.delete(this)
+    if (this.#session !== null) {
+      this.backend.sessions.leave(this.#session)
+      this.#session = null
+    }
     if (this.#tallied) return
     this.#tallied = true
     this.backend.tally.count(this.#effect, this.#verdict)

@@ -12,11 +12,13 @@ import { ForwardedBody } from './forwarded-body.ts'
 import { Forwarding, type ForwardingOwner } from './forwarding.ts'
 import type { OpenCall } from './open-call.ts'
 import {
+  bodyTooLarge,
   GOING_AWAY,
   JOINED_TOO_LATE,
   type RefusalAnswer,
   TOO_MANY_COPIES,
   tooLargeForTwo,
+  tooManyFields,
 } from './refusals.ts'
 import type { FirstCopy, FirstCopyOutcome } from './repeats.ts'
 import { joinedFields, type RequestHead, readRequestHead, removeField } from './request-head.ts'
@@ -79,6 +81,14 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
     }
     if (!this.enter()) return
     const head = reading.head
+    if (request.rawHeaders.length > 2 * limits.headerFieldsMax) {
+      this.refuse(tooManyFields(limits.headerFieldsMax))
+      return
+    }
+    if (limits.bodyBytesMax > 0 && head.contentLength > limits.bodyBytesMax) {
+      this.refuse(bodyTooLarge(limits.bodyBytesMax))
+      return
+    }
     const fields = joinedFields(request, head.dropped)
     const callHead = { method: request.method ?? '', target, header: (name: string) => fields[name] }
     this.#head = head
@@ -286,12 +296,13 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
     if (head.contentLength >= 0) head.forwarded.push('Content-Length', String(head.contentLength))
     this.#continue()
     this.#intake.moved()
-    const { enforce, garbage } = this.backend
+    const { enforce, garbage, limits } = this.backend
     const body = new ForwardedBody(this.#request, this.#prefix, {
       onProgress: (bytes) => {
         this.#intake.moved()
         garbage.moved(bytes)
       },
+      bytesMax: limits.bodyBytesMax,
       mayGoOn: () => open === null || open.leaseStands || !enforce,
     })
     this.#request.once('end', () => this.#intake.end())

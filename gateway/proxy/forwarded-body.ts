@@ -3,10 +3,12 @@
 
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
-import { LeaseOver, RequestCutOff } from './call-faults.ts'
+import { BodyTooLong, LeaseOver, RequestCutOff } from './call-faults.ts'
 
 export interface ForwardedBodyTerms {
   readonly onProgress: (bytes: number) => void
+  /** 0: no bound. */
+  readonly bytesMax: number
   /** Asked before each piece, when it comes in and when it goes out. */
   readonly mayGoOn: () => boolean
 }
@@ -19,14 +21,20 @@ export class ForwardedBody extends Readable {
   constructor(
     request: IncomingMessage,
     prefix: readonly Buffer[],
-    { onProgress, mayGoOn }: ForwardedBodyTerms,
+    { onProgress, bytesMax, mayGoOn }: ForwardedBodyTerms,
   ) {
     super({ highWaterMark: 64 * 1024 })
     this.#request = request
     this.#mayGoOn = mayGoOn
-    for (const chunk of prefix) this.push(chunk)
+    let bytes = 0
+    for (const chunk of prefix) {
+      bytes += chunk.length
+      this.push(chunk)
+    }
     request.on('data', (chunk: Buffer) => {
       onProgress(chunk.length)
+      bytes += chunk.length
+      if (bytesMax > 0 && bytes > bytesMax && !this.destroyed) this.destroy(new BodyTooLong(bytesMax))
       if (this.#endedWithLease()) return
       if (!this.destroyed && !this.push(chunk)) request.pause()
     })

@@ -16,8 +16,8 @@ import type { Timer } from '../spi/clock.ts'
 import type { Backend } from './backend.ts'
 import { OrderedConnection } from './client-connection.ts'
 import { Exchange } from './exchange.ts'
+import { sayAndClose } from './last-words.ts'
 import type { ProxyLimits } from './limits.ts'
-import { renderRefusal } from './refusals.ts'
 
 export interface ServerTls {
   /** PEM contents. */
@@ -41,8 +41,8 @@ export function makeHttpServer(tls: ServerTls | null, limits: ProxyLimits): Serv
     keepAlive: true,
     keepAliveInitialDelay: 60_000,
   }
-  const server = tls === null ? createServer(http) : createTlsServer({ ...http, ...tls })
-  server.maxConnections = limits.connectionsMax
+  const server =
+    tls === null ? createServer(http) : createTlsServer({ ...http, ...tls, handshakeTimeout: limits.headMs })
   server.maxHeadersCount = 0
   server.timeout = 0
   return server
@@ -90,26 +90,6 @@ function framingRefusal(error: NodeJS.ErrnoException): Refusal | null {
     return { code: 'bad-request', detail: 'the head of the request did not come in time' }
   if (code.startsWith('HPE_')) return { code: 'bad-request', detail: `malformed HTTP (${code})` }
   return null
-}
-
-/** An answer on a connection that has no exchange to give it. */
-function sayAndClose(socket: Duplex, backend: Backend, refusal: Refusal): void {
-  backend.events({
-    type: 'call.refused',
-    backend: backend.name,
-    verdict: refusal.code,
-    detail: refusal.detail,
-  })
-  const answer = renderRefusal(refusal, backend.policy.dialect)
-  let head = `HTTP/1.1 ${answer.status} ${answer.status === 413 ? 'Content Too Large' : 'Bad Request'}\r\n`
-  for (let i = 0; i + 1 < answer.headers.length; i += 2)
-    head += `${answer.headers[i]}: ${answer.headers[i + 1]}\r\n`
-  socket.on('error', () => socket.destroy())
-  socket.end(Buffer.concat([Buffer.from(`${head}Connection: close\r\n\r\n`, 'latin1'), answer.body]))
-  // Reads on for a moment, so that no reset overtakes the answer.
-  socket.resume()
-  const timer = backend.clock.after(backend.limits.lingerMs, () => socket.destroy())
-  socket.once('close', () => timer.cancel())
 }
 
 /** One timer for all bodies under way instead of one for each. */

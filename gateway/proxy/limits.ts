@@ -3,9 +3,18 @@
 export interface ProxyLimits {
   /** Of a request's head, in bytes. */
   readonly headerBytesMax: number
+  readonly headerFieldsMax: number
+  /** Of a request's body, in bytes. 0: none. What of a longer one was sent before that was known makes its call unknown. */
+  readonly bodyBytesMax: number
+  /** Of clients, in all and of one address. 0 of one address: none of its own. */
   readonly connectionsMax: number
+  readonly connectionsPerAddressMax: number
+  /** How long a client may take nothing of what waits for it. What lies in the buffers of the kernel is not seen: a MiB and more. */
+  readonly clientStallMs: number
   /** Requests between their head and their end at the backend. Beyond that calls are shed with 503. */
   readonly inFlightMax: number
+  /** Of them those that change something under the grants of one session. 0: none of its own. */
+  readonly inFlightPerSessionMax: number
   /** Connections to the backend. */
   readonly upstreamConnectionsMax: number
   readonly connectMs: number
@@ -43,8 +52,13 @@ export interface ProxyLimits {
 
 export const DEFAULT_LIMITS: ProxyLimits = {
   headerBytesMax: 64 * 1024,
+  headerFieldsMax: 200,
+  bodyBytesMax: 0,
   connectionsMax: 10_000,
+  connectionsPerAddressMax: 0,
+  clientStallMs: 300_000,
   inFlightMax: 4096,
+  inFlightPerSessionMax: 1024,
   upstreamConnectionsMax: 256,
   connectMs: 5_000,
   upstreamAgeMs: 300_000,

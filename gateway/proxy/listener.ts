@@ -2,6 +2,7 @@
 
 import type { Server } from 'node:http'
 import { type LookupFunction, Server as NetServer } from 'node:net'
+import type { BackendState } from '../spi/backend-state.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
 import type { Gate } from '../spi/gate.ts'
@@ -10,12 +11,15 @@ import type { Policy } from '../spi/policy.ts'
 import type { Backend } from './backend.ts'
 import { BufferGarbage } from './buffer-garbage.ts'
 import { type CallCount, CallTally } from './call-tally.ts'
+import { ClientConnections } from './client-connections.ts'
 import { Flights } from './flights.ts'
 import { HealthChecks, type HealthCheckTerms } from './health-checks.ts'
 import { makeHttpServer, serveHttp } from './http-front.ts'
 import { JobWatch } from './jobs.ts'
 import { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'
 import { CALL_ID_DEFAULT, Repeats } from './repeats.ts'
+import { SessionCalls } from './session-calls.ts'
+import { Shedding } from './shedding.ts'
 import { Upstream } from './upstream.ts'
 import { readUpstreamAddress, type UpstreamTls } from './upstream-address.ts'
 import { type Balance, Upstreams } from './upstreams.ts'
@@ -54,18 +58,6 @@ export interface BackendListenerOptions {
   readonly observer?: ObserverCredentials
 }
 
-/** What is known of one address of the backend. */
-export interface UpstreamState {
-  readonly upstream: string
-  readonly healthy: boolean
-  /** Why it is not healthy. */
-  readonly reason: string | null
-  /** Wall clock: since when it is what it is. */
-  readonly sinceMs: number
-  /** Calls that it has, or that wait for a connection to it. */
-  readonly inFlight: number
-}
-
 export interface BackendListener {
   readonly address: { readonly host: string; readonly port: number }
   /** Calls between their head and their end at the backend. */
@@ -74,7 +66,7 @@ export interface BackendListener {
   readonly calls: Iterable<CallCount>
   /** Calls whose answer named a job that is not known to be over. */
   readonly jobs: number
-  readonly upstreams: readonly UpstreamState[]
+  readonly state: BackendState
   /** Tells each client, with the next answer that it gets, to come back on another connection. Idempotent. */
   leave(): void
   /**
@@ -101,26 +93,31 @@ export async function startBackendListener(options: BackendListenerOptions): Pro
     upstreams,
     jobs: new JobWatch({ clock: options.clock, upstreams, limits, observer: options.observer ?? null }),
     flights: new Flights(),
+    sessions: new SessionCalls(limits.inFlightPerSessionMax),
     tally: new CallTally(),
+    shedding: new Shedding(options.name, options.clock, options.events),
     repeats: new Repeats(callIds),
     garbage: new BufferGarbage(),
     closing: false,
     refusing: false,
   }
+  const connections = new ClientConnections(backend)
   const server = makeHttpServer(options.tls ?? null, limits)
   serveHttp(server, backend)
   const fast = new FastPlane(backend, server)
   if (options.raw !== false) fast.attach(options.tls === undefined ? 'connection' : 'secureConnection')
+  connections.attach(server, options.tls !== undefined)
   try {
     await listening(server, options.listen)
   } catch (error) {
     fast.close()
+    connections.close()
     await upstreams.close()
     throw error
   }
   const checks =
     options.health === undefined ? null : new HealthChecks(upstreams.all, options.health, options.clock)
-  return new RunningListener(server, backend, fast, checks)
+  return new RunningListener(server, backend, { fast, connections, checks })
 }
 
 function openUpstreams(options: BackendListenerOptions, limits: ProxyLimits): Upstreams {
@@ -156,17 +153,21 @@ function listening(
   })
 }
 
+interface ListenerParts {
+  readonly fast: FastPlane
+  readonly connections: ClientConnections
+  readonly checks: HealthChecks | null
+}
+
 class RunningListener implements BackendListener {
   readonly address: { readonly host: string; readonly port: number }
   readonly #server: Server
   readonly #backend: Backend
-  readonly #fast: FastPlane
-  readonly #checks: HealthChecks | null
+  readonly #parts: ListenerParts
   #closed: Promise<void> | null = null
 
-  constructor(server: Server, backend: Backend, fast: FastPlane, checks: HealthChecks | null) {
-    this.#fast = fast
-    this.#checks = checks
+  constructor(server: Server, backend: Backend, parts: ListenerParts) {
+    this.#parts = parts
     this.#server = server
     this.#backend = backend
     const address = server.address()
@@ -188,14 +189,18 @@ class RunningListener implements BackendListener {
     return this.#backend.jobs.size
   }
 
-  get upstreams(): readonly UpstreamState[] {
-    return this.#backend.upstreams.all.map(({ address, health, load }) => ({
-      upstream: address.origin,
-      healthy: health.isWell,
-      reason: health.isWell ? null : health.reason,
-      sinceMs: health.sinceWallMs,
-      inFlight: load,
-    }))
+  get state(): BackendState {
+    const { enforce, name, policy, upstreams } = this.#backend
+    return {
+      backend: name,
+      policy: policy.name,
+      enforced: enforce,
+      inFlight: this.inFlight,
+      connections: this.#parts.connections.size,
+      jobs: this.jobs,
+      shed: this.#backend.shedding.counts,
+      upstreams: upstreams.all.map(({ state }) => state),
+    }
   }
 
   leave(): void {
@@ -208,7 +213,8 @@ class RunningListener implements BackendListener {
   }
 
   async #close(): Promise<void> {
-    const { clock, flights, jobs, limits, upstreams } = this.#backend
+    const { clock, flights, jobs, limits, shedding, upstreams } = this.#backend
+    const { checks, connections, fast } = this.#parts
     this.#backend.closing = true
     this.#backend.refusing = true
     let connected = true
@@ -231,15 +237,17 @@ class RunningListener implements BackendListener {
     for (const flight of flights.list()) flight.breakOff('the gateway is shutting down')
     jobs.close('the gateway shut down while the job ran')
     this.#server.closeIdleConnections()
-    this.#fast.closeIdle()
+    fast.closeIdle()
     const timer = clock.after(Math.min(limits.lingerMs, limits.closeMs), () => {
       this.#server.closeAllConnections()
-      this.#fast.close()
+      fast.close()
     })
     await closed
     timer.cancel()
-    this.#fast.close()
-    this.#checks?.close()
+    fast.close()
+    checks?.close()
+    connections.close()
+    shedding.close()
     await upstreams.close()
   }
 }

@@ -3,6 +3,7 @@
 import { REFUSALS, type Refusal } from '../core/verdict.ts'
 import type { Dialect } from '../spi/policy.ts'
 import { dialectStatus, renderBody } from './dialects.ts'
+import type { ConnectionLimit } from './shedding.ts'
 
 export interface RefusalAnswer {
   readonly status: number
@@ -22,6 +23,20 @@ export const TOO_MANY: Refusal = {
   detail: 'nothing of the call was sent: too many calls are in flight to this backend',
 }
 
+export const TOO_MANY_OF_SESSION: Refusal = {
+  code: 'backend-down',
+  status: 503,
+  detail: 'nothing of the call was sent: too many calls of this session are in flight to this backend',
+}
+
+export function tooManyConnections(of: ConnectionLimit): Refusal {
+  return {
+    code: 'backend-down',
+    status: 503,
+    detail: `nothing was read: there are too many connections${of === 'address' ? ' from this address' : ''}`,
+  }
+}
+
 export const TOO_MANY_COPIES: Refusal = {
   code: 'backend-down',
   status: 503,
@@ -33,6 +48,14 @@ export const JOINED_TOO_LATE: Refusal = {
   code: 'backend-down',
   detail:
     'this gateway is shutting down while the first copy of this call is under way; it may or may not have happened',
+}
+
+export function tooManyFields(max: number): Refusal {
+  return { code: 'too-large', detail: `more than ${max} header fields are not taken (limits.headers)` }
+}
+
+export function bodyTooLarge(max: number): Refusal {
+  return { code: 'too-large', detail: `a body of more than ${max} bytes is not taken (limits.bodyBytes)` }
 }
 
 /** For a copy of a call whose first copy was answered with more than is kept. */

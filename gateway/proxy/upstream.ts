@@ -3,6 +3,7 @@
 
 import { isIP, type LookupFunction } from 'node:net'
 import { buildConnector, type Dispatcher, Pool } from 'undici'
+import type { UpstreamState } from '../spi/backend-state.ts'
 import type { Clock } from '../spi/clock.ts'
 import { errorCode } from './call-faults.ts'
 import type { ProxyLimits } from './limits.ts'
@@ -58,6 +59,18 @@ export class Upstream {
   /** Calls that it has, or that wait for a connection to it. */
   get load(): number {
     return this.wire.load + this.pool.stats.size
+  }
+
+  get state(): UpstreamState {
+    const { health } = this
+    const healthy = health.isWell
+    return {
+      upstream: this.address.origin,
+      healthy,
+      reason: healthy ? null : health.reason,
+      since: new Date(health.sinceWallMs).toISOString(),
+      inFlight: this.load,
+    }
   }
 
   /** Whether the fault is that no connection could be made. */

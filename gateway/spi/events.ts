@@ -30,6 +30,8 @@ export interface GatewayEvent {
     /** An address of a backend is not well, or is again. */
     | 'upstream.unhealthy'
     | 'upstream.recovered'
+    /** Too many at once: how many since the last such word, and by which limits. */
+    | 'calls.shed'
     | 'call.refused'
     | 'call.shadowed'
     | 'call.unknown'

@@ -38,6 +38,8 @@ export type AdmissionResult =
  * `unknown` or, after `job`, again one of those two. Until then the handover of its locks waits for it.
  */
 export interface LedgerEntry {
+  /** Whose grant the call was admitted under; of several grants the first one's. */
+  readonly session: string
   /**
    * To be asked after every await between admission and the first byte to the backend: null where the call may still
    * go out, else why not; the caller then calls `ended` and refuses.

@@ -2,7 +2,9 @@
 // token: what clients invent must not grow a time series.
 
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { BackendState } from '../spi/backend-state.ts'
 import type { GatewayEvent } from '../spi/events.ts'
+import { observeBackends } from './backend-gauges.ts'
 import { type FencingSources, observeFencing } from './fencing-gauges.ts'
 
 /** Asked at each scrape; must answer at once from memory. */
@@ -27,6 +29,8 @@ export interface CallCount {
 export interface Metrics {
   /** Where the numbers of calls come from; asked at each scrape. Counting them there costs a call next to nothing. */
   observeCalls(backend: string, calls: Iterable<CallCount>): void
+  /** What a backend listener knows of its backend; asked at each scrape. */
+  observeBackend(backend: string, state: () => BackendState): void
   event(event: GatewayEvent): void
   /** Where the gauges get their numbers. Until it is called they are absent. */
   observe(sources: GaugeSources): void
@@ -75,6 +79,7 @@ export function createMetrics(options: {
         for (const { effect, verdict, count } of calls) this.inc({ backend, effect, verdict }, count)
     },
   })
+  const backends = observeBackends(registry)
   const refused = new Counter({
     name: 'fencegate_calls_refused_total',
     help: 'Calls that the gateway refused.',
@@ -145,6 +150,7 @@ export function createMetrics(options: {
     observeCalls(backend, calls) {
       tallies.set(backend, calls)
     },
+    observeBackend: (backend, state) => void backends.set(backend, state),
     event(event) {
       events.inc({ type: event.type })
       const backend = event.backend ?? 'none'
@@ -185,6 +191,7 @@ export function createMetrics(options: {
         case 'fence.due':
         case 'fence.started':
         case 'call.joined':
+        case 'calls.shed':
         case 'upstream.unhealthy':
         case 'upstream.recovered':
         case 'fencer.unhealthy':

@@ -132,7 +132,7 @@ describe('the containers', () => {
   })
 
   it('let the backend be reached through the gateways alone', () => {
-    const upstream = new URL(config.backends['volumes']?.upstream ?? '')
+    const upstream = new URL(config.backends['volumes']?.upstreams[0] ?? '')
     expect(services[upstream.hostname]?.entrypoint).toContain(upstream.port)
     const published = Object.keys(services).filter((name) => services[name]?.ports !== undefined)
     expect(published).toEqual(['entrance'])

@@ -31,6 +31,7 @@ export const systemClock: Clock = {
 
 export class FakeEntry implements LedgerEntry {
   readonly request: AdmissionRequest
+  session = 'session'
   /** Everything that was reported, in order. */
   readonly log: string[] = []
   refusal: Refusal | null = null

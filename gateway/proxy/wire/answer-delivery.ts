@@ -25,6 +25,7 @@ export class AnswerDelivery {
   readonly #source: Socket
   readonly #open: OpenCall | null
   readonly #isChunked: boolean
+  readonly #onResume: () => void
   #stall: Timer | null = null
   #isStopped = false
   #isOver = false
@@ -32,13 +33,20 @@ export class AnswerDelivery {
   constructor(
     backend: Backend,
     client: AnswerReceiver,
-    answer: { readonly source: Socket; readonly open: OpenCall | null; readonly isChunked: boolean },
+    answer: {
+      readonly source: Socket
+      readonly open: OpenCall | null
+      readonly isChunked: boolean
+      /** The source is read again after a time in which it was not. */
+      readonly onResume: () => void
+    },
   ) {
     this.#backend = backend
     this.#client = client
     this.#source = answer.source
     this.#open = answer.open
     this.#isChunked = answer.isChunked
+    this.#onResume = answer.onResume
   }
 
   /** Whether nobody gets the rest of it. */
@@ -72,7 +80,7 @@ export class AnswerDelivery {
   /** The rest is read for the ledger's sake alone. */
   stop(): void {
     this.#isStopped = true
-    if (!this.#isOver) this.#source.resume()
+    this.#resume()
   }
 
   /** Nothing more comes. */
@@ -80,6 +88,12 @@ export class AnswerDelivery {
     this.#isOver = true
     this.#stall?.cancel()
     this.#stall = null
+  }
+
+  #resume(): void {
+    if (this.#isOver) return
+    this.#onResume()
+    this.#source.resume()
   }
 
   #write(bytes: string | Buffer): void {
@@ -94,7 +108,7 @@ export class AnswerDelivery {
     this.#client.whenDrained(() => {
       this.#stall?.cancel()
       this.#stall = null
-      if (!this.#isOver) source.resume()
+      this.#resume()
     })
     this.#open?.whenSealed(() => {
       if (this.#isOver || this.#stall !== null || !source.isPaused()) return

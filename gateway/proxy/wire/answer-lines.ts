@@ -5,27 +5,38 @@ import { NO_TRAILERS } from '../answer-head.ts'
 import type { RefusalAnswer } from '../refusals.ts'
 import type { AnswerReader } from './answer-reader.ts'
 
-const KEEP_ALIVE = 'Connection: keep-alive\r\nKeep-Alive: timeout=65\r\n\r\n'
 const CLOSE = 'Connection: close\r\n\r\n'
 
+const keepAliveLines = new Map<number, string>()
 let dateLine = ''
 let dateSecond = 0
 
-/** The head of an answer of the backend. */
-export function answerLines(reader: AnswerReader, keepAlive: boolean): string {
+/** The head of an answer of the backend. `idleMs`: how long the connection may lie idle then; 0: it ends. */
+export function answerLines(reader: AnswerReader, idleMs: number): string {
   const reason = reader.reason === '' ? ' ' : reader.reason
   let head = `HTTP/1.1 ${reader.status}${reason}\r\n${reader.forwarded()}`
   if (!reader.dated) head += date()
   if (reader.framing === 'chunked' || reader.framing === 'close') head += 'Transfer-Encoding: chunked\r\n'
-  return head + (keepAlive ? KEEP_ALIVE : CLOSE)
+  return head + connectionLines(idleMs)
 }
 
 /** The head of an answer that the gateway gives itself. */
-export function refusalHead(answer: RefusalAnswer, keepAlive: boolean): string {
+export function refusalHead(answer: RefusalAnswer, idleMs: number): string {
   let head = `HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status] ?? ''}\r\n`
   for (let i = 0; i + 1 < answer.headers.length; i += 2)
     head += `${answer.headers[i]}: ${answer.headers[i + 1]}\r\n`
-  return head + date() + (keepAlive ? KEEP_ALIVE : CLOSE)
+  return head + date() + connectionLines(idleMs)
+}
+
+/** The last lines of a head. Backends differ in `idleMs` at most by a few values. */
+function connectionLines(idleMs: number): string {
+  if (idleMs === 0) return CLOSE
+  let lines = keepAliveLines.get(idleMs)
+  if (lines === undefined) {
+    lines = `Connection: keep-alive\r\nKeep-Alive: timeout=${Math.max(1, Math.floor(idleMs / 1000))}\r\n\r\n`
+    keepAliveLines.set(idleMs, lines)
+  }
+  return lines
 }
 
 const FIELD_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t\x20-\x7e\x80-\xff]*$/

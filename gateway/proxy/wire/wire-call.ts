@@ -66,6 +66,11 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
     this.#bodyText = bodyText
   }
 
+  /** How long the client's connection may lie idle after the answer; 0 where it is the last. */
+  get #idleMs(): number {
+    return this.#keepAlive && !this.backend.closing ? this.backend.limits.clientIdleMs : 0
+  }
+
   start(): void {
     if (!this.enter()) return
     const { reader } = this.#client
@@ -178,6 +183,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
       source: this.#connection.socket,
       open: this.#open,
       isChunked: reader.framing === 'chunked' || reader.framing === 'close',
+      onResume: () => (this.#lastByteMs = this.backend.clock.monotonicMs()),
     })
     this.#delivery.head(this.#answerLines(reader))
   }
@@ -196,7 +202,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   }
 
   #answerLines(reader: AnswerReader): string {
-    return answerLines(reader, this.#keepAlive && !this.backend.closing)
+    return answerLines(reader, this.#idleMs)
   }
 
   piece(bytes: Buffer): void {
@@ -316,12 +322,12 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   }
 
   protected answer(answer: RefusalAnswer): void {
-    const keepAlive = this.#keepAlive && !this.backend.closing
-    const head = refusalHead(answer, keepAlive)
+    const idleMs = this.#idleMs
+    const head = refusalHead(answer, idleMs)
     this.#client.write(
       this.#method === 'HEAD' ? head : Buffer.concat([Buffer.from(head, 'latin1'), answer.body]),
     )
-    this.#client.answered(keepAlive)
+    this.#client.answered(idleMs > 0)
   }
 
   protected left(): void {

@@ -128,7 +128,12 @@ export class WireConnection implements WireClient {
         return false
       }
       const length = Math.max(0, this.reader.contentLength)
-      if (length > this.#plane.backend.limits.smallBodyBytesMax) {
+      const { bodyBytesMax, headerFieldsMax, smallBodyBytesMax } = this.#plane.backend.limits
+      if (
+        length > smallBodyBytesMax ||
+        (bodyBytesMax > 0 && length > bodyBytesMax) ||
+        this.reader.fields.count > headerFieldsMax
+      ) {
         this.handOver()
         return false
       }
@@ -207,9 +212,10 @@ export class WireConnection implements WireClient {
     this.#socket.destroy()
   }
 
-  /** Nothing is under way: the connection ends in order. */
+  /** Nothing is under way: the connection ends in order; by force where that was tried before, and its client does not. */
   end(): void {
-    this.#socket.end()
+    if (this.#socket.writableFinished) this.#socket.destroy()
+    else this.#socket.end()
   }
 
   destroy(): void {

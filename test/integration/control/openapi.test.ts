@@ -12,6 +12,7 @@ const PUBLISHED = [
   'DELETE /v1/locks/{name}',
   'GET /v1/locks',
   'GET /v1/locks/{name}',
+  'GET /v1/backends',
   'GET /v1/fencers',
   'GET /v1/fences',
   'GET /v1/fences/{id}',

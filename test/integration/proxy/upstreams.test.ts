@@ -61,7 +61,7 @@ describe('an address that cannot be reached', () => {
     for (let i = 0; i < 3; i++) expect(await statusOf(gateway, change)).toBe(200)
     expect(backend.seen.map(({ body }) => body)).toEqual(['abc', 'abc', 'abc'])
     expect(gateway.gate.entries.map(({ log }) => log)).toEqual([['ended'], ['ended'], ['ended']])
-    expect(gateway.listener.upstreams).toMatchObject([
+    expect(gateway.listener.state.upstreams).toMatchObject([
       { upstream: dead, healthy: false, reason: expect.stringContaining('ECONNREFUSED') },
       { upstream: backend.url, healthy: true, reason: null },
     ])
@@ -96,7 +96,7 @@ describe('an address that cannot be reached', () => {
     const url = await deadUrl()
     const gateway = await gatewayTo('', {}, { upstream: [url], limits: { asideMs: 3_600_000 } })
     expect(await statusOf(gateway, change)).toBe(503)
-    expect(gateway.listener.upstreams[0]?.healthy).toBe(false)
+    expect(gateway.listener.state.upstreams[0]?.healthy).toBe(false)
     const backend = kept(
       await startRawBackend(
         (socket, received) => {
@@ -165,7 +165,7 @@ describe('a backend with several addresses', () => {
       await eventually(() => held.length === index + 1)
     }
     expect(targets(one, two)).toEqual([2, 2])
-    expect(gateway.listener.upstreams.map(({ inFlight }) => inFlight)).toEqual([2, 2])
+    expect(gateway.listener.state.upstreams.map(({ inFlight }) => inFlight)).toEqual([2, 2])
     for (const answer of held) answer()
     for (const client of clients) expect((await client.answer()).status).toBe(200)
   })
@@ -192,12 +192,12 @@ describe('looks at the addresses', () => {
     expect(await statusOf(gateway, change)).toBe(200)
     expect(calls()).toBe(1)
     status = 503
-    await eventually(() => gateway.listener.upstreams[0]?.healthy === false)
-    expect(gateway.listener.upstreams[0]?.reason).toBe('status 503 to GET /healthz')
+    await eventually(() => gateway.listener.state.upstreams[0]?.healthy === false)
+    expect(gateway.listener.state.upstreams[0]?.reason).toBe('status 503 to GET /healthz')
     expect(await statusOf(gateway, change)).toBe(200)
     expect([calls(), other.seen.filter(({ target }) => target === '/x').length]).toEqual([1, 1])
     status = 200
-    await eventually(() => gateway.listener.upstreams[0]?.healthy === true)
+    await eventually(() => gateway.listener.state.upstreams[0]?.healthy === true)
     expect(await statusOf(gateway, change)).toBe(200)
     expect(calls()).toBe(2)
     expect(gateway.events.map(({ type }) => type)).toEqual(['upstream.unhealthy', 'upstream.recovered'])
@@ -211,9 +211,9 @@ describe('looks at the addresses', () => {
       {},
       { upstream: [url, other.url], health: { ...terms, path: null }, limits: { asideMs: 3_600_000 } },
     )
-    await eventually(() => gateway.listener.upstreams[0]?.healthy === false)
+    await eventually(() => gateway.listener.state.upstreams[0]?.healthy === false)
     kept(await startRawBackend(() => undefined, Number(new URL(url).port)))
-    await eventually(() => gateway.listener.upstreams[0]?.healthy === true)
+    await eventually(() => gateway.listener.state.upstreams[0]?.healthy === true)
   })
 
   test('take silence for a failure', async () => {
@@ -223,8 +223,8 @@ describe('looks at the addresses', () => {
       {},
       { upstream: [silent.url], health: { ...terms, timeoutMs: 30, path: '/healthz' } },
     )
-    await eventually(() => gateway.listener.upstreams[0]?.healthy === false)
-    expect(gateway.listener.upstreams[0]?.reason).toMatch(/no answer within 0.03 s|TIMEOUT/)
+    await eventually(() => gateway.listener.state.upstreams[0]?.healthy === false)
+    expect(gateway.listener.state.upstreams[0]?.reason).toMatch(/no answer within 0.03 s|TIMEOUT/)
   })
 })
 

@@ -115,19 +115,31 @@ describe('a configuration without faults', () => {
     const backends = "backends: { c: { listen: ':8776', upstream: 'http://h', policy: cinder } }"
     expect(loaded(MINIMAL + backends).backends['c']).toMatchInlineSnapshot(`
       {
+        "balance": "first",
         "callIds": [
           "idempotency-key",
         ],
         "enforce": true,
+        "health": null,
         "limits": {
           "answerTimeoutMs": 300000,
+          "bodyBytes": 0,
+          "bodyTimeoutMs": 60000,
+          "calls": 4096,
+          "callsPerSession": 1024,
           "connectTimeoutMs": 10000,
           "connections": 4096,
+          "connectionsPerAddress": 2048,
           "headTimeoutMs": 30000,
           "headerBytes": 65536,
+          "headers": 200,
+          "idleTimeoutMs": 65000,
           "inspectedBytes": null,
           "parked": 1024,
           "parkedBytes": 33554432,
+          "readTimeoutMs": 300000,
+          "upstreamAgeMs": 300000,
+          "upstreamConnections": 256,
         },
         "listen": {
           "host": "0.0.0.0",
@@ -137,8 +149,10 @@ describe('a configuration without faults', () => {
         "policy": "cinder",
         "quietMs": null,
         "tls": null,
-        "upstream": "http://h",
         "upstreamTls": null,
+        "upstreams": [
+          "http://h",
+        ],
         "waitMs": null,
       }
     `)

@@ -10,6 +10,7 @@ import { ManualClock } from '../../support/manual-clock.ts'
 
 const ROOMY = { callsMax: 100, bytesMax: 1_000_000 }
 const ENTRY: LedgerEntry = {
+  session: 'session',
   leaseStands: true,
   sealed: false,
   recheck: () => null,

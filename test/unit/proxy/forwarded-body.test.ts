@@ -9,7 +9,11 @@ import { ForwardedBody } from '../../../gateway/proxy/forwarded-body.ts'
 function start() {
   const request = new IncomingMessage(new Socket())
   const state = { stands: true }
-  const body = new ForwardedBody(request, [], { onProgress: () => undefined, mayGoOn: () => state.stands })
+  const body = new ForwardedBody(request, [], {
+    onProgress: () => undefined,
+    bytesMax: 0,
+    mayGoOn: () => state.stands,
+  })
   const out: string[] = []
   const errors: Error[] = []
   body.on('error', (error) => errors.push(error))

@@ -1,0 +1,64 @@
+// What a backend's section of the configuration means to its listener. Part of the composition root.
+
+import type { BackendConfig } from './config/index.ts'
+import type { BackendListenerOptions } from './proxy/listener.ts'
+
+export function listenerOptions(
+  name: string,
+  backend: BackendConfig,
+  closeMs: number,
+  parts: Pick<BackendListenerOptions, 'policy' | 'gate' | 'logins' | 'clock' | 'events'>,
+): BackendListenerOptions {
+  const { limits, observer, upstreamTls } = backend
+  return {
+    ...parts,
+    name,
+    listen: backend.listen,
+    ...(backend.tls === null ? {} : { tls: revealed(backend.tls) }),
+    upstream: backend.upstreams,
+    ...(upstreamTls === null
+      ? {}
+      : {
+          upstreamTls: {
+            rejectUnauthorized: upstreamTls.verify,
+            ...(upstreamTls.ca === undefined ? {} : { ca: upstreamTls.ca }),
+            ...(upstreamTls.cert === undefined ? {} : { cert: upstreamTls.cert }),
+            ...(upstreamTls.key === undefined ? {} : { key: upstreamTls.key.reveal() }),
+            ...(upstreamTls.serverName === undefined ? {} : { serverName: upstreamTls.serverName }),
+          },
+        }),
+    balance: backend.balance,
+    ...(backend.health === null ? {} : { health: backend.health }),
+    enforce: backend.enforce,
+    callIds: backend.callIds,
+    limits: {
+      headerBytesMax: limits.headerBytes,
+      headerFieldsMax: limits.headers,
+      bodyBytesMax: limits.bodyBytes,
+      connectionsMax: limits.connections,
+      connectionsPerAddressMax: limits.connectionsPerAddress,
+      inFlightMax: limits.calls,
+      inFlightPerSessionMax: limits.callsPerSession,
+      upstreamConnectionsMax: limits.upstreamConnections,
+      headMs: limits.headTimeoutMs,
+      bodyIdleMs: limits.bodyTimeoutMs,
+      clientIdleMs: limits.idleTimeoutMs,
+      clientStallMs: limits.readTimeoutMs,
+      answerHeadMs: limits.answerTimeoutMs,
+      answerIdleMs: limits.answerTimeoutMs,
+      connectMs: limits.connectTimeoutMs,
+      upstreamAgeMs: limits.upstreamAgeMs,
+      closeMs,
+    },
+    ...(observer === null
+      ? {}
+      : { observer: { username: observer.username, password: observer.password.reveal() } }),
+  }
+}
+
+export function revealed(tls: { readonly cert: string; readonly key: { reveal(): string } }): {
+  cert: string
+  key: string
+} {
+  return { cert: tls.cert, key: tls.key.reveal() }
+}

@@ -1,0 +1,126 @@
+// The connections of clients of one backend listener: how many there may be, in all and of one address, and how long one may
+// take nothing of what waits for it. Stands before both ways through the data plane, and before TLS.
+
+import type { Server, Socket } from 'node:net'
+import type { Timer } from '../spi/clock.ts'
+import type { Backend } from './backend.ts'
+import { sayAndClose } from './last-words.ts'
+import { tooManyConnections } from './refusals.ts'
+import type { ConnectionLimit } from './shedding.ts'
+
+/** Connections beyond the limit that are told so at a time; what comes on top of them is closed without a word. */
+const TOLD_MAX = 256
+/** Handshakes that begin in one turn of the loop: each takes a millisecond or more of it. */
+const HANDSHAKES_A_TURN = 32
+
+interface Watched {
+  /** Bytes that were taken when it was looked at last, and since when there were no more. */
+  taken: number
+  sinceMs: number
+}
+
+export class ClientConnections {
+  readonly #backend: Backend
+  #open = 0
+  /** Those on which HTTP is spoken. */
+  readonly #watched = new Map<Socket, Watched>()
+  readonly #byAddress = new Map<string, number>()
+  readonly #handshakes: Socket[] = []
+  #beginning = false
+  #timer: Timer | null = null
+
+  constructor(backend: Backend) {
+    this.#backend = backend
+  }
+
+  get size(): number {
+    return this.#open
+  }
+
+  /** To be called when all who serve connections listen. `isTls`: what comes is not HTTP yet. */
+  attach(server: Server, isTls: boolean): void {
+    const { limits } = this.#backend
+    server.maxConnections = limits.connectionsMax + TOLD_MAX
+    server.on('drop', () => this.#backend.shedding.count('connections'))
+    if (isTls) server.prependListener('secureConnection', (socket: Socket) => this.#watch(socket))
+    const listeners = server.listeners('connection')
+    server.removeAllListeners('connection')
+    const serve = (socket: Socket) => {
+      for (const listener of listeners) listener.call(server, socket)
+    }
+    server.on('connection', (socket: Socket) => {
+      const cause = this.#enter(socket)
+      if (cause !== null) this.#turnAway(socket, cause, isTls)
+      else if (isTls) this.#serveInTurn(socket, serve)
+      else {
+        this.#watch(socket)
+        serve(socket)
+      }
+    })
+    this.#sweepLater()
+  }
+
+  close(): void {
+    this.#timer?.cancel()
+  }
+
+  #enter(socket: Socket): ConnectionLimit | null {
+    const { limits } = this.#backend
+    const address = socket.remoteAddress ?? ''
+    const ofAddress = this.#byAddress.get(address) ?? 0
+    if (this.#open >= limits.connectionsMax) return 'connections'
+    if (limits.connectionsPerAddressMax > 0 && ofAddress >= limits.connectionsPerAddressMax) return 'address'
+    this.#byAddress.set(address, ofAddress + 1)
+    this.#open++
+    socket.once('close', () => this.#leave(address))
+    return null
+  }
+
+  #leave(address: string): void {
+    this.#open--
+    const left = (this.#byAddress.get(address) ?? 1) - 1
+    if (left > 0) this.#byAddress.set(address, left)
+    else this.#byAddress.delete(address)
+  }
+
+  #turnAway(socket: Socket, cause: ConnectionLimit, isTls: boolean): void {
+    this.#backend.shedding.count(cause)
+    if (isTls) socket.destroy()
+    else sayAndClose(socket, this.#backend, tooManyConnections(cause))
+  }
+
+  #watch(socket: Socket): void {
+    this.#watched.set(socket, { taken: 0, sinceMs: this.#backend.clock.monotonicMs() })
+    socket.once('close', () => this.#watched.delete(socket))
+  }
+
+  /** A flood of handshakes waits its turn, and everything else of this process goes on between. */
+  #serveInTurn(socket: Socket, serve: (socket: Socket) => void): void {
+    this.#handshakes.push(socket)
+    if (this.#beginning) return
+    this.#beginning = true
+    const begin = () => {
+      for (const next of this.#handshakes.splice(0, HANDSHAKES_A_TURN)) if (!next.destroyed) serve(next)
+      if (this.#handshakes.length > 0) setImmediate(begin)
+      else this.#beginning = false
+    }
+    begin()
+  }
+
+  /** One timer for all connections: ends those whose clients take nothing of what waits for them. */
+  #sweepLater(): void {
+    const { clock, limits } = this.#backend
+    this.#timer = clock.after(limits.clientStallMs / 4, () => {
+      const nowMs = clock.monotonicMs()
+      for (const [socket, watched] of this.#watched) {
+        const waiting = socket.writableLength
+        const taken = socket.bytesWritten - waiting
+        if (waiting === 0 || taken !== watched.taken) {
+          watched.taken = taken
+          watched.sinceMs = nowMs
+        } else if (nowMs - watched.sinceMs >= limits.clientStallMs) socket.destroy()
+      }
+      this.#sweepLater()
+    })
+  }
+}

@@ -1,0 +1,18 @@
+// What is said on a connection that has no call to give an answer to: one refusal, and the connection ends.
+
+import type { Duplex } from 'node:stream'
+import type { Refusal } from '../core/verdict.ts'
+import type { Backend } from './backend.ts'
+import { renderRefusal } from './refusals.ts'
+import { refusalHead } from './wire/answer-lines.ts'
+
+export function sayAndClose(socket: Duplex, backend: Backend, refusal: Refusal): void {
+  const { clock, limits, policy } = backend
+  const answer = renderRefusal(refusal, policy.dialect)
+  socket.on('error', () => socket.destroy())
+  socket.end(Buffer.concat([Buffer.from(refusalHead(answer, 0), 'latin1'), answer.body]))
+  // Reads on for a moment, so that no reset overtakes the answer.
+  socket.resume()
+  const timer = clock.after(limits.lingerMs, () => socket.destroy())
+  socket.once('close', () => timer.cancel())
+}
