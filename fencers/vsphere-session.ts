@@ -3,16 +3,28 @@
 
 import { z } from 'zod'
 import { type Attempt, defineFencer, StrikeWithheld, type Verification } from '../gateway/spi/fencer.ts'
-import { createVcenterClient, retrieve, VcenterFault } from './vsphere/client.ts'
+import { createVcenterClient, retrieve, type VcenterClient, VcenterFault } from './vsphere/client.ts'
 import { vcenterTls, vcenterUrl } from './vsphere/endpoint.ts'
-import { child, childText, escapeXml, type XmlElement } from './xml/document.ts'
+import {
+  type ListedSession,
+  type ListedTask,
+  type Starter,
+  sameUser,
+  sessionOf,
+  timeOf,
+  unfinishedTask,
+} from './vsphere/listing.ts'
+import { createRestSessions } from './vsphere/rest-session.ts'
+import { childText, descendants, escapeXml } from './xml/document.ts'
 
 const SessionOptions = z.strictObject({
   url: vcenterUrl,
   username: z
     .string()
     .min(1)
-    .describe("an account with the privilege Sessions.TerminateSession, and no holder's"),
+    .describe(
+      "an account with the privileges Sessions.TerminateSession and Sessions.ValidateSession, and no holder's",
+    ),
   password: z.string().min(1).describe('of that account'),
   tls: vcenterTls,
   sessionsOf: z
@@ -54,6 +66,11 @@ const SessionInfo = z.object({
     .max(64)
     .optional()
     .describe('as vCenter lists it (ipAddress), for sessionsOf: address, where the session ended by itself'),
+  restSession: z
+    .string()
+    .regex(/^[\x21-\x7e]{8,256}$/)
+    .optional()
+    .describe("the holder's vmware-api-session-id, where he has a session of the REST API as well"),
   loginTime: z.iso
     .datetime({ offset: true })
     .optional()
@@ -61,28 +78,10 @@ const SessionInfo = z.object({
 })
 type SessionInfo = z.infer<typeof SessionInfo>
 
-interface ListedSession {
-  readonly key: string
-  readonly userName: string
-  readonly loginTime: string
-  readonly address: string
-}
-
-interface ListedTask {
-  readonly id: string
-  readonly name: string
-  readonly cancelable: boolean
-}
-
-/** Whose tasks and other sessions to look for. */
-interface Starter {
-  readonly userName: string
-  /** Empty where it is not known. */
-  readonly address: string
-  readonly sinceMs: number
-}
-
 const REMEMBERED_MAX = 1_000
+const TERMINATE = 'Sessions.TerminateSession'
+const VALIDATE = 'Sessions.ValidateSession'
+const CANCEL = 'Global.CancelTask'
 
 /**
  * What it proves. A terminated session is refused by vCenter, late arrivals included, but its holder may log in again
@@ -111,6 +110,7 @@ export default defineFencer<SessionOptions, SessionInfo>({
 
   create(options) {
     const client = createVcenterClient(options)
+    const rest = createRestSessions(options)
     const host = new URL(options.url).host
     // Who owned a session that is gone: vCenter tells only while it lists it.
     const starters = new Map<string, Starter>()
@@ -209,11 +209,46 @@ export default defineFencer<SessionOptions, SessionInfo>({
       }
     }
 
+    async function logOutRest(id: string, attempt: Attempt): Promise<void> {
+      const outcome = await rest.logOut(id, attempt.signal, () => withholdUnlessAllowed(attempt))
+      attempt.note(outcome === 'ended' ? 'logged its REST session out' : 'its REST session was gone already')
+    }
+
+    /** Says what it adds to what the list shows; null where vCenter calls the session active. */
+    async function askWhetherActive(info: SessionInfo, signal: AbortSignal): Promise<string | null> {
+      const userName = starterOf(info)?.userName
+      if (userName === undefined) return ''
+      const { sessionManager } = await client.content(signal)
+      const args = `<sessionID>${escapeXml(info.sessionKey)}</sessionID><userName>${escapeXml(userName)}</userName>`
+      try {
+        const answer = childText(
+          await client.call('SessionIsActive', sessionManager, args, signal),
+          'returnval',
+        )
+        if (answer === 'true') return null
+        if (answer === 'false') return ', and is not active'
+        throw new VcenterFault('Answer', 'SessionIsActive was answered neither true nor false')
+      } catch (error) {
+        // The list is enough; an ESXi host knows no such question.
+        if (!(error instanceof VcenterFault && ['NoPermission', 'NotImplemented'].includes(error.kind)))
+          throw error
+        return ` (SessionIsActive was refused: ${error.message})`
+      }
+    }
+
     async function observe(info: SessionInfo, signal: AbortSignal): Promise<Verification> {
       const sessions = await listSessions(signal)
       const key = short(info.sessionKey)
       if (sessions.some((session) => session.key === info.sessionKey)) {
         return { state: 'not-fenced', reason: `${host} still lists the session ${key}` }
+      }
+      const active = await askWhetherActive(info, signal)
+      if (active === null) return { state: 'not-fenced', reason: `${host} calls the session ${key} active` }
+      if (info.restSession !== undefined) {
+        const seen = await rest.look(info.restSession, signal)
+        if (seen === 'alive') return { state: 'not-fenced', reason: `its REST session at ${host} is alive` }
+        if (seen === 'unknown')
+          return { state: 'unknown', reason: `${host} does not say whether its REST session is alive` }
       }
       const isMeant = othersOf(info)
       if (isMeant === null) {
@@ -226,7 +261,8 @@ export default defineFencer<SessionOptions, SessionInfo>({
         return { state: 'not-fenced', reason }
       }
       const alone = options.sessionsOf === 'key' ? '' : `, nor any other of its ${options.sessionsOf},`
-      const observed = `the session ${key}${alone} is not among the ${sessions.length} that ${host} lists`
+      const gone = info.restSession === undefined ? '' : ', and its REST session is gone'
+      const observed = `the session ${key}${alone} is not among the ${sessions.length} that ${host} lists${active}${gone}`
       if (!options.awaitTasks && !options.cancelTasks) {
         return { state: 'fenced', evidence: { observed, request: 'RetrievePropertiesEx sessionList' } }
       }
@@ -268,8 +304,12 @@ export default defineFencer<SessionOptions, SessionInfo>({
         const user = starterOf(info)?.userName
         if (options.sessionsOf !== 'key' && user !== undefined && sameUser(user, options.username))
           throw new Error("the session's user is the fencer's own: give the fencer an account of its own")
-        await terminate(info.sessionKey, attempt)
-        await terminateOthers(info, attempt)
+        // Each by itself: what fails at one must not keep the other.
+        const results = await Promise.allSettled([
+          terminate(info.sessionKey, attempt).then(() => terminateOthers(info, attempt)),
+          ...(info.restSession === undefined ? [] : [logOutRest(info.restSession, attempt)]),
+        ])
+        for (const result of results) if (result.status === 'rejected') throw result.reason
         const starter = starterOf(info)
         if (options.cancelTasks && starter !== null) await cancelTasks(starter, attempt)
       },
@@ -283,51 +323,51 @@ export default defineFencer<SessionOptions, SessionInfo>({
         }
       },
 
-      async monitor({ signal }) {
-        await listSessions(signal)
+      async monitor(context) {
+        const { signal } = context
+        const ownKey = await client.ownKey(signal)
+        const own = (await listSessions(signal)).find((session) => session.key === ownKey)
+        const held = await privilegesAtRoot(client, own?.userName ?? options.username, signal)
+        if (held === null)
+          return context.note(`${host} does not say which privileges ${options.username} has`)
+        const wanted = [TERMINATE, ...(options.cancelTasks ? [CANCEL] : [])]
+        const missing = wanted.filter((privilege) => !held.has(privilege))
+        if (missing.length > 0)
+          throw new Error(`${options.username} lacks the privilege ${missing.join(' and ')} at ${host}`)
+        if (!held.has(VALIDATE))
+          context.note(
+            `${options.username} lacks the privilege ${VALIDATE}: fences go by the list of sessions alone`,
+          )
       },
 
-      close: () => client.close(),
+      async close() {
+        await Promise.all([client.close(), rest.close()])
+      },
     }
   },
 })
 
+/** Null where vCenter would not say. */
+async function privilegesAtRoot(
+  client: VcenterClient,
+  userName: string,
+  signal: AbortSignal,
+): Promise<ReadonlySet<string> | null> {
+  const { authorizationManager, rootFolder } = await client.content(signal)
+  if (authorizationManager === null || rootFolder === null) return null
+  const root = `<entities type="${rootFolder.type}">${escapeXml(rootFolder.value)}</entities>`
+  const args = `${root}<userName>${escapeXml(userName)}</userName>`
+  try {
+    const answer = await client.call('FetchUserPrivilegeOnEntities', authorizationManager, args, signal)
+    return new Set(descendants(answer, 'privileges').map(({ text }) => text))
+  } catch (error) {
+    if (!(error instanceof VcenterFault)) throw error
+    return null
+  }
+}
+
 function withholdUnlessAllowed(attempt: Attempt): void {
   if (!attempt.mayStrike()) throw new StrikeWithheld('nothing was sent: this attempt is over')
-}
-
-function sessionOf(element: XmlElement): ListedSession {
-  return {
-    key: childText(element, 'key') ?? '',
-    userName: childText(element, 'userName') ?? '',
-    loginTime: childText(element, 'loginTime') ?? '',
-    address: childText(element, 'ipAddress') ?? '',
-  }
-}
-
-/** Null for a task that is over, or that somebody else has started. */
-function unfinishedTask(id: string, info: XmlElement, starter: Starter): ListedTask | null {
-  const state = childText(info, 'state')
-  if (state === 'success' || state === 'error') return null
-  const startedBy = childText(child(info, 'reason'), 'userName')
-  if (startedBy === undefined || !sameUser(startedBy, starter.userName)) return null
-  const queuedMs = Date.parse(childText(info, 'queueTime') ?? '')
-  if (queuedMs < starter.sinceMs) return null
-  return {
-    id,
-    name: childText(info, 'name') ?? childText(info, 'descriptionId') ?? 'a task',
-    cancelable: childText(info, 'cancelable') === 'true',
-  }
-}
-
-/** Both times are vCenter's own. Without one, no task is too old. */
-function timeOf(loginTime: string | undefined): number {
-  const parsed = Date.parse(loginTime ?? '')
-  return Number.isNaN(parsed) ? Number.NEGATIVE_INFINITY : parsed
-}
-
-function sameUser(a: string, b: string): boolean {
-  return a.toLowerCase() === b.toLowerCase()
 }
 
 function short(key: string): string {

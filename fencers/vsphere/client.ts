@@ -73,14 +73,18 @@ const LOGOUT_MS_MAX = 3_000
 const NOT_AUTHENTICATED = 'NotAuthenticated'
 const SERVICE_INSTANCE: Reference = { type: 'ServiceInstance', value: 'ServiceInstance' }
 
-export function createVcenterClient(options: VcenterOptions): VcenterClient {
-  const agent = new Agent({
+export function vcenterAgent({ tls }: VcenterOptions): Agent {
+  return new Agent({
     connections: 4,
     connect: {
-      rejectUnauthorized: options.tls.rejectUnauthorized,
-      ...(options.tls.ca === undefined ? {} : { ca: options.tls.ca }),
+      rejectUnauthorized: tls.rejectUnauthorized,
+      ...(tls.ca === undefined ? {} : { ca: tls.ca }),
     },
   })
+}
+
+export function createVcenterClient(options: VcenterOptions): VcenterClient {
+  const agent = vcenterAgent(options)
   let content: ServiceContent | null = null
   let session: OwnSession | null = null
   // Attempts that run at once share one login.
@@ -235,9 +239,12 @@ function answerOf(method: string, status: number, text: string): XmlElement {
   if (body.name === 'Fault') {
     const detail = child(body, 'detail')?.children[0]
     const kind = detail?.attributes['type'] ?? detail?.name.replace(/Fault$/, '') ?? 'Fault'
+    // Of a call that is not permitted, what the caller would need.
+    const privilege = childText(detail, 'privilegeId')
     throw new VcenterFault(
       kind.slice(kind.indexOf(':') + 1),
-      (childText(body, 'faultstring') ?? '').slice(0, 500),
+      (childText(body, 'faultstring') ?? '').slice(0, 500) +
+        (privilege === undefined ? '' : ` (wants the privilege ${privilege.slice(0, 100)})`),
     )
   }
   // Without a session some versions answer a read with 200, and put the fault here.
@@ -263,7 +270,7 @@ function optional(element: XmlElement | undefined, type: string): Reference | nu
   return element === undefined ? null : reference(element, type)
 }
 
-async function readBounded(body: AsyncIterable<Uint8Array>): Promise<string> {
+export async function readBounded(body: AsyncIterable<Uint8Array>): Promise<string> {
   const pieces: Uint8Array[] = []
   let bytes = 0
   for await (const piece of body) {

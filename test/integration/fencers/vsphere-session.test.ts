@@ -327,6 +327,102 @@ describe.skipIf(vcenterSimulatorUnavailable() !== null)('the vSphere session fen
     expect((await fencer.verify(named, anAttemptNow())).state).toBe('fenced')
   })
 
+  async function openRest(userName: keyof typeof USERS): Promise<string> {
+    const authorization = `Basic ${Buffer.from(`${userName}:${USERS[userName]}`).toString('base64')}`
+    const url = new URL('/api/session', vcenter.url)
+    return String(await (await fetch(url, { method: 'POST', headers: { authorization } })).json())
+  }
+  const restUser = async (id: string) =>
+    await (
+      await fetch(new URL('/api/session', vcenter.url), { headers: { 'vmware-api-session-id': id } })
+    ).json()
+
+  test("ends the holder's REST session as well, and no other, and is not content with one of the two", async () => {
+    const fencer = create()
+    const [restSession, spared] = [await openRest('nova'), await openRest('nova')]
+    const info = { sessionKey: session.key, restSession }
+    expect(await restUser(restSession)).toMatchObject({ user: 'nova' })
+    await create().fence({ sessionKey: session.key }, anAttemptNow())
+    expect(await fencer.verify(info, anAttemptNow())).toMatchObject({
+      reason: expect.stringContaining('REST'),
+    })
+    const attempt = anAttemptNow()
+    await fencer.fence(info, attempt)
+    await fencer.fence(info, attempt)
+    const seen = await fencer.verify(info, attempt)
+    expect(seen).toMatchObject({
+      state: 'fenced',
+      evidence: { observed: expect.stringContaining('REST session is gone') },
+    })
+    expect(JSON.stringify([seen, attempt.notes])).not.toContain(restSession)
+    expect(await restUser(restSession)).toMatchObject({ error_type: 'UNAUTHENTICATED' })
+    expect(await restUser(spared)).toMatchObject({ user: 'nova' })
+  })
+
+  test('a REST session that cannot be ended or asked for is not taken for gone, and does not keep the other', async () => {
+    const fencer = create()
+    const restSession = await openRest('nova')
+    const info = { sessionKey: session.key, restSession }
+    await vcenter.addRule({ method: 'REST DELETE', kind: 'status', status: 503 })
+    await vcenter.addRule({ method: 'REST GET', kind: 'status', status: 401, times: 1 })
+    await expect(fencer.fence(info, anAttemptNow())).rejects.toThrow('answered 503 to DELETE /api/session')
+    expect(await isListed(session.key)).toBe(false)
+    // A 401 that vCenter has not written.
+    expect((await fencer.verify(info, anAttemptNow())).state).toBe('unknown')
+    expect((await fencer.verify(info, anAttemptNow())).state).toBe('not-fenced')
+    await vcenter.dropRule()
+    await expect(fencer.fence(info, anAttemptNow({ mayStrike: false }))).rejects.toThrow()
+    expect(await restUser(restSession)).toMatchObject({ user: 'nova' })
+  })
+
+  test('a session that is gone is asked for by name, too', async () => {
+    await vcenter.forgetCalls()
+    const fencer = create()
+    const info = { sessionKey: session.key, userName: 'nova' }
+    await fencer.fence(info, anAttemptNow())
+    expect(await fencer.verify(info, anAttemptNow())).toMatchObject({
+      state: 'fenced',
+      evidence: { observed: expect.stringContaining('and is not active') },
+    })
+    expect(await vcenter.calls('SessionIsActive')).toHaveLength(1)
+  })
+
+  const READ_ONLY = -2
+  const setRole = async (roleId: number) => {
+    const args =
+      `<entity type="Folder">${ROOT_FOLDER.value}</entity><permission><principal>fencer</principal>` +
+      `<group>false</group><roleId>${roleId}</roleId><propagate>true</propagate></permission>`
+    await nova.call(
+      'SetEntityPermissions',
+      { type: 'AuthorizationManager', value: 'AuthorizationManager' },
+      args,
+    )
+  }
+  test('a privilege that the fencer lacks is named, by monitor before it is needed', async () => {
+    const fencer = create()
+    const monitored = () => {
+      const notes: string[] = []
+      const signal = AbortSignal.timeout(5_000)
+      return fencer.monitor({ clock: realClock, note: (line) => notes.push(line), signal }).then(() => notes)
+    }
+    expect(await monitored()).toEqual([])
+    await setRole(READ_ONLY)
+    try {
+      await expect(monitored()).rejects.toThrow('fencer lacks the privilege Sessions.TerminateSession')
+      await expect(fencer.fence({ sessionKey: session.key }, anAttemptNow())).rejects.toThrow(
+        'wants the privilege Sessions.TerminateSession',
+      )
+      expect(await isListed(session.key)).toBe(true)
+      const over = { sessionKey: 'over-and-gone', userName: 'nova' }
+      expect(await fencer.verify(over, anAttemptNow())).toMatchObject({
+        state: 'fenced',
+        evidence: { observed: expect.stringContaining('wants the privilege Sessions.ValidateSession') },
+      })
+    } finally {
+      await setRole(-1)
+    }
+  })
+
   test('trusts a certificate only by its authority, or where told to trust any', async () => {
     const secure = await startVcenterSimulator({ tls: true })
     try {
@@ -373,6 +469,21 @@ describe('an answer of vCenter that is not to be believed', () => {
     }
   })
 
+  test('a list without a session that is called active all the same', async () => {
+    const server = await scriptedVcenter(list('own', 'somebody'))
+    const options = driver.options.parse({ url: server.url, username: 'u', password: 'p' })
+    const fencer = driver.create(options, { clock: realClock, note: () => undefined })
+    try {
+      const stateOf = async (sessionKey: string) =>
+        (await fencer.verify({ sessionKey, userName: 'nova' }, anAttemptNow())).state
+      expect(await stateOf('awake')).toBe('not-fenced')
+      expect(await stateOf('asleep')).toBe('fenced')
+    } finally {
+      await fencer.close?.()
+      await server.stop()
+    }
+  })
+
   test('a list of tasks of which one must not be read', async () => {
     const server = await scriptedVcenter(list('own'), missing('NoPermission'))
     const settings = { url: server.url, username: 'u', password: 'p', awaitTasks: true }
@@ -405,6 +516,9 @@ async function scriptedVcenter(
             '<returnval><propertyCollector type="PropertyCollector">pc</propertyCollector>' +
             '<sessionManager type="SessionManager">sm</sessionManager><taskManager type="TaskManager">tm</taskManager></returnval>',
           Login: '<returnval><key>own</key></returnval>',
+          SessionIsActive: body.includes('>awake<')
+            ? '<returnval>true</returnval>'
+            : '<returnval>false</returnval>',
           RetrievePropertiesEx: body.includes('recentTask') ? tasks : answer,
         }[method] ?? ''
       response.setHeader('set-cookie', 'vmware_soap_session="c"; Path=/')

@@ -55,9 +55,29 @@ func answerByPermissions(w http.ResponseWriter, method *simulator.Method, sessio
 		writeAnswer(w, method.Name, inner.String())
 		return true
 	}
+	if wanted := sessionPrivileges[method.Name]; wanted != "" && !holds(session.UserName, wanted) {
+		writeDenied(w, wanted)
+		return true
+	}
 	if (strings.HasSuffix(method.Name, "_Task") || method.Name == "CreateFolder") && !mayChange(session.UserName, method.This) {
 		writeFault(w, "NoPermission", "Permission to perform this operation was denied.")
 		return true
+	}
+	return false
+}
+
+var sessionPrivileges = map[string]string{
+	"TerminateSession": "Sessions.TerminateSession",
+	"SessionIsActive":  "Sessions.ValidateSession",
+}
+
+func holds(user string, wanted string) bool {
+	for _, privilege := range privilegesOf(user, simulator.Map.Get(types.ManagedObjectReference{
+		Type: "ServiceInstance", Value: "ServiceInstance",
+	}).(*simulator.ServiceInstance).Content.RootFolder) {
+		if privilege == wanted {
+			return true
+		}
 	}
 	return false
 }

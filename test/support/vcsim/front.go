@@ -59,15 +59,18 @@ type front struct {
 	// cookie value → session key. On a real vCenter the two differ; here they must, or tests would prove too little.
 	cookies map[string]string
 	tasks   map[string]*heldTask
+	// id → user
+	restSessions map[string]string
 }
 
 func newFront(service *simulator.Service, inner http.Handler, users map[string]string) *front {
 	return &front{
-		service: service,
-		inner:   inner,
-		users:   users,
-		cookies: map[string]string{},
-		tasks:   map[string]*heldTask{},
+		service:      service,
+		inner:        inner,
+		users:        users,
+		cookies:      map[string]string{},
+		tasks:        map[string]*heldTask{},
+		restSessions: map[string]string{},
 	}
 }
 
@@ -75,6 +78,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet && r.URL.Path == "/sdk/vimService.wsdl" {
 		w.Header().Set("Content-Type", "text/xml; charset=utf-8")
 		_, _ = w.Write(description)
+		return
+	}
+	if r.URL.Path == restPath {
+		f.answerRest(w, r)
 		return
 	}
 	key := f.translateCookie(r)
@@ -281,6 +288,18 @@ func writeFault(w http.ResponseWriter, kind string, message string) {
 		`<soapenv:Body><soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>%s</faultstring>`+
 		`<detail><%sFault xmlns="urn:vim25" xsi:type="%s"></%sFault></detail></soapenv:Fault></soapenv:Body></soapenv:Envelope>`,
 		escaped.String(), kind, kind, kind)
+}
+
+// writeDenied names the privilege that would be needed, as vCenter does.
+func writeDenied(w http.ResponseWriter, privilege string) {
+	w.Header().Set("Content-Type", "text/xml; charset=utf-8")
+	w.WriteHeader(http.StatusInternalServerError)
+	fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?>`+
+		`<soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">`+
+		`<soapenv:Body><soapenv:Fault><faultcode>ServerFaultCode</faultcode>`+
+		`<faultstring>Permission to perform this operation was denied.</faultstring>`+
+		`<detail><NoPermissionFault xmlns="urn:vim25" xsi:type="NoPermission"><object type="Folder">group-d1</object>`+
+		`<privilegeId>%s</privilegeId></NoPermissionFault></detail></soapenv:Fault></soapenv:Body></soapenv:Envelope>`, privilege)
 }
 
 func writeAnswer(w http.ResponseWriter, method string, inner string) {
