@@ -115,6 +115,11 @@ export const fences = strict(
   {
     /** Closed records stay for people to read; one that a lock still needs stays anyway. */
     keep: seconds(KEEP_SECONDS_MIN, 315_360_000).prefault(30 * 86_400),
+    /** Keys of fenceInfo that nobody is shown, beside those that sound like a secret. */
+    secretInfo: z
+      .array(text('a key of fenceInfo'), { error: 'a list of keys of fenceInfo' })
+      .max(64, { error: 'at most 64 keys' })
+      .default([]),
   },
-  'a section with keep',
-).transform(({ keep }) => ({ keepMs: keep }))
+  'a section with keep or secretInfo',
+).transform(({ keep, secretInfo }) => ({ keepMs: keep, secretInfo }))

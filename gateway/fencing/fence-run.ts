@@ -216,15 +216,27 @@ export class FenceRun {
       )
       return
     }
-    if ((await this.#record.write((record) => closedAsFenced(record, wallTime(clock)))) === null) return
+    if (
+      (await this.#record.write((record) => this.#settled(closedAsFenced(record, wallTime(clock))))) === null
+    )
+      return
     const durationMs = clock.monotonicMs() - this.#startedMs
     this.#emit({ type: 'fence.closed', verdict: 'fenced', durationMs })
   }
 
   async #closeUnfenced(reason: string): Promise<void> {
     const closedAt = wallTime(this.#options.clock)
-    if ((await this.#record.write((record) => closedAsUnfenced(record, closedAt, reason))) === null) return
+    if (
+      (await this.#record.write((record) => this.#settled(closedAsUnfenced(record, closedAt, reason)))) ===
+      null
+    )
+      return
     this.#emit({ type: 'fence.closed', verdict: 'unfenced', detail: reason })
+  }
+
+  /** What is closed is kept for people: nobody needs the secrets in it any more. */
+  #settled(record: FenceRecord): FenceRecord {
+    return { ...record, fenceInfo: this.#options.fencing.secrets.removed(record.fenceInfo) }
   }
 
   async #block(reason: string): Promise<void> {

@@ -1,11 +1,12 @@
 // The configured fencers and plans, put together and checked: what the sequencer runs and sessions are checked against.
 
+import { createHash } from 'node:crypto'
 import { type FenceInfoSources, type FenceInfoTemplate, fillFenceInfo } from '../core/fence-info-template.ts'
 import type { FencePlanLevels } from '../core/fence-record.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { FenceInfoCheck, FencePlanner } from '../spi/fence-planner.ts'
 import { FenceInfoFault, type Fencer, type FencerDriver, type Proof } from '../spi/fencer.ts'
-import { createRedactor, type Redactor } from './redaction.ts'
+import { createRedactor, type InfoSecrets, infoSecrets, type Redactor } from './redaction.ts'
 import type { FencerRegistry } from './registry.ts'
 
 export interface FencerSettings {
@@ -50,6 +51,8 @@ export interface FencingOptions {
   readonly clock: Clock
   /** What the inventory says of a host; null where it does not know it. Absent: there is no inventory. */
   readonly inventory?: FenceInfoSources['host']
+  /** Keys of fenceInfo that are secret, beside those that drivers mark and those that sound like it. */
+  readonly secretInfo?: readonly string[]
   /** What a fencer notes outside of an attempt; redacted already. */
   readonly note?: (fencer: string, line: string) => void
 }
@@ -65,6 +68,7 @@ export interface ConfiguredFencer {
 }
 
 export interface Fencing extends FencePlanner {
+  readonly secrets: InfoSecrets
   readonly fencers: readonly ConfiguredFencer[]
   /** Names of the plans. */
   readonly plans: readonly string[]
@@ -114,6 +118,10 @@ export function createFencing(options: FencingOptions): Fencing {
   }
   if (faults.length > 0) throw new FencingFault(faults)
 
+  const secrets = infoSecrets(
+    [...fencers.values()].map(({ driver }) => driver),
+    options.secretInfo ?? [],
+  )
   const check = (
     plan: string,
     fenceInfo: Readonly<Record<string, unknown>>,
@@ -122,11 +130,17 @@ export function createFencing(options: FencingOptions): Fencing {
     const levels = options.plans[plan]?.levels
     if (levels === undefined) return { kind: 'faulty', faults: [`there is no fence plan ${plan}`] }
     const inPlan = new Set(levels.flat())
-    return checkInfo([...fencers.values()], inPlan, fenceInfo, moment)
+    const checked = checkInfo([...fencers.values()], inPlan, fenceInfo, moment)
+    // A driver may quote what it was told.
+    const redact = secrets.redactor(checked.kind === 'complete' ? checked.fenceInfo : fenceInfo)
+    return checked.kind === 'complete'
+      ? { ...checked, targets: checked.targets.map((target) => withoutSecrets(target, redact)) }
+      : { kind: 'faulty', faults: checked.faults.map(redact) }
   }
 
   return {
     defaultPlan: options.defaultPlan,
+    secrets,
     fencers: [...fencers.values()],
     plans: Object.keys(options.plans),
     levels: (plan) => options.plans[plan]?.levels ?? null,
@@ -227,6 +241,11 @@ function checkFaults(
       return [`${name} (${driver.id}): ${error.message}`]
     }
   })
+}
+
+/** Targets are compared, and stand in records and answers: one with a secret in it is told apart by its hash. */
+function withoutSecrets(target: string, redact: Redactor): string {
+  return redact(target) === target ? target : createHash('sha256').update(target).digest('hex')
 }
 
 function record(value: unknown): Readonly<Record<string, unknown>> {

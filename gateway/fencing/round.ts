@@ -54,14 +54,16 @@ async function attemptOf(
   const configured = fencing.fencer(name)
   if (configured === null) return notConfigured(name, level, number, clock)
   const timeoutMs = fencing.settings(record.plan).timeoutMs
+  const redact = fencing.secrets.redactor(record.fenceInfo)
+  const careful = { ...configured, redact: (text: string) => configured.redact(redact(text)) }
   if (record.dryRun === true) {
     const looking = record.shadow === true ? Math.min(timeoutMs, SHADOW_LOOK_MS_MAX) : timeoutMs
-    return runDryAttempt({ configured, record, level, number, timeoutMs: looking, clock, signal })
+    return runDryAttempt({ configured: careful, record, level, number, timeoutMs: looking, clock, signal })
   }
   const others = isPower(configured) ? (journal.neighbours?.(record) ?? []) : []
   if (isPower(configured)) power.count({ plan: record.plan, fence: record.id, fencer: name, attempt: number })
   return runAttempt({
-    configured,
+    configured: careful,
     preface: others.length === 0 ? null : crowdOf(others),
     record,
     level,

@@ -40,7 +40,7 @@ export function dueFence(
   if (plan === null) {
     const reason = unfencedBy ?? 'the session has no fence plan, and the configuration no default'
     const progress = unfenced(reason, nowRfc3339)
-    return { ...common, fenceInfo, levels: [], targets: [], progress }
+    return { ...common, fenceInfo: settled(fenceInfo, planner), levels: [], targets: [], progress }
   }
   const levels = planner.levels(plan)
   const terms = planner.terms?.(plan) ?? null
@@ -48,7 +48,7 @@ export function dueFence(
   if (levels === null)
     return {
       ...common,
-      fenceInfo,
+      fenceInfo: isShadow ? settled(fenceInfo, planner) : fenceInfo,
       levels: [],
       targets: holder?.targets ?? [],
       progress: unrunnable(`there is no plan ${plan} in the configuration`, isShadow, nowRfc3339),
@@ -61,7 +61,7 @@ export function dueFence(
   if (check.kind === 'faulty')
     return {
       ...common,
-      fenceInfo,
+      fenceInfo: isShadow ? settled(fenceInfo, planner) : fenceInfo,
       levels,
       targets: holder?.targets ?? [],
       progress: unrunnable(`nobody told whom to stop (${check.faults.join('; ')})`, isShadow, nowRfc3339),
@@ -76,6 +76,11 @@ export function dueFence(
     targets: check.targets,
     progress: { state: 'due', level: 0 },
   }
+}
+
+/** What is closed from the beginning strikes nobody: no secret is kept for it. */
+function settled(fenceInfo: FenceRecord['fenceInfo'], { secrets }: FencePlanner): FenceRecord['fenceInfo'] {
+  return secrets?.removed(fenceInfo) ?? fenceInfo
 }
 
 function unfenced(reason: string, closedAt: string): FenceState {

@@ -9,7 +9,7 @@ import type { EventSink } from '../spi/events.ts'
 import type { FenceJournal, JournaledFence, Neighbour } from '../spi/fence-journal.ts'
 import type { FencePlanner } from '../spi/fence-planner.ts'
 import type { Store } from '../spi/store.ts'
-import { dueFence } from './due-fence.ts'
+import { dueFence, type FenceOrder } from './due-fence.ts'
 import { knownHolder } from './holders.ts'
 import type { Layout } from './layout.ts'
 import type { LockState } from './lock-state.ts'
@@ -129,17 +129,8 @@ export class Journal implements FenceJournal {
     session: SessionId,
     order: { readonly by: string; readonly reason: string; readonly plan: string | null },
   ): Promise<FenceRecord> {
-    const { store, layout, view, planner, clock, events } = this.#options
-    if (!view.sessions.has(session) && !view.locksOf.has(session))
-      throw new GatewayError('session-unknown', `there is no session ${session}`)
-    if (order.plan !== null && planner.levels(order.plan) === null)
-      throw new GatewayError(
-        'plan-unknown',
-        `there is no fence plan ${JSON.stringify(order.plan)} in the configuration`,
-      )
-    const now = new Date(clock.wallMs()).toISOString()
-    const holder = knownHolder(view, session)
-    const fence = dueFence(session, holder, { cause: 'operator', ...order }, planner, now)
+    const { store, layout, events } = this.#options
+    const fence = this.preview(session, order)
     const key = layout.fence(session)
     const result = await store.transact({
       compare: [{ key, createRevision: 0 }],
@@ -154,6 +145,20 @@ export class Journal implements FenceJournal {
     await this.#options.caughtUp(result.revision)
     events({ type: 'fence.due', fence: session, session, detail: `ordered by ${order.by}: ${order.reason}` })
     return fence
+  }
+
+  /** The record of a fence that is ordered now; nothing is written. */
+  preview(session: SessionId, order: Omit<FenceOrder, 'cause'>): FenceRecord {
+    const { view, planner, clock } = this.#options
+    if (!view.sessions.has(session) && !view.locksOf.has(session))
+      throw new GatewayError('session-unknown', `there is no session ${session}`)
+    if (order.plan !== null && planner.levels(order.plan) === null)
+      throw new GatewayError(
+        'plan-unknown',
+        `there is no fence plan ${JSON.stringify(order.plan)} in the configuration`,
+      )
+    const now = new Date(clock.wallMs()).toISOString()
+    return dueFence(session, knownHolder(view, session), { cause: 'operator', ...order }, planner, now)
   }
 
   retry(id: string): Promise<FenceRecord> {
@@ -186,6 +191,7 @@ export class Journal implements FenceJournal {
       const closedAt = new Date(this.#options.clock.wallMs()).toISOString()
       return {
         ...record,
+        fenceInfo: this.#options.planner.secrets?.removed(record.fenceInfo) ?? record.fenceInfo,
         progress: { state: 'closed', outcome: 'confirmed', closedAt, by: word.by, reason: word.reason },
       }
     })

@@ -213,6 +213,7 @@ class LockingRoom implements Locking {
       sessions: this.#sessions,
       queue: this.#queue,
       journal: this.journal,
+      planner,
       vouching: new Vouching({ ...base, barrier: this.#barrier, catchUp }),
       sign: options.signing?.sign ?? null,
       stale: () => this.#stale(),

@@ -5,6 +5,7 @@ import { fenceStateWord } from '../core/fence-record.ts'
 import type { LockName, SessionId } from '../core/names.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { ControlPlane } from '../spi/control-plane.ts'
+import type { FencePlanner } from '../spi/fence-planner.ts'
 import { type Store, StoreUnavailable } from '../spi/store.ts'
 import type { Journal } from './journal.ts'
 import { describeLock, describeSession, grantInfo, ownersOf, page, type Signer } from './listings.ts'
@@ -21,6 +22,7 @@ export interface PlaneParts {
   readonly sessions: SessionKeeper
   readonly queue: LockQueue
   readonly journal: Journal
+  readonly planner: FencePlanner
   readonly vouching: Vouching
   /** Null where tokens are not signed. */
   readonly sign: Signer | null
@@ -32,12 +34,21 @@ export interface PlaneParts {
 
 export function makeControlPlane(parts: PlaneParts): ControlPlane {
   const { view, clock, sessions, queue, journal, vouching, sign } = parts
+  const { secrets } = parts.planner
+  const shown = <Shown extends { readonly fenceInfo: Readonly<Record<string, unknown>> }>(told: Shown) =>
+    secrets === undefined ? told : { ...told, fenceInfo: secrets.hidden(told.fenceInfo) }
   const showLock = (name: LockName) => ({
     ...describeLock(view, name, clock),
     unknown: vouching.unknown(name),
   })
-  const fenceOf = (id: string) => view.fences.get(id)?.record ?? unreadableFence(view, id)?.record ?? null
-  const describe = (session: SessionId) => describeSession(view, session, sessions.expiresAtMs(session))
+  const fenceOf = (id: string) => {
+    const record = view.fences.get(id)?.record ?? unreadableFence(view, id)?.record
+    return record === undefined ? null : shown(record)
+  }
+  const describe = (session: SessionId) => {
+    const info = describeSession(view, session, sessions.expiresAtMs(session))
+    return info === null ? null : shown(info)
+  }
   return {
     async openSession(request) {
       const session = await sessions.open(request)
@@ -106,13 +117,15 @@ export function makeControlPlane(parts: PlaneParts): ControlPlane {
         return word === state || (state === 'open' && word !== 'closed') ? record : null
       }),
     neighbours: (record) => journal.neighbours(record),
-    retryFence: (id) => journal.retry(id),
-    confirmFence: (id, word) => journal.confirm(id, word),
+    // Whole: the preview looks for targets in it, and hides what people must not see.
+    previewFence: (session, plan) => journal.preview(session, { by: null, reason: null, plan }),
+    retryFence: async (id) => shown(await journal.retry(id)),
+    confirmFence: async (id, word) => shown(await journal.confirm(id, word)),
     async fenceSession(session, order) {
       const fence = await journal.order(session, order)
       // The grants are condemned by the record alone; the lease goes so that the waiter keys go with it.
       await parts.store.revokeLease(session)
-      return fence
+      return shown(fence)
     },
 
     readiness() {

@@ -12,6 +12,7 @@ export function inShadow(planner: FencePlanner, view: View): FencePlanner {
     get defaultPlan() {
       return planner.defaultPlan
     },
+    ...(planner.secrets === undefined ? {} : { secrets: planner.secrets }),
     levels: (plan) => planner.levels(plan),
     terms(plan) {
       const terms = planner.terms?.(plan) ?? null

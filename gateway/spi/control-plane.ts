@@ -176,6 +176,8 @@ export interface ControlPlane {
   locks(prefix: string, page: Page): Paged<LockInfo>
 
   fence(id: string): FenceRecord | null
+  /** The record that an order to fence the session would write now; nothing is written. Absent: cannot be told. */
+  previewFence?(session: SessionId, plan: string | null): FenceRecord
   /** Who else lives on the machine of the holder. Absent: nobody can tell. */
   neighbours?(record: FenceRecord): readonly Neighbour[]
   /** Without `state`: all of them. */

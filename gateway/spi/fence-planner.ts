@@ -23,9 +23,19 @@ export interface PlanTerms {
   readonly shadow?: boolean
 }
 
+/** Which parts of a fenceInfo are for fencers alone. */
+export interface FenceInfoSecrets {
+  /** For people: the values are blots. */
+  hidden(fenceInfo: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>>
+  /** For a record that nobody acts on any more: what is not there cannot strike anybody either. */
+  removed(fenceInfo: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>>
+}
+
 export interface FencePlanner {
   /** The plan of sessions that name none; null where seal and drain are all there is. */
   readonly defaultPlan: string | null
+  /** Absent: there are none. */
+  readonly secrets?: FenceInfoSecrets
   /** Null where there is no such plan. */
   levels(plan: string): FencePlanLevels | null
   /** Absent, or null where there is no such plan: no delays, and it strikes. */

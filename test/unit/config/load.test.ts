@@ -67,6 +67,7 @@ describe('a configuration without faults', () => {
         "fencers": {},
         "fences": {
           "keepMs": 2592000000,
+          "secretInfo": [],
         },
         "gateway": {
           "leaseMs": 10000,

@@ -8,7 +8,7 @@ import {
   PLAN_DEFAULTS,
   type PlanSettings,
 } from '../../../gateway/fencing/plans.ts'
-import { createRedactor } from '../../../gateway/fencing/redaction.ts'
+import { createRedactor, infoSecrets } from '../../../gateway/fencing/redaction.ts'
 import type { FencerRegistry } from '../../../gateway/fencing/registry.ts'
 import { defineFencer, FenceInfoFault, type FencerDriver } from '../../../gateway/spi/fencer.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
@@ -193,5 +193,59 @@ describe('redaction', () => {
 
   test('hides a longer secret as a whole where it holds a shorter one', () => {
     expect(createRedactor({ password: 'open', token: 'open-sesame' })('say open-sesame')).toBe('say [secret]')
+  })
+})
+
+describe('what is secret of a fenceInfo', () => {
+  const driver = (fenceInfo: z.ZodType) => ({
+    id: 'd',
+    summary: 'd',
+    options: z.object({}),
+    fenceInfo,
+    proves: () => [],
+    target: () => 'd',
+    create: () => {
+      throw new Error('nobody is fenced here')
+    },
+  })
+
+  test('is what a driver’s schema marks, what sounds like it, and what the operator names', () => {
+    const marked = z.object({
+      ticket: z.string().meta({ secret: true }),
+      cookieJar: z.string().optional(),
+      lease: z.string().meta({ secret: true }).optional(),
+      nonce: z.string().default('').meta({ secret: true }),
+      host: z.string().meta({ secret: false }),
+    })
+    const told = {
+      ticket: 'ticket-1',
+      lease: 'lease-1',
+      nonce: 'nonce-1',
+      host: 'host-1',
+      named: ['named-1'],
+      nested: [{ apiKey: 'key-1', at: 'place-1' }],
+    }
+    const secrets = infoSecrets([driver(marked)], ['named'])
+    expect(secrets.hidden(told)).toEqual({
+      ticket: '[secret]',
+      lease: '[secret]',
+      nonce: '[secret]',
+      host: 'host-1',
+      named: '[secret]',
+      nested: [{ apiKey: '[secret]', at: 'place-1' }],
+    })
+    expect(secrets.removed(told)).toEqual({ host: 'host-1', nested: [{ at: 'place-1' }] })
+    expect(secrets.redactor(told)('ticket-1 lease-1 nonce-1 named-1 key-1 host-1')).toBe(
+      '[secret] [secret] [secret] [secret] [secret] host-1',
+    )
+  })
+
+  test('is found in a schema that is no object, or another library’s, by names alone', () => {
+    const foreign = {
+      safeParse: () => ({ success: true, data: {} }),
+      shape: { a: { meta: () => null }, b: 3 },
+    }
+    const secrets = infoSecrets([driver(z.record(z.string(), z.unknown())), driver(Object(foreign))], [])
+    expect(secrets.hidden({ a: 'a', b: 'b', token: 't' })).toEqual({ a: 'a', b: 'b', token: '[secret]' })
   })
 })
