@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type Config, formatListen, type ListenAddress, lockSources, openInventory } from './config/index.ts'
 import { type RunningControl, startControl } from './control/index.ts'
+import { GatewayError } from './core/errors.ts'
 import { parseFencingToken } from './core/fencing-token.ts'
 import { startMonitoring } from './fencing/monitoring.ts'
 import { countOpenFences } from './fencing/open-fences.ts'
@@ -101,6 +102,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     ...(config.inventory === undefined
       ? {}
       : { inventory: openInventory(config.inventory, (message) => log.error({}, message)) }),
+    secretInfo: config.fences.secretInfo,
     note: (fencer, line) => log.info({ fencer }, line),
   })
   parts.add(() => fencing.close())
@@ -205,6 +207,11 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
       plane: locking.plane,
       fencers: () => monitoring.health(),
       backends: () => listeners.map(({ state }) => state),
+      previewFence(session, plan) {
+        const record = locking.plane.previewFence?.(session, plan)
+        if (record === undefined) throw new GatewayError('not-found', 'nobody can tell what a fence would do')
+        return sequencer.preview(record, monitoring.health())
+      },
       clock,
       log,
       ttlMsMin: config.sessions.ttlMsMin,

@@ -12,6 +12,8 @@ export interface OptionTerms {
   readonly value?: string
   readonly help: string
   readonly required?: boolean
+  /** Not required where this other option is given. */
+  readonly unless?: string
 }
 
 export interface Invocation {
@@ -126,7 +128,10 @@ function parseOptions(args: readonly string[], command: Command): ParsedArgument
   }
   if (values.has('help')) return { kind: 'help', text: usageOf(command) }
 
-  const missing = Object.entries(known).find(([name, terms]) => terms.required === true && !values.has(name))
+  const missing = Object.entries(known).find(
+    ([name, { required, unless }]) =>
+      required === true && !values.has(name) && (unless === undefined || !values.has(unless)),
+  )
   if (missing !== undefined)
     return misused(`--${missing[0]} ${missing[1].value ?? ''} is needed: ${missing[1].help}`)
   const needed = command.positionals.filter((name) => !name.startsWith('['))

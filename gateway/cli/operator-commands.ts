@@ -3,12 +3,14 @@
 import { z } from 'zod'
 import type { Command, Invocation, OptionTerms } from './arguments.ts'
 import type { CommandDependencies } from './dependencies.ts'
+import { previewFence } from './fence-preview.ts'
 import { CommandFailure, connect, JSON_OPTION, REMOTE_OPTIONS, understand } from './remote.ts'
 import { printable } from './table.ts'
 import { asJson } from './watch-commands.ts'
 
+const REASON: OptionTerms = { type: 'string', value: 'WHY', required: true, help: 'why; stays in the record' }
 const WORD: Readonly<Record<string, OptionTerms>> = {
-  reason: { type: 'string', value: 'WHY', required: true, help: 'why; stays in the record' },
+  reason: REASON,
   by: { type: 'string', value: 'NAME', help: 'who says so (default: USER of the environment)' },
 }
 
@@ -31,11 +33,14 @@ export const fence: Command = {
   positionals: ['SESSION'],
   options: {
     ...WORD,
+    reason: { ...REASON, unless: 'dry-run' },
     plan: { type: 'string', value: 'PLAN', help: 'another plan than that of the session' },
+    'dry-run': { type: 'boolean', help: 'only show what it would do: levels, targets, what would hold it' },
     ...JSON_OPTION,
     ...REMOTE_OPTIONS,
   },
   async run(invocation, dependencies) {
+    if (invocation.flag('dry-run')) return previewFence(invocation, dependencies)
     const [session = ''] = invocation.positionals
     const plan = invocation.text('plan')
     const body = { ...wordOf(invocation, dependencies), ...(plan === undefined ? {} : { plan }) }

@@ -4,8 +4,18 @@ import type { z } from 'zod'
 import type { FenceRecord, FenceState } from '../core/fence-record.ts'
 import type { BackendState } from '../spi/backend-state.ts'
 import type { LockInfo, OwnerInfo, Paged, SessionInfo } from '../spi/control-plane.ts'
+import type { FencePreview } from '../spi/fence-preview.ts'
 import type { FencerHealth } from '../spi/fencer-health.ts'
-import type { Backend, Fence, FencerState, KeptAlive, Lock, Owner, Session } from './schemas.ts'
+import type {
+  Backend,
+  Fence,
+  FencerState,
+  KeptAlive,
+  Lock,
+  Owner,
+  FencePreview as PreviewSchema,
+  Session,
+} from './schemas.ts'
 
 export function presentKeptAlive(session: SessionInfo): z.output<typeof KeptAlive> {
   return { ttl: session.ttlMs / 1000, expiresAt: timeOf(session.expiresAtMs) }
@@ -77,6 +87,21 @@ export function presentFence(record: FenceRecord): z.output<typeof Fence> {
       observed,
       request,
     })),
+  }
+}
+
+export function presentPreview(preview: FencePreview): z.output<typeof PreviewSchema> {
+  const { holder, fenceInfo, levels, neighbours, heldBy, ...rest } = preview
+  return {
+    ...rest,
+    holder: holder === null ? null : { ...holder },
+    fenceInfo: { ...fenceInfo },
+    levels: levels.map(({ delayMs, fencers }) => ({
+      after: delayMs / 1000,
+      fencers: fencers.map((fencer) => ({ ...fencer, proves: [...fencer.proves] })),
+    })),
+    neighbours: neighbours.map((neighbour) => ({ ...neighbour, locks: [...neighbour.locks] })),
+    heldBy: [...heldBy],
   }
 }
 

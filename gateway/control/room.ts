@@ -8,6 +8,7 @@ import { asLeaseId, asLockName, type LockName, lockNameFault, type SessionId } f
 import type { BackendState } from '../spi/backend-state.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { ControlPlane, SessionInfo } from '../spi/control-plane.ts'
+import type { FencePreview } from '../spi/fence-preview.ts'
 import type { FencerHealth } from '../spi/fencer-health.ts'
 import { type Caller, mustSpeakFor, type Right } from './authentication.ts'
 import { PROBLEM_TYPE } from './problems.ts'
@@ -46,6 +47,8 @@ export interface ControlRoom {
   readonly fencers: () => readonly FencerHealth[]
   /** What the backend listeners know. */
   readonly backends: () => readonly BackendState[]
+  /** What fencing the session by this plan, or its own, would do now. Throws GatewayError. */
+  readonly previewFence: (session: SessionId, plan: string | null) => FencePreview
   readonly ttlMsMin: number
   readonly ttlMsMax: number
   /** Aborted when the gateway is told to end: it still does everything, and sends callers to others. */

@@ -268,6 +268,37 @@ export const Fence = z.object({
   ),
 })
 
+export const PlanQuery = z.object({ plan: z.string().min(1).max(64).optional() })
+
+export const FencePreview = z.object({
+  session: z.string(),
+  holder: json.nullable(),
+  plan: z.string().nullable(),
+  dryRun: z.boolean().describe('Nobody would be struck.'),
+  fenceInfo: json,
+  levels: z.array(
+    z.object({
+      after: seconds.describe('What is let pass before it begins.'),
+      fencers: z.array(
+        z.object({
+          fencer: z.string(),
+          driver: z.string().nullable(),
+          proves: z.array(proof),
+          power: z.boolean(),
+          target: z.string().nullable().describe('Whom it would strike.'),
+          fault: z.string().nullable().describe('Why it would strike nobody.'),
+          health: z.enum(['unknown', 'healthy', 'unhealthy']),
+          reason: z.string().nullable(),
+        }),
+      ),
+    }),
+  ),
+  neighbours: z
+    .array(z.object({ session: z.string(), holder: z.string(), locks: z.array(z.string()) }))
+    .describe('Living sessions that name the same host or target, and go down with a power fence.'),
+  heldBy: z.array(z.string()).describe('What would keep a level from striking; empty where nothing would.'),
+})
+
 export const FencerState = z.object({
   fencer: z.string(),
   driver: z.string(),

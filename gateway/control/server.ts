@@ -12,6 +12,7 @@ import {
   validatorCompiler,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod'
+import { GatewayError } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
 import { type Credential, createAuthentication } from './authentication.ts'
 import { backendRoutes } from './backends.ts'
@@ -25,10 +26,13 @@ import { failureOf, isProgrammerFault, PROBLEM_TYPE, type Problem, problemOf } f
 import type { ControlApp, ControlRoom } from './room.ts'
 import { sessionRoutes } from './sessions.ts'
 
-export interface ControlOptions extends Omit<ControlRoom, 'leaving' | 'closing' | 'fencers' | 'backends'> {
+export interface ControlOptions
+  extends Omit<ControlRoom, 'leaving' | 'closing' | 'fencers' | 'backends' | 'previewFence'> {
   /** Absent: there are none. */
   readonly fencers?: ControlRoom['fencers']
   readonly backends?: ControlRoom['backends']
+  /** Absent: it cannot be told. */
+  readonly previewFence?: ControlRoom['previewFence']
   readonly listen: { readonly host: string; readonly port: number }
   /** PEM; null: in the clear. */
   readonly tls: { readonly cert: string; readonly key: string } | null
@@ -68,6 +72,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     log: options.log,
     fencers: options.fencers ?? (() => []),
     backends: options.backends ?? (() => []),
+    previewFence: options.previewFence ?? noPreview,
     ttlMsMin: options.ttlMsMin,
     ttlMsMax: options.ttlMsMax,
     leaving: leaving.signal,
@@ -152,6 +157,10 @@ async function createApp(options: ControlOptions, room: ControlRoom): Promise<Co
     handler: (_request, reply) => reply.type('application/json').send(JSON.stringify(app.swagger())),
   })
   return app
+}
+
+function noPreview(): never {
+  throw new GatewayError('not-found', 'this gateway cannot tell what a fence would do')
 }
 
 function createServer(tls: ControlOptions['tls'], listener: RequestListener): Server {

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { GatewayError } from '../core/errors.ts'
 import { asLeaseId } from '../core/names.ts'
 import { mustSpeakFor } from './authentication.ts'
-import { presentFence, presentKeptAlive, presentPage, presentSession } from './present.ts'
+import { presentFence, presentKeptAlive, presentPage, presentPreview, presentSession } from './present.ts'
 import {
   type ControlApp,
   type ControlRoom,
@@ -15,12 +15,14 @@ import {
 } from './room.ts'
 import {
   FenceOrdered,
+  FencePreview,
   FenceSession,
   KeptAlive,
   listOf,
   OpenedSession,
   OpenSession,
   PageQuery,
+  PlanQuery,
   Session,
   SessionParams,
 } from './schemas.ts'
@@ -131,6 +133,28 @@ export function sessionRoutes(app: ControlApp, room: ControlRoom): void {
         await plane.closeSession(session)
       }
       return reply.code(204).send()
+    },
+  })
+
+  app.get('/v1/sessions/:id/fence', {
+    config: { right: 'observe' },
+    schema: {
+      tags: ['fences'],
+      summary: 'Shows what fencing a holder now would do',
+      description: 'Nobody is struck, and nobody is asked: it is what this gateway knows.',
+      params: SessionParams,
+      querystring: PlanQuery,
+      response: { 200: FencePreview, ...problems },
+    },
+    handler: (request) => {
+      const session = sessionNamed(request.params.id)
+      const fence = plane.fence(session)
+      if (fence !== null)
+        throw new GatewayError(
+          'fence-state',
+          `session ${session} has a fence already: GET /v1/fences/${session}`,
+        )
+      return Promise.resolve(presentPreview(room.previewFence(session, request.query.plan ?? null)))
     },
   })
 

@@ -11,10 +11,13 @@ import { inStorm } from '../core/fence-sequence.ts'
 import { InvariantViolation } from '../core/invariant.ts'
 import { STORM_DEFAULTS } from '../core/storm.ts'
 import type { JournaledFence } from '../spi/fence-journal.ts'
+import type { FencePreview } from '../spi/fence-preview.ts'
+import type { FencerHealth } from '../spi/fencer-health.ts'
 import { StoreUnavailable } from '../spi/store.ts'
 import { HOUR_MS, PowerBrake } from './brakes.ts'
 import { FenceRun, type SequencerOptions } from './fence-run.ts'
 import { isPower, stepFor } from './next-step.ts'
+import { previewFence } from './preview.ts'
 import { StormWatch } from './storm-watch.ts'
 
 export type { SequencerOptions } from './fence-run.ts'
@@ -22,6 +25,8 @@ export type { SequencerOptions } from './fence-run.ts'
 export interface Sequencer {
   /** Ids of the fences that this gateway runs now. */
   readonly running: readonly string[]
+  /** What a fence with this record would do, had it been ordered now. Strikes and writes nothing. */
+  preview(record: FenceRecord, health: readonly FencerHealth[]): FencePreview
   /** Breaks off what runs, and waits until it is. What was due stays due. Idempotent. */
   stop(): Promise<void>
 }
@@ -91,9 +96,12 @@ export function startSequencer(options: SequencerOptions): Sequencer {
       .finally(() => marking.delete(record.id))
   }
 
+  function runningBy(plan: string | null): number {
+    return [...active.values()].filter((running) => running.plan === plan).length
+  }
+
   function hasRoom(plan: string | null): boolean {
-    const same = [...active.values()].filter((running) => running.plan === plan).length
-    return same < options.fencing.settings(plan).brakes.atOnce
+    return runningBy(plan) < options.fencing.settings(plan).brakes.atOnce
   }
 
   /**
@@ -136,6 +144,14 @@ export function startSequencer(options: SequencerOptions): Sequencer {
     get running() {
       return [...active.keys()]
     },
+    preview: (record, health) =>
+      previewFence(record, {
+        fencing: options.fencing,
+        power,
+        running: runningBy(record.plan),
+        health,
+        neighbours: journal.neighbours?.(record) ?? [],
+      }),
     async stop() {
       stopped = true
       lookAgain.cancel()

@@ -6,6 +6,7 @@ const PUBLISHED = [
   'POST /v1/sessions/{id}/keepalive',
   'GET /v1/sessions',
   'GET /v1/sessions/{id}',
+  'GET /v1/sessions/{id}/fence',
   'DELETE /v1/sessions/{id}',
   'POST /v1/locks/{name}',
   'PUT /v1/locks/{name}/mode',
