@@ -22,7 +22,6 @@ export class KnownKeys {
     items: readonly KeyValue[],
     { locks, layout }: { readonly locks: ReadonlyMap<string, LockState>; readonly layout: Layout },
   ): StoreEvent[] {
-    if (this.#others.size === 0 && locks.size === 0) return items.map((kv) => ({ type: 'put', kv }))
     const gone = new Map(this.#others)
     for (const lock of locks.values()) {
       if (lock.recordRevision > 0) gone.set(layout.lockRecord(lock.name), lock.recordRevision)

@@ -1,15 +1,8 @@
 // The lock records that this version writes nearly always, read without a schema: very many are read when a gateway starts, and one
 // at each step of a lock. Whatever is not exactly so is nothing to this file, and left to the schema in records.ts.
 
-import type { Grant, LockRecord, SealCause } from '../core/lock-record.ts'
-import {
-  asLeaseId,
-  asLockName,
-  type IncarnationId,
-  type LeaseId,
-  type LockMode,
-  type Revision,
-} from '../core/names.ts'
+import type { Grant, LockRecord } from '../core/lock-record.ts'
+import { asLeaseId, asLockName } from '../core/names.ts'
 
 const RECORD_FIELDS = 4
 const OPEN_FIELDS = 6
@@ -23,44 +16,31 @@ export function plainLockRecord(json: unknown, version: number): LockRecord | nu
   if (!Array.isArray(grants) || countOf(json) !== RECORD_FIELDS) return null
   const name = asLockName(lock)
   if (name === null) return null
-  const read: Grant[] = []
-  for (const one of grants) {
-    const grant = plainGrant(one)
-    if (grant === null) return null
-    read.push(grant)
-  }
-  return { lock: name, highWater, grants: read }
+  // As they were parsed: nothing has to be left out of them.
+  return areGrants(grants) ? { lock: name, highWater, grants } : null
 }
 
-function plainGrant(json: unknown): Grant | null {
-  if (!isObject(json)) return null
-  const { state, key, createRevision, session: lease, mode, openedAt } = json
-  if (typeof key !== 'string' || !isRevision(createRevision) || typeof lease !== 'string') return null
-  if (!isMode(mode) || typeof openedAt !== 'string') return null
-  const session = asLeaseId(lease)
-  if (session === null) return null
-  const grant = { key, createRevision, session, mode, openedAt }
-  if (state === 'open') return countOf(json) === OPEN_FIELDS ? { state, ...grant } : null
-  return state === 'sealed' ? plainSealed(json, grant) : null
+function areGrants(grants: readonly unknown[]): grants is readonly Grant[] {
+  return grants.every(isPlainGrant)
 }
 
-function plainSealed(
-  json: Readonly<Record<string, unknown>>,
-  grant: {
-    readonly key: string
-    readonly createRevision: Revision
-    readonly session: LeaseId
-    readonly mode: LockMode
-    readonly openedAt: string
-  },
-): Grant | null {
+function isPlainGrant(json: unknown): boolean {
+  if (!isObject(json)) return false
+  const { state, key, createRevision, session, mode, openedAt } = json
+  if (typeof key !== 'string' || !isCount(createRevision) || createRevision < 1) return false
+  if (typeof session !== 'string' || asLeaseId(session) === null) return false
+  if ((mode !== 'exclusive' && mode !== 'shared') || typeof openedAt !== 'string') return false
+  if (state === 'open') return countOf(json) === OPEN_FIELDS
+  return state === 'sealed' && isPlainSealed(json)
+}
+
+function isPlainSealed(json: Readonly<Record<string, unknown>>): boolean {
   const { cause, sealedAt, fence, drainedAt } = json
-  if (!isCause(cause) || typeof sealedAt !== 'string') return null
-  if (fence !== null && typeof fence !== 'string') return null
-  const sealed = { ...grant, state: 'sealed', cause, sealedAt, fence } as const
-  if (!('drainedAt' in json)) return countOf(json) === SEALED_FIELDS ? sealed : null
-  if (!Array.isArray(drainedAt) || !drainedAt.every(isIncarnation)) return null
-  return countOf(json) === SEALED_FIELDS + 1 ? { ...sealed, drainedAt } : null
+  if (!isCause(cause) || typeof sealedAt !== 'string') return false
+  if (fence !== null && typeof fence !== 'string') return false
+  if (!('drainedAt' in json)) return countOf(json) === SEALED_FIELDS
+  if (!Array.isArray(drainedAt) || !drainedAt.every(isIncarnation)) return false
+  return countOf(json) === SEALED_FIELDS + 1
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -77,18 +57,10 @@ function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
 }
 
-function isRevision(value: unknown): value is Revision {
-  return isCount(value) && value >= 1
-}
-
-function isMode(value: unknown): value is LockMode {
-  return value === 'exclusive' || value === 'shared'
-}
-
-function isCause(value: unknown): value is SealCause {
+function isCause(value: unknown): boolean {
   return value === 'released' || value === 'expired' || value === 'revoked' || value === 'upgraded'
 }
 
-function isIncarnation(value: unknown): value is IncarnationId {
+function isIncarnation(value: unknown): boolean {
   return typeof value === 'string' && value.length > 0
 }

@@ -27,6 +27,7 @@ import {
   watermarks,
 } from './records.ts'
 import { SessionLocks } from './session-locks.ts'
+import { depart, nothingTouched, type Touched } from './touched.ts'
 import type { UnreadableFence } from './unreadable-fence.ts'
 
 export interface KnownSession {
@@ -65,17 +66,6 @@ export interface ViewOptions {
   readonly onNarrowed: (grant: LiveGrant) => void
   /** A grant has left the record: its handover is over. */
   readonly onClosed: (grant: LiveGrant) => void
-}
-
-interface Touched {
-  readonly locks: Set<LockState>
-  /** Sessions whose waiter key in a lock went. */
-  readonly departed: Map<LockState, SessionId[]>
-  readonly sessions: Set<SessionId>
-  readonly fences: Set<string>
-  gateways: boolean
-  watermarks: boolean
-  sources: boolean
 }
 
 export class View {
@@ -135,24 +125,27 @@ export class View {
 
   /** Replaces what is known by a snapshot, as one change: what it lacks is taken as deleted. */
   load(snapshot: Snapshot): void {
-    this.apply(snapshot.revision, this.#keys.changesTo(snapshot.items, this))
+    const touched = nothingTouched()
+    if (this.#applied === 0 && this.locks.size === 0) for (const kv of snapshot.items) this.#put(kv, touched)
+    else this.#take(this.#keys.changesTo(snapshot.items, this), touched)
+    this.#applyTouched(snapshot.revision, touched)
     this.#loaded = true
   }
 
   apply(revision: Revision, events: readonly StoreEvent[]): void {
-    const touched: Touched = {
-      locks: new Set(),
-      departed: new Map(),
-      sessions: new Set(),
-      fences: new Set(),
-      gateways: false,
-      watermarks: false,
-      sources: false,
-    }
+    const touched = nothingTouched()
+    this.#take(events, touched)
+    this.#applyTouched(revision, touched)
+  }
+
+  #take(events: readonly StoreEvent[], touched: Touched): void {
     for (const event of events) {
       if (event.type === 'put') this.#put(event.kv, touched)
       else this.#delete(event.key, touched)
     }
+  }
+
+  #applyTouched(revision: Revision, touched: Touched): void {
     // A fence that an operator ordered condemns the session's grants before any gateway has written their seals.
     for (const id of touched.fences)
       for (const lock of this.locksOf.get(id as SessionId) ?? []) touched.locks.add(lock)
@@ -382,10 +375,4 @@ export class View {
     grant.seal()
     this.#options.onSealed(grant)
   }
-}
-
-function depart({ departed }: Touched, lock: LockState, session: SessionId): void {
-  const sessions = departed.get(lock)
-  if (sessions === undefined) departed.set(lock, [session])
-  else sessions.push(session)
 }

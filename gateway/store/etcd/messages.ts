@@ -41,8 +41,17 @@ export function headerRevision({ header }: { readonly header: IResponseHeader })
   return revisionOf(header.revision)
 }
 
+/** A session's keys name its lease again and again: what was made of the latest ones is kept. */
+const leaseIds = new Map<string, LeaseId | null>()
+const LEASE_IDS_MAX = 4_096
+
 export function leaseIdOf(decimal: string): LeaseId | null {
-  return asLeaseId(BigInt.asUintN(64, BigInt(decimal)).toString(16))
+  const known = leaseIds.get(decimal)
+  if (known !== undefined) return known
+  const id = asLeaseId(BigInt.asUintN(64, BigInt(decimal)).toString(16))
+  if (leaseIds.size >= LEASE_IDS_MAX) leaseIds.clear()
+  leaseIds.set(decimal, id)
+  return id
 }
 
 export function leaseDecimal(lease: LeaseId): string {
