@@ -8,6 +8,7 @@ import type { IncarnationId } from '../core/names.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { Ledger, LedgerCall } from './ledger.ts'
 import type { LiveGrant, LockState } from './lock-state.ts'
+import { type OpenEntry, OpenIndex, openList } from './open-list.ts'
 import type { Watermark } from './records.ts'
 import type { KnownGateway, View } from './view.ts'
 
@@ -36,7 +37,7 @@ export class Barrier {
   readonly #options: BarrierOptions
   /** When we first knew that an incarnation is gone. Monotonic, so a restart counts anew: later, never earlier. */
   readonly #goneSinceMs = new Map<string, number>()
-  readonly #reported = new WeakMap<Watermark, ReadonlyMap<string, 'draining' | 'unknown'>>()
+  readonly #reported = new WeakMap<Watermark, OpenIndex>()
 
   constructor(options: BarrierOptions) {
     this.#options = options
@@ -166,9 +167,9 @@ export class Barrier {
    * long as nothing has been loaded since the registration. Others do not wait until such a gateway has reported their
    * seals, so whatever it still has open under any grant has to be named from its first watermark on.
    */
-  ownReport(handovers: Iterable<LockState> | null): Pick<Watermark, 'sealed' | 'open'> {
+  ownReport(handovers: Iterable<LockState> | null): Omit<Watermark, 'beat'> {
     const { view, ledger } = this.#options
-    const open: [string, number, 'draining' | 'unknown'][] = []
+    const open: OpenEntry[] = []
     const isBlind = handovers === null
     for (const lock of handovers ?? (ledger.open === 0 ? [] : view.locks.values()))
       for (const grant of lock.live) {
@@ -181,7 +182,7 @@ export class Barrier {
         else if (drain.state === 'unknown' && !drain.quietOver)
           open.push([lock.name, grant.createRevision, 'unknown'])
       }
-    return { sealed: view.applied, open }
+    return { sealed: view.applied, ...openList(open) }
   }
 
   #report(gateway: KnownGateway, grant: LiveGrant, sealRevision: number): DrainFacts {
@@ -219,37 +220,22 @@ export class Barrier {
 
   #reportedOpen(gateway: KnownGateway, grant: LiveGrant): DrainFacts {
     const watermark = this.#options.view.watermarks.get(gateway.incarnation)
-    const how = watermark === undefined ? undefined : this.#openIn(watermark).get(nameOf(grant))
-    if (how === undefined) return { state: 'ended' }
+    const how = watermark === undefined ? null : this.#openIn(watermark).how(grant)
+    if (how === null) return { state: 'ended' }
     const detail = `gateway ${gateway.record.name} has calls open`
     if (how === 'draining') return overdueThere(gateway, grant) ?? { state: 'draining', calls: 1, detail }
     return { state: 'unknown', calls: 1, quietOver: false, quietRemainingMs: 'counted-elsewhere', detail }
   }
 
   /** A watermark may name very many, and each of their handovers asks. */
-  #openIn(watermark: Watermark): ReadonlyMap<string, 'draining' | 'unknown'> {
+  #openIn(watermark: Watermark): OpenIndex {
     let open = this.#reported.get(watermark)
     if (open === undefined) {
-      // Named twice, the first counts.
-      open = new Map(
-        watermark.open
-          .toReversed()
-          .map(([name, createRevision, how]) => [nameOf({ name, createRevision }), how]),
-      )
+      open = new OpenIndex(watermark)
       this.#reported.set(watermark, open)
     }
     return open
   }
-}
-
-function nameOf({
-  name,
-  createRevision,
-}: {
-  readonly name: string
-  readonly createRevision: number
-}): string {
-  return `${createRevision} ${name}`
 }
 
 function wordsInSeal({ lock, createRevision }: LiveGrant): readonly IncarnationId[] {

@@ -62,6 +62,7 @@ export class Conductor {
   /** Locks whose last step failed against something that the view does not show yet. */
   readonly #overtaken = new Set<LockState>()
   readonly #handovers = new Set<LockState>()
+  readonly #withCalls = new Set<LockState>()
   /** Locks with records that cannot be read, of which that was said. */
   readonly #damaged = new WeakSet<LockState>()
   /** Sessions whose fence record is being written by one lock's seal; their other locks wait for it. */
@@ -87,6 +88,11 @@ export class Conductor {
   /** Locks that have a sealed or a downgraded grant: whose calls others wait for. */
   get handovers(): ReadonlySet<LockState> {
     return this.#handovers
+  }
+
+  /** Those of them under which this gateway has calls, to be reported: no new ones come, so it is known when they are noted. */
+  get handoversWithCalls(): ReadonlySet<LockState> {
+    return this.#withCalls
   }
 
   /** False while what is seen of the lock is about to change: a step is under way, here or, by all signs, elsewhere. */
@@ -146,9 +152,14 @@ export class Conductor {
 
   /** Known also where nothing is driven any more, and at once: the watermarks that are still written go by it. */
   #note(lock: LockState): void {
-    if (lock.live.some((grant) => grant.sealed || grant.narrowRevision > 0 || lock.damage !== null))
+    if (lock.live.some((grant) => grant.sealed || grant.narrowRevision > 0 || lock.damage !== null)) {
       this.#handovers.add(lock)
-    else this.#handovers.delete(lock)
+      if (lock.live.some((grant) => grant.hasCalls)) this.#withCalls.add(lock)
+      else this.#withCalls.delete(lock)
+    } else {
+      this.#handovers.delete(lock)
+      this.#withCalls.delete(lock)
+    }
   }
 
   stop(): void {

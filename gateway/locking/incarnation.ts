@@ -25,7 +25,7 @@ export interface IncarnationOptions {
   readonly shadow: boolean
   readonly leaseMs: number
   /** What the next watermark reports; read in one tick, so that revision and exceptions are one snapshot. */
-  readonly report: () => Pick<Watermark, 'sealed' | 'open'>
+  readonly report: () => Omit<Watermark, 'beat'>
   /** False while there is no watch yet that could bring a heartbeat back. */
   readonly hasLoaded: () => boolean
   /** The lease is over, or its end cannot be told from now on. Called once. */
@@ -103,7 +103,7 @@ export class Incarnation {
       writes.push({
         put: layout.watermark(this.id),
         // Nothing is admitted before the view holds this, but calls of a former self may be open.
-        value: watermarks.encode({ beat: 0, sealed: 0, open: this.#options.report().open }),
+        value: watermarks.encode({ ...this.#options.report(), beat: 0, sealed: 0 }),
         lease,
       })
     }

@@ -172,16 +172,6 @@ export function describeSession(
   const locks = view.locksOf.get(session)
   if (known === undefined && locks === undefined) return null
   const holder = knownHolder(view, session)
-  const holds: SessionInfo['holds'][number][] = []
-  const waitsFor: SessionInfo['waitsFor'][number][] = []
-  for (const lock of locks ?? []) {
-    for (const grant of lock.live)
-      if (grant.session === session && !grant.sealed)
-        holds.push({ lock: lock.name, mode: grant.mode, token: String(grant.createRevision) })
-    for (const waiter of lock.queue)
-      if (waiter.session === session && !lock.granted(waiter.createRevision))
-        waitsFor.push({ lock: lock.name, mode: waiter.mode })
-  }
   return {
     session,
     ttlMs: known?.record.ttlMs ?? 0,
@@ -190,8 +180,21 @@ export function describeSession(
     fenceInfo: holder?.fenceInfo ?? {},
     plan: holder?.plan ?? null,
     openedAt: known?.record.openedAt ?? null,
-    holds,
-    waitsFor,
+    // Only where somebody asks for it: they may be very many, and whoever renews his session does not.
+    get holds() {
+      return [...(locks ?? [])].flatMap((lock) =>
+        lock.live
+          .filter((grant) => grant.session === session && !grant.sealed)
+          .map((grant) => ({ lock: lock.name, mode: grant.mode, token: String(grant.createRevision) })),
+      )
+    },
+    get waitsFor() {
+      return [...(locks ?? [])].flatMap((lock) =>
+        lock.queue
+          .filter((waiter) => waiter.session === session && !lock.granted(waiter.createRevision))
+          .map((waiter) => ({ lock: lock.name, mode: waiter.mode })),
+      )
+    },
   }
 }
 

@@ -92,6 +92,10 @@ export class LiveGrant {
     return [this.#first, ...others]
   }
 
+  get hasCalls(): boolean {
+    return this.#first !== null
+  }
+
   enter(call: LedgerCall): void {
     if (this.#first === null) {
       this.#first = call

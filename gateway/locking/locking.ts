@@ -358,7 +358,7 @@ class LockingRoom implements Locking {
       leaseMs,
       shadow,
       sources: this.#agreement.text,
-      report: () => this.#barrier.ownReport(this.#hasLoaded ? this.#conductor.handovers : null),
+      report: () => this.#barrier.ownReport(this.#hasLoaded ? this.#conductor.handoversWithCalls : null),
       hasLoaded: () => this.#hasLoaded,
       onLost: (reason) => this.#lost(reason),
       onLapsed: (detail) => this.#options.events({ type: 'view.lost', detail }),

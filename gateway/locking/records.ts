@@ -234,6 +234,8 @@ const watermark = z.looseObject({
   beat: z.int().min(0),
   sealed: z.int().min(0),
   open: z.array(z.tuple([z.string(), z.int(), z.enum(['draining', 'unknown'])])),
+  tokens: z.looseObject({ draining: z.array(z.int()), unknown: z.array(z.int()) }).exactOptional(),
+  more: z.boolean().exactOptional(),
 })
 
 /** What a gateway reports of itself: applied up to `sealed`, drained but for `open` ([lock, token, how]). */
@@ -242,6 +244,10 @@ export interface Watermark {
   readonly beat: number
   readonly sealed: number
   readonly open: readonly (readonly [lock: string, createRevision: number, how: 'draining' | 'unknown'])[]
+  /** Where they are very many: the rest of them by create revision alone. */
+  readonly tokens?: { readonly draining: readonly number[]; readonly unknown: readonly number[] }
+  /** Where even that is not enough: whatever is not named otherwise counts as draining. */
+  readonly more?: boolean
 }
 
 const waiterValue = z.looseObject({

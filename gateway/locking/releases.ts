@@ -9,6 +9,7 @@ import { type Comparison, type Store, StoreUnavailable, type Write } from '../sp
 import { Interest } from './interest.ts'
 import type { Layout } from './layout.ts'
 import type { LiveGrant, LockState, QueuedWaiter } from './lock-state.ts'
+import { PendingReleases } from './pending-releases.ts'
 import { lockRecords, waiterWords } from './records.ts'
 import type { View } from './view.ts'
 
@@ -68,10 +69,8 @@ interface Key {
 
 export class Releases {
   readonly #options: ReleasesOptions
-  /** What the store has not heard yet. */
-  readonly #unsaid = new Set<Release>()
-  /** What it is being told. */
-  readonly #saying = new Set<Release>()
+  /** What the store has not heard yet, or is being told. */
+  readonly #pending = new PendingReleases()
   #timer: Timer | null = null
   #stopped = false
 
@@ -93,10 +92,10 @@ export class Releases {
   async giveBack(release: Release): Promise<boolean> {
     // A request that gives up does not know yet whether another has joined it: then the grant goes on.
     if (release.writing === null) this.#sealHere(release)
-    this.#saying.add(release)
+    this.#pending.track(release)
     try {
       if (await this.#release(release)) {
-        this.#unsaid.delete(release)
+        this.#pending.delete(release)
         return true
       }
     } catch (error) {
@@ -106,7 +105,7 @@ export class Releases {
       // It may have happened: what the session takes from now on is not what this release is about.
       if (release.tokens !== null) release.certain = true
     } finally {
-      this.#saying.delete(release)
+      this.#pending.forget(release)
     }
     this.sayLater(release)
     return false
@@ -125,8 +124,8 @@ export class Releases {
 
   /** A release that found nothing yet must not find what this session asks for from now on. */
   outdate({ lock, session }: { readonly lock: LockName; readonly session: SessionId }): void {
-    for (const release of [...this.#unsaid, ...this.#saying]) {
-      if (release.lock !== lock || release.session !== session || release.writing !== null) continue
+    for (const release of this.#pending.of({ lock, session })) {
+      if (release.writing !== null) continue
       release.tokens ??= NOTHING
       release.certain = true
     }
@@ -229,8 +228,7 @@ export class Releases {
   }
 
   sayLater(release: Release): void {
-    const name = nameOf(release)
-    if ([...this.#unsaid].every((other) => nameOf(other) !== name)) this.#unsaid.add(release)
+    this.#pending.add(release)
     if (this.#timer !== null || this.#stopped) return
     this.#timer = this.#options.clock.after(RELEASE_RETRY_MS, () => {
       this.#timer = null
@@ -239,7 +237,7 @@ export class Releases {
   }
 
   async #sayAll(): Promise<void> {
-    await Promise.all([...this.#unsaid].map((release) => this.giveBack(release)))
+    await Promise.all(this.#pending.all.map((release) => this.giveBack(release)))
   }
 }
 
@@ -257,9 +255,4 @@ function tokensOf(keys: readonly { readonly createRevision: number }[]): Readonl
 
 function ownKeys(lock: LockState | undefined, release: Release): QueuedWaiter[] {
   return lock?.queue.filter((waiter) => waiter.session === release.session && concerns(release, waiter)) ?? []
-}
-
-/** One for each thing to be said: the same release, asked for again while the store is away, is said once. */
-function nameOf({ session, lock, tokens, writing }: Release): string {
-  return `${session} ${lock} ${writing?.value ?? ''} ${tokens === null ? '' : [...tokens].join(' ')}`
 }
