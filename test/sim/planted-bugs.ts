@@ -219,8 +219,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   bug(
     'a watermark reports a revision more than was applied',
     `${LOCKING}/barrier.ts`,
-    'return { sealed: view.applied, open }',
-    'return { sealed: view.applied + 1, open }',
+    'return { sealed: view.applied, ...openList(open) }',
+    'return { sealed: view.applied + 1, ...openList(open) }',
   ),
   bug(
     'the watermark names no open calls',
