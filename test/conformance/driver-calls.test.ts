@@ -42,11 +42,49 @@ const NONE = /^$/
 const SOURCES = { deviceNameListSource: [{ name: '0009A' }] }
 
 const EXPECTED: Readonly<Record<string, Expectations>> = {
+  hitachi: {
+    count: 53,
+    sessions: /^POST \S+\/sessions$/,
+    reads: /^GET /,
+    bodies: {
+      '/ldevs': { poolId: 1 },
+      '/luns': { ldevId: 7 },
+      '/snapshots': { pvolLdevId: 7, svolLdevId: 8 },
+      '/journals': { ldevIds: [7] },
+    },
+  },
   'hpe-msa': {
     count: 36,
     sessions: /^GET \/api\/login\//,
     reads: /^GET \/api\/show\//,
     bodies: {},
+  },
+  oceanstor: {
+    count: 143,
+    sessions: /\/sessions$/,
+    reads: /^GET /,
+    bodies: {
+      '/sessions': { username: 'a' },
+      '/{device_id}/lun': { NAME: 'a' },
+      '/lun/expand': { ID: '5' },
+      '/LUN_MIGRATION': { PARENTID: '5', TARGETLUNID: '6' },
+      '/{device_id}/snapshot': { NAME: 'a', PARENTID: '5' },
+      '/snapshot/activate': { SNAPSHOTLIST: ['7'] },
+      '/snapshot/stop': { ID: '7' },
+      '/luncopy': {
+        SOURCELUN: 'INVALID;5;INVALID;INVALID;INVALID',
+        TARGETLUN: 'INVALID;6;INVALID;INVALID;INVALID',
+      },
+      '/clonepair/relation': { sourceID: '5', targetID: '6' },
+      _ASSOCIATE: { ID: '1', ASSOCIATEOBJTYPE: '11', ASSOCIATEOBJID: '5' },
+      '/associate': { ID: '1', ASSOCIATEOBJTYPE: '11', ASSOCIATEOBJID: '5' },
+      '/cachepartition': { ID: '1', ASSOCIATEOBJTYPE: 11, ASSOCIATEOBJID: '5' },
+      'PUT /deviceManager/rest/{device_id}/mappingview': {
+        ID: '1',
+        ASSOCIATEOBJTYPE: 11,
+        ASSOCIATEOBJID: '5',
+      },
+    },
   },
   ontap: {
     count: 82,
@@ -148,6 +186,10 @@ const EXPECTED: Readonly<Record<string, Expectations>> = {
 const UUID = ['00000000-0000-4000-8000-000000000001']
 const SAMPLES: Readonly<Record<string, readonly string[]>> = {
   lun_uuid: UUID,
+  lun_type: ['11', '27'],
+  ldev_id: ['7'],
+  pvol_ldev_id: ['7'],
+  mu_number: ['3'],
   namespace_name: ['/vol/v/a'],
   action: ['failover', 'restore'],
   size: ['10GiB'],
@@ -248,6 +290,26 @@ describe.each(lists)('the pack %s', (name, calls) => {
 })
 
 const JOBS = [
+  {
+    name: 'hitachi',
+    call: 'DELETE /ConfigurationManager/v1/objects/storages/1/ldevs/7',
+    answer: '{"jobId":62}',
+    runs: [
+      '{}',
+      '{"status":null}',
+      '{"status":"Initializing"}',
+      '{"status":"Running"}',
+      '{"state":"Started"}',
+    ],
+    over: ['{"status":"Completed","state":"Failed"}', '{"status":"Completed","state":"Succeeded"}'],
+  },
+  {
+    name: 'ontap',
+    call: 'DELETE /api/storage/luns?name=/vol/v/a',
+    answer: '{"job":{"uuid":"00000000-0000-4000-8000-000000000001"}}',
+    runs: ['{}', '{"state":"queued"}', '{"state":"running"}', '{"state":"paused"}', '{"error":{"code":"4"}}'],
+    over: ['{"state":"success"}', '{"state":"failure"}'],
+  },
   {
     name: 'powerstore',
     call: 'DELETE /api/rest/volume/a1',

@@ -150,4 +150,19 @@ export const EXPECTATIONS: Readonly<Record<string, Expectations>> = {
       [`POST ${ironic}/volume/targets`]: { node_uuid: OBJECT },
     },
   },
+  redfish: {
+    project: '',
+    changingReads: [],
+    reads: [],
+    sessions: [
+      'POST /redfish/v1/SessionService/Sessions',
+      'DELETE /redfish/v1/SessionService/Sessions/{SessionId}',
+    ],
+    settled: [],
+    objects: {},
+    bodies: {
+      'POST /redfish/v1/SessionService/Sessions': { UserName: 'a', Password: 'b' },
+      'POST /redfish/v1/Systems/{ComputerSystemId}/Actions/ComputerSystem.Reset': { ResetType: 'ForceOff' },
+    },
+  },
 }
