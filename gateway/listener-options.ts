@@ -31,6 +31,7 @@ export function listenerOptions(
     ...(backend.health === null ? {} : { health: backend.health }),
     enforce: backend.enforce,
     callIds: backend.callIds,
+    upgrades: backend.upgrade,
     limits: {
       headerBytesMax: limits.headerBytes,
       headerFieldsMax: limits.headers,
@@ -47,6 +48,7 @@ export function listenerOptions(
       answerHeadMs: limits.answerTimeoutMs,
       answerIdleMs: limits.answerTimeoutMs,
       connectMs: limits.connectTimeoutMs,
+      tunnelIdleMs: limits.tunnelIdleMs,
       upstreamAgeMs: limits.upstreamAgeMs,
       closeMs,
     },

@@ -55,6 +55,20 @@ export const health = strict(
   timeoutMs: timeout,
 }))
 
+/** Protocols to which a client may change its connection. */
+export const upgrade = z
+  .array(
+    z
+      .string({ error: 'the name of a protocol, such as websocket' })
+      .regex(/^[A-Za-z][A-Za-z0-9.-]{0,63}$/, { error: 'the name of a protocol, such as websocket' })
+      // HTTP again, with calls that nobody would check.
+      .refine((name) => !/^(h2c|http)/i.test(name), { error: 'a protocol other than HTTP' })
+      .transform((name) => name.toLowerCase()),
+    { error: 'a list of protocols, such as [websocket]' },
+  )
+  .max(8, { error: 'at most 8 protocols' })
+  .default([])
+
 export const limits = strict(
   {
     /** Request line and header fields. */
@@ -85,6 +99,8 @@ export const limits = strict(
     idleTimeout: seconds(1, 3600).prefault(65),
     /** While a client takes nothing of what waits for it. */
     readTimeout: seconds(1, 3600).prefault(300),
+    /** While nothing moves on a connection that has changed its protocol (`upgrade`). */
+    tunnelIdle: seconds(1, 604_800).prefault(3600),
     /** Until the backend begins its answer, and between two pieces of it. */
     answerTimeout: seconds(0.1, 86_400).prefault(300),
     connectTimeout: seconds(0.1, 300).prefault(10),
@@ -101,6 +117,7 @@ export const limits = strict(
     answerTimeout,
     connectTimeout,
     upstreamAge,
+    tunnelIdle,
     ...rest
   }) => ({
     ...rest,
@@ -114,5 +131,6 @@ export const limits = strict(
     answerTimeoutMs: answerTimeout,
     connectTimeoutMs: connectTimeout,
     upstreamAgeMs: upstreamAge,
+    tunnelIdleMs: tunnelIdle,
   }),
 )

@@ -33,6 +33,8 @@ export interface Backend {
   readonly tally: CallTally
   readonly shedding: Shedding
   readonly repeats: Repeats
+  /** Protocols, in lower case, to which a connection may change here. */
+  readonly upgrades: ReadonlySet<string>
   readonly garbage: BufferGarbage
   /** Every answer from now on ends its connection. */
   closing: boolean

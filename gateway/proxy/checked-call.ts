@@ -43,6 +43,10 @@ export abstract class CheckedCall implements Flight {
   /** The call does not count as in flight any more. */
   protected abstract left(): void
   abstract breakOff(reason: string): void
+  /** Calls end by themselves. */
+  hurry(): void {
+    return
+  }
   abstract endIdleBody(sinceMs: number): void
 
   /** A read may be given up at the backend, and may wait for its answer longer. */

@@ -17,6 +17,11 @@ export class OrderedConnection implements ClientConnection {
     this.#socket = socket
   }
 
+  /** No call is under way on it. */
+  get isIdle(): boolean {
+    return this.#active === null
+  }
+
   enter(exchange: Exchange): void {
     if (this.#active === null) {
       this.#active = exchange

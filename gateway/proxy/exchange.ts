@@ -2,6 +2,7 @@
 // connections (wire/).
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 import type { Refusal } from '../core/verdict.ts'
 import type { CallHead } from '../spi/policy.ts'
 import { endAnswer } from './answering.ts'
@@ -22,11 +23,19 @@ import {
 } from './refusals.ts'
 import type { FirstCopy, FirstCopyOutcome } from './repeats.ts'
 import { joinedFields, type RequestHead, readRequestHead, removeField } from './request-head.ts'
+import { Tunnel } from './tunnel.ts'
 
 /** What a call needs to know of its client's connection. */
 export interface ClientConnection {
   /** Aborted when the client hangs up. */
   goneSignal(): AbortSignal
+}
+
+/** A client that wants to change the protocol of its connection, which is this call's alone. */
+export interface Upgrade {
+  /** In lower case. */
+  readonly protocol: string
+  readonly socket: Duplex
 }
 
 const NOTHING: readonly Buffer[] = []
@@ -38,6 +47,8 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
   readonly #connection: ClientConnection
   readonly #request: IncomingMessage
   readonly #response: ServerResponse
+  readonly #upgrade: Upgrade | null
+  #tunnel: Tunnel | null = null
   #head: RequestHead | null = null
   #callHead: CallHead | null = null
   #forwarding: Forwarding | null = null
@@ -58,13 +69,18 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
   constructor(
     backend: Backend,
     connection: ClientConnection,
-    message: { readonly request: IncomingMessage; readonly response: ServerResponse },
+    message: {
+      readonly request: IncomingMessage
+      readonly response: ServerResponse
+      readonly upgrade?: Upgrade
+    },
     awaitsContinue: boolean,
   ) {
     super(backend)
     this.#connection = connection
     this.#request = message.request
     this.#response = message.response
+    this.#upgrade = message.upgrade ?? null
     this.#awaitsContinue = awaitsContinue
     this.#intake = new BodyIntake(message.request, backend.clock)
   }
@@ -126,7 +142,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
 
   /** The client's connection closed before the answer was through. */
   clientGone(): void {
-    if (this.#clientGone) return
+    if (this.#clientGone || this.#tunnel !== null) return
     this.#clientGone = true
     this.#intake.end()
     if (this.#forwarding === null) this.leave()
@@ -146,7 +162,8 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
   }
 
   breakOff(reason: string): void {
-    if (this.#forwarding !== null) this.#forwarding.breakOff(reason)
+    if (this.#tunnel !== null) this.#tunnel.breakOff(reason)
+    else if (this.#forwarding !== null) this.#forwarding.breakOff(reason)
     else this.refuse(this.#leaveFirstCopy === null ? GOING_AWAY : JOINED_TOO_LATE)
   }
 
@@ -285,6 +302,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
         body: body === null ? this.#stream(head, open) : body.length === 0 ? null : body,
         job,
         first: this.#first,
+        upgrade: this.#upgrade?.protocol ?? null,
         abortable: call.effect === 'read',
       },
       open,
@@ -323,6 +341,24 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
   endAnswer(last: Buffer | null, trailers: [string, string][] | null): void {
     this.#answered = true
     endAnswer({ request: this.#request, response: this.#response }, last, trailers, this.backend)
+  }
+
+  upgraded(fields: readonly string[], upstream: Duplex, open: OpenCall | null): void {
+    if (this.#upgrade === null) return
+    const { protocol, socket } = this.#upgrade
+    this.#tunnel = new Tunnel(this.backend, { client: socket, upstream }, open, () => this.leave())
+    this.#answered = true
+    this.#response.detachSocket(this.#request.socket)
+    for (const event of ['data', 'end']) socket.removeAllListeners(event)
+    let head = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n`
+    for (let i = 0; i + 1 < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`
+    if (!socket.destroyed) socket.write(`${head}\r\n`, 'latin1')
+    this.#tunnel.start()
+    if (this.#clientGone || socket.destroyed || this.backend.closing) this.#tunnel.finish()
+  }
+
+  override hurry(): void {
+    this.#tunnel?.finish()
   }
 
   protected left(): void {

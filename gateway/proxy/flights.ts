@@ -6,6 +6,8 @@ export interface Flight {
   /** Where it stands among the flights; -1 where it does not. Only `Flights` writes it. */
   slot: number
   breakOff(reason: string): void
+  /** The listener goes: what would not end by itself is ended in order. */
+  hurry(): void
   /** Gives up a body that has not moved since before `sinceMs`. */
   endIdleBody(sinceMs: number): void
 }

@@ -2,6 +2,7 @@
 // first byte may have gone out nothing here repeats a call, and no client's disappearing loses its answer.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { InvariantViolation } from '../core/invariant.ts'
 import type { Refusal } from '../core/verdict.ts'
@@ -9,7 +10,7 @@ import type { Timer } from '../spi/clock.ts'
 import type { JobRule } from '../spi/policy.ts'
 import { type AnswerHead, readAnswerHead, readTrailers } from './answer-head.ts'
 import type { Backend } from './backend.ts'
-import { BrokenOff, backendDown, isOurs, RequestCutOff, unknownReason } from './call-faults.ts'
+import { AnswerFault, BrokenOff, backendDown, isOurs, RequestCutOff, unknownReason } from './call-faults.ts'
 import { ForwardedBody } from './forwarded-body.ts'
 import { JobAnswer } from './job-answer.ts'
 import type { OpenCall } from './open-call.ts'
@@ -25,6 +26,8 @@ export interface ForwardedCall {
   readonly job: JobRule | null
   /** Keeps the answer for those who sent the same call again; null where its client has not named it. */
   readonly first: FirstCopy | null
+  /** To which protocol the connection is to change; null for a call like any other. */
+  readonly upgrade: string | null
   /** A read: the client's hang-up ends it at the backend too. */
   readonly abortable: boolean
 }
@@ -37,6 +40,8 @@ export interface ForwardingOwner {
   shadowed(refusal: Refusal): void
   /** The call no longer counts as in flight. */
   forwardingOver(): void
+  /** The backend has changed the protocol: from now on the two connections and the open call are the owner's. */
+  upgraded(fields: readonly string[], upstream: Duplex, open: OpenCall | null): void
   /** To be called before the last byte: makes sure that the answer reaches a client that still sends. */
   endAnswer(last: Buffer | null, trailers: [string, string][] | null): void
 }
@@ -101,6 +106,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       headersTimeout: this.#call.abortable ? limits.readAnswerMs : limits.answerHeadMs,
       bodyTimeout: this.#call.abortable ? limits.readAnswerMs : limits.answerIdleMs,
       servername: upstream.servername,
+      ...(this.#call.upgrade === null ? {} : { upgrade: this.#call.upgrade }),
     }
     upstream.pool.dispatch(options, this)
   }
@@ -191,6 +197,33 @@ export class Forwarding implements Dispatcher.DispatchHandler {
         this.#response.flushHeaders()
       }
     })
+  }
+
+  onRequestUpgrade(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    headers: NodeJS.Dict<string | string[]>,
+    socket: Duplex,
+  ): void {
+    const { upgrade } = this.#call
+    if (
+      this.#over ||
+      status !== 101 ||
+      upgrade === null ||
+      String(headers['upgrade']).toLowerCase() !== upgrade
+    ) {
+      socket.on('error', () => socket.destroy())
+      socket.destroy()
+      this.onResponseError(
+        null,
+        new AnswerFault('ANSWER_MALFORMED', 'the backend changed to a protocol that nobody had asked for'),
+      )
+      return
+    }
+    this.#upstream.health.answered()
+    this.#over = true
+    const { list } = readAnswerHead(Array.isArray(controller.rawHeaders) ? controller.rawHeaders : [])
+    this.#owner.upgraded(list, socket, this.#open)
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {

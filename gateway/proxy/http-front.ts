@@ -6,7 +6,7 @@ import {
   type IncomingMessage,
   type Server,
   type ServerOptions,
-  type ServerResponse,
+  ServerResponse,
 } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
@@ -26,7 +26,24 @@ export interface ServerTls {
 }
 
 /** `tls`: null for plain HTTP. */
-export function makeHttpServer(tls: ServerTls | null, limits: ProxyLimits): Server {
+export function openHttpServer(backend: Backend, tls: ServerTls | null): Server {
+  const connections = new WeakMap<Duplex, OrderedConnection>()
+  const server = makeHttpServer(
+    tls,
+    backend.limits,
+    // Where a call is under way before it, it has to wait for that one's answer, and is a plain call then.
+    (request) =>
+      asksForUpgrade(request, backend.upgrades) && connections.get(request.socket)?.isIdle !== false,
+  )
+  serveHttp(server, backend, connections)
+  return server
+}
+
+function makeHttpServer(
+  tls: ServerTls | null,
+  limits: ProxyLimits,
+  mayUpgrade: (request: IncomingMessage) => boolean,
+): Server {
   const http: ServerOptions = {
     insecureHTTPParser: false,
     requireHostHeader: false,
@@ -40,6 +57,8 @@ export function makeHttpServer(tls: ServerTls | null, limits: ProxyLimits): Serv
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: 60_000,
+    // Of all others what is asked for in Upgrade ends at this hop, and the call goes on as a plain one.
+    shouldUpgradeCallback: mayUpgrade,
   }
   const server =
     tls === null ? createServer(http) : createTlsServer({ ...http, ...tls, handshakeTimeout: limits.headMs })
@@ -48,8 +67,7 @@ export function makeHttpServer(tls: ServerTls | null, limits: ProxyLimits): Serv
   return server
 }
 
-export function serveHttp(server: Server, backend: Backend): void {
-  const connections = new WeakMap<Duplex, OrderedConnection>()
+function serveHttp(server: Server, backend: Backend, connections: WeakMap<Duplex, OrderedConnection>): void {
   const connectionOf = (socket: Socket): OrderedConnection => {
     const known = connections.get(socket)
     if (known !== undefined) return known
@@ -70,6 +88,18 @@ export function serveHttp(server: Server, backend: Backend): void {
   server.on('request', (request, response) => accept(request, response, false))
   server.on('checkContinue', (request, response) => accept(request, response, true))
   server.on('checkExpectation', (request, response) => accept(request, response, false))
+  server.on('upgrade', (request, socket, ahead) => {
+    const connection = connectionOf(request.socket)
+    if (ahead.length > 0) {
+      sayAndClose(socket, backend, UPGRADE_ALONE)
+      return
+    }
+    const response = responseOn(socket, request)
+    const upgrade = { protocol: (request.headers.upgrade ?? '').toLowerCase(), socket }
+    const exchange = new Exchange(backend, connection, { request, response, upgrade }, false)
+    response.on('close', () => exchange.clientGone())
+    connection.enter(exchange)
+  })
   server.on('connect', (_request, socket) =>
     sayAndClose(socket, backend, { code: 'bad-request', detail: 'CONNECT is not spoken here' }),
   )
@@ -80,6 +110,37 @@ export function serveHttp(server: Server, backend: Backend): void {
     else sayAndClose(socket, backend, refusal)
   })
   sweepBodies(server, backend)
+}
+
+const UPGRADE_ALONE: Refusal = {
+  code: 'bad-request',
+  detail: 'nothing may be sent behind a request to change the protocol until that is answered',
+}
+
+function asksForUpgrade(
+  { headers, httpVersion, method }: IncomingMessage,
+  upgrades: ReadonlySet<string>,
+): boolean {
+  return (
+    upgrades.has(headers.upgrade?.toLowerCase() ?? '') &&
+    method === 'GET' &&
+    httpVersion === '1.1' &&
+    headers['content-length'] === undefined &&
+    headers['transfer-encoding'] === undefined
+  )
+}
+
+/** For an answer on a connection that the server has let go of. */
+function responseOn(socket: Duplex, request: IncomingMessage): ServerResponse {
+  const response = new ServerResponse(request)
+  response.shouldKeepAlive = false
+  response.assignSocket(request.socket)
+  response.on('finish', () => socket.end())
+  socket.on('error', () => socket.destroy())
+  // A client that hangs up, or says anything before it is answered, is not waited for.
+  socket.on('data', () => socket.destroy())
+  socket.on('end', () => socket.destroy())
+  return response
 }
 
 function framingRefusal(error: NodeJS.ErrnoException): Refusal | null {

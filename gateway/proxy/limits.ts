@@ -34,6 +34,8 @@ export interface ProxyLimits {
   readonly clientIdleMs: number
   /** How long a request's body may stand still. A body that moves may take any time. */
   readonly bodyIdleMs: number
+  /** How long a connection that has changed its protocol may lie idle. */
+  readonly tunnelIdleMs: number
   /** Bodies up to this are taken whole before the call goes on: one write, and a cut request never reaches the backend. */
   readonly smallBodyBytesMax: number
   /** After an early answer, how much of the rest of the request is read and dropped, so that the answer arrives. */
@@ -70,6 +72,7 @@ export const DEFAULT_LIMITS: ProxyLimits = {
   headMs: 15_000,
   clientIdleMs: 65_000,
   bodyIdleMs: 60_000,
+  tunnelIdleMs: 3_600_000,
   smallBodyBytesMax: 64 * 1024,
   lingerBytesMax: 1024 * 1024,
   lingerMs: 2_000,

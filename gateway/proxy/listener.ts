@@ -14,7 +14,7 @@ import { type CallCount, CallTally } from './call-tally.ts'
 import { ClientConnections } from './client-connections.ts'
 import { Flights } from './flights.ts'
 import { HealthChecks, type HealthCheckTerms } from './health-checks.ts'
-import { makeHttpServer, serveHttp } from './http-front.ts'
+import { openHttpServer } from './http-front.ts'
 import { JobWatch } from './jobs.ts'
 import { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'
 import { CALL_ID_DEFAULT, Repeats } from './repeats.ts'
@@ -52,6 +52,8 @@ export interface BackendListenerOptions {
   readonly limits?: Partial<ProxyLimits>
   /** Fields, in lower case, by which a client names a call; `idempotency-key` where absent. */
   readonly callIds?: readonly string[]
+  /** Protocols to which a connection may change, such as `websocket`; none where absent. */
+  readonly upgrades?: readonly string[]
   /** False takes every call through node:http, plain ones too; for the tests that hold both ways to the same. */
   readonly raw?: boolean
   /** A login of the gateway's own that may look at vSphere tasks after the call's session has ended. */
@@ -97,13 +99,13 @@ export async function startBackendListener(options: BackendListenerOptions): Pro
     tally: new CallTally(),
     shedding: new Shedding(options.name, options.clock, options.events),
     repeats: new Repeats(callIds),
+    upgrades: new Set(options.upgrades?.map((protocol) => protocol.toLowerCase())),
     garbage: new BufferGarbage(),
     closing: false,
     refusing: false,
   }
   const connections = new ClientConnections(backend)
-  const server = makeHttpServer(options.tls ?? null, limits)
-  serveHttp(server, backend)
+  const server = openHttpServer(backend, options.tls ?? null)
   const fast = new FastPlane(backend, server)
   if (options.raw !== false) fast.attach(options.tls === undefined ? 'connection' : 'secureConnection')
   connections.attach(server, options.tls !== undefined)
@@ -226,6 +228,7 @@ class RunningListener implements BackendListener {
       })
     })
     jobs.hurry()
+    for (const flight of flights.list()) flight.hurry()
     const startedMs = clock.monotonicMs()
     const sinceMs = () => clock.monotonicMs() - startedMs
     const isOpen = () => flights.size > 0 || jobs.size > 0

@@ -139,6 +139,7 @@ describe('a configuration without faults', () => {
           "parked": 1024,
           "parkedBytes": 33554432,
           "readTimeoutMs": 300000,
+          "tunnelIdleMs": 3600000,
           "upstreamAgeMs": 300000,
           "upstreamConnections": 256,
         },
@@ -150,6 +151,7 @@ describe('a configuration without faults', () => {
         "policy": "cinder",
         "quietMs": null,
         "tls": null,
+        "upgrade": [],
         "upstreamTls": null,
         "upstreams": [
           "http://h",

@@ -11,6 +11,7 @@ test('whatever comes and goes, the list holds exactly those that are in flight',
         slot: -1,
         breakOff: () => undefined,
         endIdleBody: () => undefined,
+        hurry: () => undefined,
       }))
       const flights = new Flights()
       const model = new Set<Flight>()
