@@ -32,6 +32,7 @@ export function listenerOptions(
     enforce: backend.enforce,
     callIds: backend.callIds,
     upgrades: backend.upgrade,
+    forwarded: backend.forwarded,
     limits: {
       headerBytesMax: limits.headerBytes,
       headerFieldsMax: limits.headers,

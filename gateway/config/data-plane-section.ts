@@ -1,5 +1,6 @@
 // What a backend's section says of the way through the data plane: where the backend is, and every bound on the way there.
 
+import { isIP } from 'node:net'
 import { z } from 'zod'
 import { seconds, strict, text, whole } from './fields.ts'
 
@@ -68,6 +69,34 @@ export const upgrade = z
   )
   .max(8, { error: 'at most 8 protocols' })
   .default([])
+
+const RANGE_EXPECTED = 'a list of IP addresses or ranges, such as [10.0.0.0/8]'
+
+function isRange(value: string): boolean {
+  const [address = '', bits, ...rest] = value.split('/')
+  const family = isIP(address)
+  if (family === 0 || rest.length > 0) return false
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128))
+}
+
+/** What the backend is told of the client. Nothing is added, and nothing of the client's taken away, where absent. */
+export const forwarded = strict(
+  {
+    send: z
+      .array(z.enum(['x-forwarded', 'forwarded'], { error: 'x-forwarded or forwarded' }), {
+        error: 'a list of x-forwarded and forwarded',
+      })
+      .default([]),
+    /** Proxies before this one, whose own such fields are kept and added to. */
+    trust: z
+      .array(z.string({ error: RANGE_EXPECTED }).refine(isRange, { error: RANGE_EXPECTED }), {
+        error: RANGE_EXPECTED,
+      })
+      .max(1000, { error: 'at most 1000 addresses' })
+      .default([]),
+  },
+  'a section with send and trust',
+)
 
 export const limits = strict(
   {

@@ -2,7 +2,7 @@
 // Each message in here completes the sentence "expected …"; load.ts says what was found instead, and where.
 
 import { z } from 'zod'
-import { balance, health, limits, upgrade, upstream } from './data-plane-section.ts'
+import { balance, forwarded, health, limits, upgrade, upstream } from './data-plane-section.ts'
 import { fences, monitor, plan, storm } from './fencing-schema.ts'
 import { named, seconds, strict, text, whole } from './fields.ts'
 import { parseListen } from './listen.ts'
@@ -151,6 +151,7 @@ const backend = strict(
     quiet: seconds(0, 604_800).optional(),
     limits: limits.prefault({}),
     upgrade,
+    forwarded: forwarded.prefault({}),
     /** Fields by which clients name one call, so that it is known when it is sent again while it is under way. */
     callIds: z
       .array(

@@ -8,6 +8,7 @@ import type { Policy } from '../spi/policy.ts'
 import type { BufferGarbage } from './buffer-garbage.ts'
 import type { CallTally } from './call-tally.ts'
 import type { Flights } from './flights.ts'
+import type { ForwardedFields } from './forwarded-fields.ts'
 import type { JobWatch } from './jobs.ts'
 import type { ProxyLimits } from './limits.ts'
 import type { Repeats } from './repeats.ts'
@@ -35,6 +36,8 @@ export interface Backend {
   readonly repeats: Repeats
   /** Protocols, in lower case, to which a connection may change here. */
   readonly upgrades: ReadonlySet<string>
+  /** What the backend is told of the client; null where that is what the client says. */
+  readonly forwardedFields: ForwardedFields | null
   readonly garbage: BufferGarbage
   /** Every answer from now on ends its connection. */
   closing: boolean

@@ -288,6 +288,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
     if (head === null) return
     const body = this.#whole
     const headers = head.forwarded
+    this.#tellOfClient(headers)
     const job = open === null ? null : call.job
     // An answer that may name a job has to be read here.
     if (job !== null) removeField(headers, 'accept-encoding')
@@ -308,6 +309,16 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
       open,
     )
     this.#forwarding.start()
+  }
+
+  #tellOfClient(headers: string[]): void {
+    const { forwardedFields } = this.backend
+    const callHead = this.#callHead
+    if (forwardedFields === null || callHead === null) return
+    for (const name of forwardedFields.replaced) removeField(headers, name)
+    const { socket } = this.#request
+    const peer = { address: socket.remoteAddress ?? '', isTls: 'encrypted' in socket }
+    headers.push(...forwardedFields.fields(peer, (name) => callHead.header(name)))
   }
 
   #stream(head: RequestHead, open: OpenCall | null): ForwardedBody {

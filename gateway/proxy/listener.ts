@@ -13,6 +13,7 @@ import { BufferGarbage } from './buffer-garbage.ts'
 import { type CallCount, CallTally } from './call-tally.ts'
 import { ClientConnections } from './client-connections.ts'
 import { Flights } from './flights.ts'
+import { ForwardedFields, type ForwardedTerms } from './forwarded-fields.ts'
 import { HealthChecks, type HealthCheckTerms } from './health-checks.ts'
 import { openHttpServer } from './http-front.ts'
 import { JobWatch } from './jobs.ts'
@@ -52,6 +53,8 @@ export interface BackendListenerOptions {
   readonly limits?: Partial<ProxyLimits>
   /** Fields, in lower case, by which a client names a call; `idempotency-key` where absent. */
   readonly callIds?: readonly string[]
+  /** What the backend is told of the client; what that says itself goes through untouched where absent. */
+  readonly forwarded?: ForwardedTerms
   /** Protocols to which a connection may change, such as `websocket`; none where absent. */
   readonly upgrades?: readonly string[]
   /** False takes every call through node:http, plain ones too; for the tests that hold both ways to the same. */
@@ -100,6 +103,10 @@ export async function startBackendListener(options: BackendListenerOptions): Pro
     shedding: new Shedding(options.name, options.clock, options.events),
     repeats: new Repeats(callIds),
     upgrades: new Set(options.upgrades?.map((protocol) => protocol.toLowerCase())),
+    forwardedFields:
+      options.forwarded === undefined || options.forwarded.send.length === 0
+        ? null
+        : new ForwardedFields(options.forwarded),
     garbage: new BufferGarbage(),
     closing: false,
     refusing: false,

@@ -154,13 +154,13 @@ export class RequestReader implements CallHead {
   }
 
   /** The head that the backend gets, with the empty line. */
-  forwarded(target: string, without: string | null): string {
+  forwarded(target: string, without: readonly string[], added = ''): string {
     const { fields } = this
-    if (without !== null)
+    for (const name of without)
       for (let index = 0; index < fields.count; index++)
-        if (fields.nameLength(index) === without.length && fields.isNamed(index, without)) this.#cut(index)
+        if (fields.nameLength(index) === name.length && fields.isNamed(index, name)) this.#cut(index)
     const lines = this.#cuts.rest(fields.text, this.#linesStart, this.#linesEnd)
-    return `${this.method} ${target}${VERSION}${lines}${VIA}\r\n`
+    return `${this.method} ${target}${VERSION}${lines}${added}${VIA}\r\n`
   }
 
   /** Lets go of the text: a connection may lie idle for long. */

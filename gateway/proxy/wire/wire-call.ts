@@ -5,6 +5,7 @@
 import type { Backend } from '../backend.ts'
 import { AnswerFault, BrokenOff, backendDown, unknownReason } from '../call-faults.ts'
 import { type Call, CheckedCall } from '../checked-call.ts'
+import type { Peer } from '../forwarded-fields.ts'
 import { JobAnswer } from '../job-answer.ts'
 import type { OpenCall } from '../open-call.ts'
 import { GOING_AWAY, type RefusalAnswer } from '../refusals.ts'
@@ -21,12 +22,14 @@ export interface WireClient extends AnswerReceiver {
   readonly reader: RequestReader
   /** Both readers are the connection's: it has one call at a time. */
   readonly answers: AnswerStream
+  readonly peer: Peer
   /** Aborted when the client hangs up. */
   goneSignal(): AbortSignal
   /** The answer is through. `keepAlive`: whether the next request may follow. */
   answered(keepAlive: boolean): void
 }
 
+const NOTHING: readonly string[] = []
 /** A hint with other bytes is not worth the call. */
 const PLAIN_LINK = /^<[\x21-\x7e]*>[\t\x20-\x7e]*$/
 
@@ -101,10 +104,14 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   protected forward(call: Call, open: OpenCall | null): void {
     this.#call = call
     this.#open = open
-    this.#message = this.#client.reader.forwarded(
+    const { forwardedFields } = this.backend
+    const { peer, reader } = this.#client
+    const replaced = forwardedFields?.replaced ?? NOTHING
+    this.#message = reader.forwarded(
       call.target,
       // An answer that may name a job has to be read here.
-      open !== null && call.job !== null ? 'accept-encoding' : null,
+      open !== null && call.job !== null ? ['accept-encoding', ...replaced] : replaced,
+      forwardedFields?.lines(peer, (name) => reader.header(name)),
     )
     if (this.#bodyText !== null) this.#message += this.#bodyText
     if (open !== null) {

@@ -2,7 +2,9 @@
 // the other, and gives the connection to node:http at the first that is not.
 
 import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import type { Backend } from '../backend.ts'
+import type { Peer } from '../forwarded-fields.ts'
 import { AnswerStream } from './answer-stream.ts'
 import { PLAIN_HEAD_BYTES_MAX, RequestReader } from './request-reader.ts'
 import { WireCall, type WireClient } from './wire-call.ts'
@@ -174,6 +176,10 @@ export class WireConnection implements WireClient {
     this.#unread = null
     if (this.#ended) socket.destroy()
     else this.#plane.handOver(socket, unread)
+  }
+
+  get peer(): Peer {
+    return { address: this.#socket.remoteAddress ?? '', isTls: this.#socket instanceof TLSSocket }
   }
 
   goneSignal(): AbortSignal {

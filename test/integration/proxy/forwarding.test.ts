@@ -83,6 +83,25 @@ describe('a request on its way to the backend', () => {
     expect(backend.seen[0]?.headers['connection']).toBe('keep-alive')
   })
 
+  test('says who the client is where it is told to, and nothing that the client says of himself', async () => {
+    const backend = kept(await startEchoBackend())
+    const gateway = await gatewayTo(backend.url, {}, { forwarded: { send: ['x-forwarded'], trust: [] } })
+    const client = await clientOf(gateway)
+    client.send(
+      change(
+        'X-Forwarded-For: 6.6.6.6\r\nX-FORWARDED-PROTO: https\r\nX-Real-IP: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nContent-Length: 0\r\n',
+      ),
+    )
+    expect((await client.answer()).status).toBe(200)
+    expect(fields(backend).filter(([name]) => /forwarded|real/i.test(name ?? ''))).toEqual([
+      ['Forwarded', 'for=6.6.6.6'],
+      ['X-Forwarded-For', '127.0.0.1'],
+      ['X-Forwarded-Proto', 'http'],
+      ['X-Forwarded-Host', 'a.example'],
+    ])
+    expect(backend.seen[0]?.headers['host']).toBe('a.example')
+  })
+
   test('a body of unknown length is passed on as it comes', async () => {
     const got: string[] = []
     const backend = kept(

@@ -121,6 +121,10 @@ describe('a configuration without faults', () => {
           "idempotency-key",
         ],
         "enforce": true,
+        "forwarded": {
+          "send": [],
+          "trust": [],
+        },
         "health": null,
         "limits": {
           "answerTimeoutMs": 300000,

@@ -33,7 +33,7 @@ describe('the reader of plain requests', () => {
     const reader = read(
       `${plain}Connection: keep-alive\r\nKeep-Alive: timeout=5\r\nFencing-Session: s\r\nx_y:\tZ \r\n`,
     )
-    expect(reader?.forwarded('/x', null)).toBe(
+    expect(reader?.forwarded('/x', [])).toBe(
       'POST /x HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 3\r\nX-A: 1\r\nx_y:\tZ \r\nVia: 1.1 fencegate\r\n\r\n',
     )
     expect(reader?.list()).toEqual([
@@ -54,7 +54,7 @@ describe('the reader of plain requests', () => {
     const reader = read(
       'GET / HTTP/1.1\r\nAccept-Encoding: gzip\r\nHost: a\r\nFencing-Token: 1\r\nACCEPT-ENCODING: br\r\n',
     )
-    expect(reader?.forwarded('/', 'accept-encoding')).toBe(
+    expect(reader?.forwarded('/', ['accept-encoding'])).toBe(
       'GET / HTTP/1.1\r\nHost: a\r\nVia: 1.1 fencegate\r\n\r\n',
     )
   })
