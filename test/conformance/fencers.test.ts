@@ -2,13 +2,13 @@
 // `example` is what the general part runs on, and its world (fencer-worlds/) is something alive to fence.
 
 import { createHook } from 'node:async_hooks'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { loadFencerRegistry } from '../../gateway/fencing/registry.ts'
 import type { Fencer, FencerDriver } from '../../gateway/spi/fencer.ts'
 import { anAttemptNow, realClock } from '../integration/fencers/support.ts'
-import { SECRET, type World, type WorldMaker } from './fencer-worlds/world.ts'
+import { type Cell, FAILURES, SECRET, SLOW, type World, type WorldMaker } from './fencer-worlds/world.ts'
 
 const registry = await loadFencerRegistry()
 const PROOFS = ['no-new-calls', 'swept', 'blocks', 'flushed']
@@ -22,6 +22,12 @@ for (const file of readdirSync(new URL('fencer-worlds', import.meta.url))) {
   if (file === 'world.ts') continue
   const module: unknown = await import(new URL(`fencer-worlds/${file}`, import.meta.url).href)
   makers.set(file.replace(/\.ts$/, ''), z.object({ default: maker }).parse(module).default)
+}
+
+/** Files with tests of several drivers. */
+const ALSO_OF: Readonly<Record<string, readonly string[]>> = {
+  'fence-vmware-soap': ['fence-agent'],
+  'vcenter-trouble': ['vsphere-session', 'vsphere-account'],
 }
 
 test('the suite has found the files of fencers/', () => {
@@ -144,6 +150,28 @@ describe.each(registry.ids)('%s', (id) => {
       await expect.poll(() => world.isAlive()).toBe(false)
     })
 
+    test('what is slow is waited for', async () => {
+      const { world, fencer, info } = await enter()
+      if (world.slow === undefined) {
+        expect(makers.get(id)?.failures.slow).not.toEqual(SLOW)
+        return
+      }
+      await world.slow()
+      const attempt = anAttemptNow()
+      let done = false
+      const fencing = fencer.fence(info, attempt).finally(() => {
+        done = true
+      })
+      const seen = await fencer.verify(info, attempt)
+      if (seen.state === 'fenced') expect(await world.isAlive()).toBe(false)
+      await fencing
+      expect(done).toBe(true)
+      await expect
+        .poll(async () => (await fencer.verify(info, attempt)).state, { timeout: 10_000 })
+        .toBe('fenced')
+      await expect.poll(() => world.isAlive()).toBe(false)
+    })
+
     test('a target that went by itself is success', async () => {
       const { world, fencer, info } = await enter()
       await world.destroy()
@@ -185,6 +213,47 @@ describe.each(registry.ids)('%s', (id) => {
       said.push(await fencer.verify(info, attempt), attempt.notes)
       expect(JSON.stringify(said)).not.toContain(SECRET)
     })
+  })
+})
+
+describe('each way to fail', () => {
+  const integration = new URL('../integration/fencers/', import.meta.url)
+  const sources = (id: string): string =>
+    readdirSync(integration)
+      .filter((name) => name.endsWith('.test.ts') && ALSO_OF[name.replace('.test.ts', '')] === undefined)
+      .filter((name) => name === `${id}.test.ts` || name.startsWith(`${id}-`))
+      .concat(Object.entries(ALSO_OF).flatMap(([name, ids]) => (ids.includes(id) ? [`${name}.test.ts`] : [])))
+      .map((name) => readFileSync(new URL(name, integration), 'utf8'))
+      .join('\n')
+  const suite = readFileSync(new URL(import.meta.url), 'utf8')
+  /** The name of a test stands first behind a parenthesis. */
+  const isTest = (text: string, title: string): boolean =>
+    [`'${title}'`, `"${title}"`].some((quoted) =>
+      text
+        .split(quoted)
+        .slice(0, -1)
+        .some((before) => /\(\s*$/.test(before)),
+    )
+
+  function faultOf(id: string, cell: Cell | undefined, failure: string): string | null {
+    if (cell === undefined) return `${id}: nothing shows what becomes of it when it is ${failure}`
+    if ('never' in cell) return cell.never.length > 20 ? null : `${id}, ${failure}: say why it cannot happen`
+    if ('suite' in cell)
+      return isTest(suite, cell.suite) ? null : `${id}, ${failure}: the suite has no test "${cell.suite}"`
+    return isTest(sources(id), cell.test) ? null : `${id}, ${failure}: it has no test "${cell.test}"`
+  }
+
+  test.each(registry.ids)('of %s has a test, or a reason why it cannot happen', (id) => {
+    const cells = makers.get(id)?.failures
+    const faults = FAILURES.map((failure) => faultOf(id, cells?.[failure], failure))
+    expect(faults.filter((fault) => fault !== null)).toEqual([])
+  })
+
+  test('a test that there is not is found missing', () => {
+    expect(faultOf('process', { test: 'walks on water' }, 'slow')).toContain('has no test')
+    expect(faultOf('process', { suite: 'walks on water' }, 'slow')).toContain('has no test')
+    expect(faultOf('process', { never: 'no' }, 'slow')).toContain('say why')
+    expect(faultOf('no-such-driver', undefined, 'slow')).toContain('nothing shows')
   })
 })
 

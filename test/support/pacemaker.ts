@@ -14,6 +14,8 @@ export interface PacemakerCluster {
   addNode(settings?: { readonly device?: boolean; readonly sleepSeconds?: number }): string
   power(node: string): string
   setPower(node: string, word: string): void
+  /** The same, run by a user who may not ask the cluster. */
+  readonly programOfNobody: string
   /** Runs it, and answers what it printed. */
   admin(...words: readonly string[]): string
   stop(): Promise<void>
@@ -116,15 +118,21 @@ export async function startPacemaker(): Promise<PacemakerCluster> {
   })
   const first = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim()
   const program = join(folder, 'stonith_admin')
-  writeFileSync(
-    program,
-    `#!/bin/sh\nexec nsenter --target ${first} --net --mount --pid -- ${findProgram('stonith_admin')} "$@"\n`,
-  )
-  chmodSync(program, 0o755)
+  const programOfNobody = join(folder, 'stonith_admin_of_nobody')
+  const nobody = 'setpriv --reuid=65534 --regid=65534 --clear-groups'
+  for (const [path, user] of [
+    [program, ''],
+    [programOfNobody, nobody],
+  ] as const) {
+    const real = `${user} ${findProgram('stonith_admin')} "$@"`
+    writeFileSync(path, `#!/bin/sh\nexec nsenter --target ${first} --net --mount --pid -- ${real}\n`)
+    chmodSync(path, 0o755)
+  }
   const admin = (...words: readonly string[]): string => execFileSync(program, words, { encoding: 'utf8' })
   let nodes = 0
   return {
     program,
+    programOfNobody,
     admin,
     addNode({ device = true, sleepSeconds = 0 } = {}) {
       const node = `compute-${++nodes}`

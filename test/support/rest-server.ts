@@ -28,11 +28,12 @@ export interface RestAnswer {
 }
 
 /**
- * `hang`: never answered. `drop`: carried out, and the connection closed. `proxy-404`: somebody between answers, in HTML.
+ * `hang`: never answered. `slow`: answered late. `drop`: carried out, and the connection closed. `proxy-404`: somebody between answers, in HTML.
  * `empty`: 200 without a body. `huge`: an endless body. `redirect`: elsewhere. `lie`: nothing is done, and success reported.
  */
 export type RestFault =
   | 'hang'
+  | 'slow'
   | 'drop'
   | 'proxy-404'
   | 'empty'
@@ -67,17 +68,25 @@ export async function startRestServer(
       const call = callOf(incoming, Buffer.concat(pieces).toString('utf8'))
       calls.push(call)
       const fault = planted?.matches(call) === true ? planted.kind : null
-      if (fault === null || fault === 'drop') {
-        const { status, headers = {}, json, text } = answer(call)
-        if (fault === 'drop') outgoing.destroy()
-        else {
-          const type = json === undefined ? {} : { 'content-type': 'application/json' }
-          outgoing
-            .writeHead(status, { ...type, ...headers })
-            .end(text ?? (json === undefined ? '' : JSON.stringify(json)))
-        }
-      } else misbehave(fault, outgoing)
+      if (fault === 'slow') setTimeout(() => respond(call, null, outgoing), 400)
+      else respond(call, fault, outgoing)
     })
+  }
+  const respond = (
+    call: RestCall,
+    fault: Exclude<RestFault, 'slow'> | null,
+    outgoing: ServerResponse,
+  ): void => {
+    if (fault === null || fault === 'drop') {
+      const { status, headers = {}, json, text } = answer(call)
+      if (fault === 'drop') outgoing.destroy()
+      else {
+        const type = json === undefined ? {} : { 'content-type': 'application/json' }
+        outgoing
+          .writeHead(status, { ...type, ...headers })
+          .end(text ?? (json === undefined ? '' : JSON.stringify(json)))
+      }
+    } else misbehave(fault, outgoing)
   }
   const pair = options.tls === true ? certificate() : null
   const server = pair === null ? createServer(onRequest) : createTlsServer(pair, onRequest)
@@ -99,7 +108,7 @@ export async function startRestServer(
   }
 }
 
-function misbehave(fault: Exclude<RestFault, 'drop'>, outgoing: ServerResponse): void {
+function misbehave(fault: Exclude<RestFault, 'drop' | 'slow'>, outgoing: ServerResponse): void {
   switch (fault) {
     case 'hang':
       return

@@ -153,6 +153,11 @@ export async function startVcenterSimulator(
   return simulatorOf(child, ready)
 }
 
+/** Makes the next call of a method slow. */
+export async function slowDown(vcenter: VcenterSimulator | null, method: string): Promise<void> {
+  await vcenter?.addRule({ method, kind: 'delay-before', ms: 400, times: 1 })
+}
+
 function simulatorOf(child: ChildProcess, ready: z.infer<typeof readySchema>): VcenterSimulator {
   const ask = async <Answer>(
     path: string,

@@ -5,9 +5,28 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { programUnavailable } from '../../house/availability.ts'
-import type { WorldMaker } from './world.ts'
+import { ALREADY_GONE, type WorldMaker } from './world.ts'
 
 export default {
+  failures: {
+    unreachable: { test: 'with a wrong password, and without an answer, nothing is known' },
+    slow: { test: 'an agent that takes its time is waited for' },
+    'wrong credentials': { test: 'with a wrong password, and without an answer, nothing is known' },
+    'partial success': {
+      test: 'an agent that fails after it has switched off is a failure, and the machine is seen to be off',
+    },
+    'success that is not true': {
+      test: 'an agent that reports success while the machine runs on is believed by nobody',
+    },
+    'already gone': ALREADY_GONE,
+    'new incarnation': {
+      never:
+        'a plug is a machine, and whatever runs on it by then is struck: the power brake and the records say so',
+    },
+    'garbage output': { test: 'a program that is no fence agent is never told to strike' },
+    'huge output': { test: 'a status that fails, dies, hangs or floods is unknown' },
+    hanging: { test: 'an agent that hangs is killed with all that it started' },
+  },
   unavailable: () => programUnavailable('fence_dummy', 'fence-agents'),
   prepare: () => Promise.resolve(),
   enter() {

@@ -2,11 +2,31 @@
 // since is left alone, is tried in integration/fencers/pacemaker.test.ts.
 
 import { type PacemakerCluster, pacemakerUnavailable, startPacemaker } from '../../support/pacemaker.ts'
-import type { WorldMaker } from './world.ts'
+import { ALREADY_GONE, type WorldMaker } from './world.ts'
 
 let cluster: PacemakerCluster | null = null
 
 export default {
+  failures: {
+    unreachable: { test: 'stonith_admin says that there is no connection, and nothing is known' },
+    slow: { test: 'a device that is slow is waited for, and nobody is fenced meanwhile' },
+    'wrong credentials': {
+      test: 'somebody whom the cluster does not let in is a failure, and nothing is known',
+    },
+    'partial success': { test: 'a device that fails is a failure, and the node is not fenced' },
+    'success that is not true': { test: 'success that is reported and not in the history is found out' },
+    'already gone': ALREADY_GONE,
+    'new incarnation': {
+      test: 'a node that was fenced since the holder started is left alone, and its holder gone',
+    },
+    'garbage output': {
+      test: 'a history that fails, hangs, babbles, floods, or is cut off is unknown, and nothing is struck',
+    },
+    'huge output': {
+      test: 'a history that fails, hangs, babbles, floods, or is cut off is unknown, and nothing is struck',
+    },
+    hanging: { test: 'one that hangs is killed, and the cluster was given less time than the attempt has' },
+  },
   unavailable: pacemakerUnavailable,
   async prepare() {
     cluster = await startPacemaker()

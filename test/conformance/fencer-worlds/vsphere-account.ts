@@ -2,17 +2,40 @@
 
 import { createSoapClient, ROOT_FOLDER } from '../../support/soap-client.ts'
 import {
+  slowDown,
   startVcenterSimulator,
   type VcenterSimulator,
   vcenterSimulatorUnavailable,
 } from '../../support/vcenter-simulator.ts'
-import { SECRET, type WorldMaker } from './world.ts'
+import { ALREADY_GONE, SECRET, SLOW, type WorldMaker } from './world.ts'
 
 const MANAGER = { type: 'AuthorizationManager', value: 'AuthorizationManager' }
 let vcenter: VcenterSimulator | null = null
 let entered = 0
 
 export default {
+  failures: {
+    unreachable: { test: 'of %s that babbles, floods, or is not there shows nothing, and strikes nobody' },
+    slow: SLOW,
+    'wrong credentials': {
+      test: 'wrong credentials, and a vCenter that hangs, are failures without the password in them',
+    },
+    'partial success': { test: 'rights that come back meanwhile are seen' },
+    'success that is not true': {
+      test: 'a success that is reported and not true, or an answer that was lost, is looked into',
+    },
+    'already gone': ALREADY_GONE,
+    'new incarnation': {
+      never: 'an account is no incarnation: whoever logs in under it is meant, until unfence',
+    },
+    'garbage output': {
+      test: 'of %s that babbles, floods, or is not there shows nothing, and strikes nobody',
+    },
+    'huge output': { test: 'of %s that babbles, floods, or is not there shows nothing, and strikes nobody' },
+    hanging: {
+      test: 'wrong credentials, and a vCenter that hangs, are failures without the password in them',
+    },
+  },
   unavailable: vcenterSimulatorUnavailable,
   async prepare() {
     const holders = Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`nova-${i}`, 'n']))
@@ -35,6 +58,7 @@ export default {
         )
         return answer.fault !== 'NoPermission'
       },
+      slow: () => slowDown(vcenter, 'SetEntityPermissions'),
       destroy: async () => {
         const readOnly =
           `<entity type="Folder">${ROOT_FOLDER.value}</entity><permission><principal>${userName}</principal>` +

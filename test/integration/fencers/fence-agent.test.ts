@@ -123,6 +123,13 @@ describe('the fence-agent fencer', () => {
     expect((await create({ agent: '/no/such/agent' }).verify(INFO, anAttemptNow())).state).toBe('unknown')
   })
 
+  test('an agent that takes its time is waited for', async () => {
+    const fencer = create({ agent: anAgent('sleep 0.4') })
+    await fencer.fence(INFO, anAttemptNow())
+    expect(power()).toBe('OFF')
+    expect((await fencer.verify(INFO, anAttemptNow())).state).toBe('fenced')
+  })
+
   test('an agent that hangs is killed with all that it started', async () => {
     const fencer = create({ agent: anAgent('[ $action = off ] && { sleep 301 & echo $! > pid; wait; }') })
     const startedMs = realClock.monotonicMs()

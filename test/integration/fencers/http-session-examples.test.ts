@@ -229,6 +229,9 @@ describe('the example of HTTP sessions', () => {
   describe.each(Object.keys(worlds))('%s', (name) => {
     test('fences the holder, once and again, and sees it', async () => {
       const { world, fencer } = await enter(name)
+      expect(() => fencer.check?.(world.fenceInfo)).not.toThrow()
+      for (const key of Object.keys(world.fenceInfo))
+        expect(() => fencer.check?.({ ...world.fenceInfo, [key]: '' }), key).toThrow(`fenceInfo.${key}`)
       await fencer.monitor({ ...context, signal: AbortSignal.timeout(5_000) })
       expect((await fencer.verify(world.fenceInfo, anAttemptNow())).state).toBe('not-fenced')
       expect(world.isAlive()).toBe(true)

@@ -105,6 +105,15 @@ describe.skipIf(!pacemakerAvailable())('the pacemaker fencer, on a cluster', () 
     expect((await admin().verify({ node: bad }, anAttemptNow())).state).not.toBe('fenced')
   })
 
+  test('somebody whom the cluster does not let in is a failure, and nothing is known', async () => {
+    const node = cluster.addNode()
+    const fencer = create(cluster.programOfNobody)
+    await expect(fencer.fence({ node }, anAttemptNow())).rejects.toThrow()
+    expect((await fencer.verify({ node }, anAttemptNow())).state).toBe('unknown')
+    await expect(monitored(fencer)).rejects.toThrow()
+    expect(cluster.power(node)).toBe('on')
+  })
+
   test('a device that is slow is waited for, and nobody is fenced meanwhile', async () => {
     const node = cluster.addNode({ sleepSeconds: 3 })
     const fencer = admin()

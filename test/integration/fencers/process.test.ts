@@ -1,6 +1,6 @@
 // The process fencer against real processes: those that resist, and those that must not be touched.
 
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -27,6 +27,9 @@ function complete(pid: number) {
   if (completed === undefined) throw new Error('the driver completes nothing')
   return completed
 }
+
+/** Only root can start a process that another user may not signal. */
+const otherUserAvailable = (): boolean => process.getuid?.() === 0
 
 const untilGone = (info: ReturnType<typeof complete>) =>
   expect
@@ -166,6 +169,27 @@ describe.skipIf(process.platform !== 'linux')('the process fencer', () => {
       } finally {
         child.kill('SIGKILL')
       }
+    },
+  )
+
+  test.skipIf(!otherUserAvailable())(
+    'a process that it may not signal is a failure, and is not fenced',
+    async () => {
+      const child = spawn('sleep', ['600'], { uid: 65_533, stdio: 'ignore' })
+      await once(child, 'spawn')
+      const info = complete(child.pid ?? 0)
+      process.seteuid?.(65_534)
+      let fencing: Promise<void>
+      try {
+        // Without a grace it signals before its first await.
+        fencing = fencer(0).fence(info, anAttemptNow())
+      } finally {
+        process.seteuid?.(0)
+      }
+      await expect(fencing).rejects.toThrow('EPERM')
+      expect((await fencer().verify(info, anAttemptNow())).state).toBe('not-fenced')
+      child.kill('SIGKILL')
+      await once(child, 'exit')
     },
   )
 

@@ -160,6 +160,13 @@ describe('the Redfish fencer', () => {
     )
   })
 
+  test('a BMC that is not there is unknown', async () => {
+    const { bmc, fencer } = await start()
+    await bmc.server.close()
+    await expect(fencer.fence(INFO, anAttemptNow())).rejects.toThrow('ECONNREFUSED')
+    expect((await fencer.verify(INFO, anAttemptNow())).state).toBe('unknown')
+  })
+
   test('a BMC that hangs ends with the attempt; wrong credentials are not named', async () => {
     const { bmc, fencer } = await start()
     bmc.server.fault('hang')

@@ -116,6 +116,17 @@ describeWith(['sshd', 'ssh', 'ssh-keygen'], 'the ssh fencer', () => {
     expect(victim.isAlive()).toBe(true)
   })
 
+  test('a far end that is slow is waited for', async () => {
+    const sshd = await server()
+    sshd.force('sleep 0.4; eval "$SSH_ORIGINAL_COMMAND"')
+    const fencer = fencerOf(sshd.options)
+    const victim = await victimOf()
+    const info = infoOf(victim.pid)
+    await fencer.fence(info, anAttemptNow())
+    await expect.poll(() => victim.isAlive()).toBe(false)
+    expect((await fencer.verify(info, anAttemptNow())).state).toBe('fenced')
+  })
+
   test('a far end that hangs is left at the deadline, and nothing is known', async () => {
     const fencer = fencerOf((await server('sleep 60')).options)
     const victim = await victimOf()

@@ -114,6 +114,14 @@ describe('the systemd fencer', () => {
     expect(victim.isAlive()).toBe(true)
   })
 
+  test('a systemctl that is denied the strike is a failure, and the unit is not fenced', async () => {
+    const { fake, victim } = await aUnit()
+    fake.first('[ "$verb" = show ] || { echo "Access denied" >&2; exit 4; }')
+    await expect(fencerOf(fake).fence(infoOf(fake), anAttemptNow())).rejects.toThrow('Access denied')
+    expect((await fencerOf(fake).verify(infoOf(fake), anAttemptNow())).state).toBe('not-fenced')
+    expect(victim.isAlive()).toBe(true)
+  })
+
   test('a unit that runs nowhere is refused when the session is opened', () => {
     expect(() => driver.complete?.({ unit: 'no-such.service' })).toThrow(FenceInfoFault)
   })

@@ -469,6 +469,21 @@ describe('an answer of vCenter that is not to be believed', () => {
     }
   })
 
+  test('a termination that is confirmed while the session is still listed is not believed', async () => {
+    const server = await scriptedVcenter(list('own', 'target'))
+    const options = driver.options.parse({ url: server.url, username: 'u', password: 'p' })
+    const fencer = driver.create(options, { clock: realClock, note: () => undefined })
+    try {
+      const attempt = anAttemptNow()
+      await fencer.fence({ sessionKey: 'target' }, attempt)
+      expect(attempt.notes.join()).toContain('terminated')
+      expect((await fencer.verify({ sessionKey: 'target' }, attempt)).state).toBe('not-fenced')
+    } finally {
+      await fencer.close?.()
+      await server.stop()
+    }
+  })
+
   test('a list without a session that is called active all the same', async () => {
     const server = await scriptedVcenter(list('own', 'somebody'))
     const options = driver.options.parse({ url: server.url, username: 'u', password: 'p' })
@@ -516,6 +531,7 @@ async function scriptedVcenter(
             '<returnval><propertyCollector type="PropertyCollector">pc</propertyCollector>' +
             '<sessionManager type="SessionManager">sm</sessionManager><taskManager type="TaskManager">tm</taskManager></returnval>',
           Login: '<returnval><key>own</key></returnval>',
+          TerminateSession: '',
           SessionIsActive: body.includes('>awake<')
             ? '<returnval>true</returnval>'
             : '<returnval>false</returnval>',

@@ -109,6 +109,13 @@ describe('the webhook fencer', () => {
     if (kind !== 'garbage') await expect(fencer.fence(INFO, anAttemptNow())).rejects.toThrow()
   })
 
+  test('a receiver that is not there is unknown', async () => {
+    const { receiver, fencer } = await start()
+    await receiver.server.close()
+    await expect(fencer.fence(INFO, anAttemptNow())).rejects.toThrow('ECONNREFUSED')
+    expect(await state(fencer)).toBe('unknown')
+  })
+
   test('a receiver that stalls ends with the attempt, and a wrong key orders nothing', async () => {
     const { receiver, fencer } = await start()
     receiver.server.fault('hang')
