@@ -11,6 +11,7 @@ import { startMonitoring } from './fencing/monitoring.ts'
 import { countOpenFences } from './fencing/open-fences.ts'
 import { createFencing } from './fencing/plans.ts'
 import { startSequencer } from './fencing/sequencer.ts'
+import { startUndoing } from './fencing/undoing.ts'
 import type { RoomKnowledge } from './knowledge.ts'
 import { listenerOptions, revealed } from './listener-options.ts'
 import { enterEpoch } from './locking/epoch-keeper.ts'
@@ -185,6 +186,8 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     onFault: (message) => log.error({}, message),
   })
   parts.add(() => sequencer.stop())
+  const undoing = startUndoing({ ...common, journal: locking.journal, fencing, events: events.sink })
+  parts.add(() => undoing.stop())
   metrics.observeFencing({
     fences: () =>
       countOpenFences(
@@ -207,6 +210,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
       plane: locking.plane,
       fencers: () => monitoring.health(),
       backends: () => listeners.map(({ state }) => state),
+      undoFence: (id, word) => undoing.undo(id, word),
       previewFence(session, plan) {
         const record = locking.plane.previewFence?.(session, plan)
         if (record === undefined) throw new GatewayError('not-found', 'nobody can tell what a fence would do')

@@ -66,6 +66,33 @@ export const confirm: Command = {
     decide('confirm', wordOf(invocation, dependencies), invocation, dependencies),
 }
 
+const Undone = z.looseObject({
+  undone: z
+    .array(z.looseObject({ fencer: z.string(), at: z.string(), outcome: z.string(), output: z.string() }))
+    .default([]),
+})
+
+export const unfence: Command = {
+  name: 'unfence',
+  summary: 'undoes what a closed fence has left behind: an account without rights, a machine without power',
+  positionals: ['FENCE'],
+  options: { ...WORD, ...JSON_OPTION, ...REMOTE_OPTIONS },
+  notes: 'Refused while anything rests on the fence. Exits with 1 where a fencer could not undo its part.',
+  async run(invocation, dependencies) {
+    const [id = ''] = invocation.positionals
+    const path = `/v1/fences/${encodeURIComponent(id)}/unfence`
+    const answer = await connect(invocation, dependencies).ask('POST', path, wordOf(invocation, dependencies))
+    const { undone } = understand(Undone, answer)
+    // One for each fencer, the latest: earlier ones are older words.
+    const latest = [...new Map(undone.map((one) => [one.fencer, one])).values()]
+    const lines = latest.map(({ fencer, outcome, output }) => `${fencer}: ${outcome}: ${output}`)
+    dependencies.stdout.write(
+      invocation.flag('json') ? asJson(answer) : lines.map((line) => `${printable(line)}\n`).join(''),
+    )
+    return latest.every(({ outcome }) => outcome === 'undone') ? 0 : 1
+  },
+}
+
 export const retry: Command = {
   name: 'retry',
   summary: 'starts a blocked fence again, from its first level',

@@ -5,7 +5,7 @@ import { check, explain, policiesDescribe, policiesList, serve } from './config-
 import type { CommandDependencies } from './dependencies.ts'
 import { epoch, epochBump } from './epoch-commands.ts'
 import { fencersDescribe, fencersList, fencersStatus, fencersTest } from './fencer-commands.ts'
-import { confirm, fence, retry, vouch } from './operator-commands.ts'
+import { confirm, fence, retry, unfence, vouch } from './operator-commands.ts'
 import { CommandFailure } from './remote.ts'
 import { run } from './run-command.ts'
 import { fences, locks, sessions } from './watch-commands.ts'
@@ -20,6 +20,7 @@ export const COMMANDS: readonly Command[] = [
   fence,
   confirm,
   retry,
+  unfence,
   vouch,
   run,
   epoch,

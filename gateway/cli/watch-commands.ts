@@ -93,6 +93,18 @@ const Fence = z.looseObject({
       startedAt: z.string(),
     }),
   ),
+  undone: z
+    .array(
+      z.looseObject({
+        fencer: z.string(),
+        at: z.string(),
+        by: z.string(),
+        reason: z.string(),
+        outcome: z.string(),
+        output: z.string(),
+      }),
+    )
+    .optional(),
   proofs: z.array(
     z.looseObject({
       fencer: z.string(),
@@ -272,6 +284,8 @@ function showFence(fence: z.output<typeof Fence>): string {
     lines.push(`proof   ${fencer} (${proves.join(', ')}): ${observed} (${observedAt})`)
   if (fence.closedAt !== undefined)
     lines.push(`closed  ${fence.closedAt} ${wordOf(fence.closedBy, fence.closedReason)}`.trimEnd())
+  for (const { fencer, at, by, reason, outcome, output } of fence.undone ?? [])
+    lines.push(`undone  ${fencer}: ${outcome} (${at}) ${wordOf(by, reason)}: ${output}`)
   if (fence.blocked !== undefined) {
     lines.push(`blocked ${fence.blocked}`)
     lines.push(`next    fencegate retry ${fence.id}, or, if you know that the holder is dead:`)

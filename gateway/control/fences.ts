@@ -73,4 +73,23 @@ export function fenceRoutes(app: ControlApp, room: ControlRoom): void {
       return presentFence(record)
     },
   })
+
+  app.post('/v1/fences/:id/unfence', {
+    config: { right: 'operate' },
+    schema: {
+      tags,
+      summary: 'Undoes what a closed fence has left behind',
+      description:
+        'An account without rights, a blocklist entry, a machine without power. 409 while anything rests on it; what each fencer did, and saw afterwards, stands in `undone`.',
+      params: FenceParams,
+      body: OperatorsWord,
+      response: { 200: Fence, ...problems },
+    },
+    handler: async (request) => {
+      const { by, reason } = request.body
+      const record = await room.undoFence(request.params.id, { by, reason })
+      room.log.warn({ fence: record.id, by, reason }, 'an operator had a fence undone')
+      return presentFence(record)
+    },
+  })
 }

@@ -70,7 +70,7 @@ export function presentLock(lock: LockInfo): z.output<typeof Lock> {
 }
 
 export function presentFence(record: FenceRecord): z.output<typeof Fence> {
-  const { progress, levels, targets, attempts, proofs, holder, fenceInfo, ...rest } = record
+  const { progress, levels, targets, attempts, proofs, undone, holder, fenceInfo, ...rest } = record
   return {
     ...rest,
     session: record.id,
@@ -80,6 +80,7 @@ export function presentFence(record: FenceRecord): z.output<typeof Fence> {
     levels: levels.map((level) => [...level]),
     targets: [...targets],
     attempts: [...attempts],
+    ...(undone === undefined ? {} : { undone: [...undone] }),
     proofs: proofs.map(({ fencer, proves, observedAt, observed, request }) => ({
       fencer,
       proves: [...proves],

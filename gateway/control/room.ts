@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyBaseLogger, FastifyInstance, RawServerDefault } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatewayError } from '../core/errors.ts'
+import type { FenceRecord } from '../core/fence-record.ts'
 import { asLeaseId, asLockName, type LockName, lockNameFault, type SessionId } from '../core/names.ts'
 import type { BackendState } from '../spi/backend-state.ts'
 import type { Clock } from '../spi/clock.ts'
@@ -49,6 +50,11 @@ export interface ControlRoom {
   readonly backends: () => readonly BackendState[]
   /** What fencing the session by this plan, or its own, would do now. Throws GatewayError. */
   readonly previewFence: (session: SessionId, plan: string | null) => FencePreview
+  /** Undoes what a closed fence has left behind. Rejects with GatewayError. */
+  readonly undoFence: (
+    id: string,
+    word: { readonly by: string; readonly reason: string },
+  ) => Promise<FenceRecord>
   readonly ttlMsMin: number
   readonly ttlMsMax: number
   /** Aborted when the gateway is told to end: it still does everything, and sends callers to others. */

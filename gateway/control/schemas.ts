@@ -257,6 +257,19 @@ export const Fence = z.object({
       output: z.string(),
     }),
   ),
+  undone: z
+    .array(
+      z.object({
+        fencer: z.string(),
+        at: time,
+        by: z.string(),
+        reason: z.string(),
+        outcome: z.enum(['undone', 'failed', 'timed-out']),
+        output: z.string(),
+      }),
+    )
+    .optional()
+    .describe('What operators had undone once it was closed.'),
   proofs: z.array(
     z.object({
       fencer: z.string(),

@@ -27,12 +27,14 @@ import type { ControlApp, ControlRoom } from './room.ts'
 import { sessionRoutes } from './sessions.ts'
 
 export interface ControlOptions
-  extends Omit<ControlRoom, 'leaving' | 'closing' | 'fencers' | 'backends' | 'previewFence'> {
+  extends Omit<ControlRoom, 'leaving' | 'closing' | 'fencers' | 'backends' | 'previewFence' | 'undoFence'> {
   /** Absent: there are none. */
   readonly fencers?: ControlRoom['fencers']
   readonly backends?: ControlRoom['backends']
   /** Absent: it cannot be told. */
   readonly previewFence?: ControlRoom['previewFence']
+  /** Absent: nothing can be undone. */
+  readonly undoFence?: ControlRoom['undoFence']
   readonly listen: { readonly host: string; readonly port: number }
   /** PEM; null: in the clear. */
   readonly tls: { readonly cert: string; readonly key: string } | null
@@ -73,6 +75,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     fencers: options.fencers ?? (() => []),
     backends: options.backends ?? (() => []),
     previewFence: options.previewFence ?? noPreview,
+    undoFence: options.undoFence ?? noUndoing,
     ttlMsMin: options.ttlMsMin,
     ttlMsMax: options.ttlMsMax,
     leaving: leaving.signal,
@@ -157,6 +160,10 @@ async function createApp(options: ControlOptions, room: ControlRoom): Promise<Co
     handler: (_request, reply) => reply.type('application/json').send(JSON.stringify(app.swagger())),
   })
   return app
+}
+
+function noUndoing(): Promise<never> {
+  return Promise.reject(new GatewayError('not-found', 'this gateway has no fencers that could undo anything'))
 }
 
 function noPreview(): never {

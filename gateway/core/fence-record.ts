@@ -30,6 +30,18 @@ export interface FenceProof {
   readonly request: string
 }
 
+/** What an operator had undone of a closed fence. */
+export interface FenceUndoing {
+  readonly fencer: string
+  /** Wall clock, RFC 3339; for people. */
+  readonly at: string
+  readonly by: string
+  readonly reason: string
+  readonly outcome: 'undone' | 'failed' | 'timed-out'
+  /** What the driver noted, and what it saw afterwards; redacted, bounded. */
+  readonly output: string
+}
+
 export type FenceState =
   /** Wanted; nobody works on it. `notBefore` is wall clock for people; the sequencer backs off monotonically. */
   | { readonly state: 'due'; readonly level: number }
@@ -86,6 +98,8 @@ export interface FenceRecord {
   readonly dryRun?: boolean | undefined
   /** A dry run since all gateways were in shadow mode: it ends as `unfenced`, by itself. */
   readonly shadow?: boolean | undefined
+  /** Oldest first; absent where nothing was. */
+  readonly undone?: readonly FenceUndoing[] | undefined
   readonly progress: FenceState
   readonly attempts: readonly FenceAttempt[]
   readonly proofs: readonly FenceProof[]

@@ -66,6 +66,13 @@ export class Journal implements FenceJournal {
     return { alive: canaries.size, ending }
   }
 
+  pendingLocks(id: string): readonly string[] {
+    const locks = [...(this.#options.view.locksOf.get(id as SessionId) ?? [])]
+    return locks
+      .filter(({ record }) => record?.grants.some(({ session }) => session === id) ?? true)
+      .map(({ name }) => name)
+  }
+
   neighbours(record: FenceRecord): readonly Neighbour[] {
     return neighboursOf(this.#options.view, record)
   }

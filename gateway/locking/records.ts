@@ -123,6 +123,18 @@ const fenceRecord = z.looseObject({
   delaysMs: z.array(z.number().min(0)).optional(),
   dryRun: z.boolean().optional(),
   shadow: z.boolean().optional(),
+  undone: z
+    .array(
+      z.looseObject({
+        fencer: z.string(),
+        at: z.string(),
+        by: z.string(),
+        reason: z.string(),
+        outcome: z.enum(['undone', 'failed', 'timed-out']),
+        output: z.string(),
+      }),
+    )
+    .optional(),
   progress: z.discriminatedUnion('state', [
     z.looseObject({ state: z.literal('due'), level: z.int() }),
     z.looseObject({

@@ -21,6 +21,8 @@ export interface GatewayEvent {
     | 'fence.closed'
     | 'fence.blocked'
     | 'fence.held'
+    /** At an operator's word, of a closed fence. */
+    | 'fence.undone'
     /** A fencer could not do its job when it was asked; it can again. */
     | 'fencer.unhealthy'
     | 'fencer.recovered'

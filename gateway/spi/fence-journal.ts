@@ -28,6 +28,8 @@ export interface FenceJournal {
   sessions(): SessionCounts
   /** Who would go down with the holder's host; as far as sessions name a host or a target. Absent: nobody can tell. */
   neighbours?(record: FenceRecord): readonly Neighbour[]
+  /** Locks that the session has not left yet: what the fence has shown still counts for them. Absent: none. */
+  pendingLocks?(id: string): readonly string[]
   /**
    * Writes `record` in place of the one at `modRevision`. The new state, or null where another was faster (read again
    * and decide again). Rejects with StoreUnavailable where the outcome is unknown.

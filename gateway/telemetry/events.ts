@@ -66,6 +66,7 @@ const LEVELS: Readonly<Record<GatewayEvent['type'], Exclude<LogLevel, 'silent'>>
   'fence.closed': 'warn',
   'fence.blocked': 'error',
   'fence.held': 'error',
+  'fence.undone': 'warn',
   'calls.shed': 'warn',
   'upstream.unhealthy': 'warn',
   'upstream.recovered': 'info',

@@ -190,6 +190,7 @@ export function createMetrics(options: {
         case 'lock.vouched':
         case 'fence.due':
         case 'fence.started':
+        case 'fence.undone':
         case 'call.joined':
         case 'calls.shed':
         case 'upstream.unhealthy':
