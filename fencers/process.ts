@@ -69,7 +69,7 @@ export default defineFencer<z.infer<typeof ProcessOptions>, ProcessInfo>({
         const killAtMs = clock.monotonicMs() + options.graceMs
         while (clock.monotonicMs() < killAtMs) {
           if (reach.look(info).state !== 'alive') return
-          await pause(clock, Math.min(POLL_MS, killAtMs - clock.monotonicMs()), attempt.signal)
+          await pause(clock, Math.max(0, Math.min(POLL_MS, killAtMs - clock.monotonicMs())), attempt.signal)
         }
         strike(reach, info, 'SIGKILL', attempt, true)
       },

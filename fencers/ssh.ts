@@ -3,8 +3,16 @@
 
 import { access, constants } from 'node:fs/promises'
 import { z } from 'zod'
-import { type Attempt, defineFencer } from '../gateway/spi/fencer.ts'
-import { probeScript, processScript, type Report, type Script, type Step, unitScript } from './host/script.ts'
+import { type Attempt, defineFencer, FenceInfoFault } from '../gateway/spi/fencer.ts'
+import {
+  probeScript,
+  processScript,
+  type Report,
+  type Script,
+  type ScriptReach,
+  type Step,
+  unitScript,
+} from './host/script.ts'
 import { createSshClient, SSH_FAILED, type SshContext } from './host/ssh-client.ts'
 import { type HostTarget, strikeHost, verifyHost } from './host/strikes.ts'
 
@@ -23,6 +31,12 @@ const SshOptions = z.strictObject({
   ),
   port: z.int().min(1).max(65_535).default(22).describe('of sshd (default: 22)'),
   sudo: z.boolean().default(false).describe('run the far end with `sudo -n` (default: false)'),
+  kill: z
+    .enum(['process', 'group', 'cgroup'])
+    .default('process')
+    .describe(
+      'of a process: it alone (the default), the whole process group that it leads, or all that is in its cgroup (v2)',
+    ),
   connectTimeoutSeconds: z.int().min(1).max(300).default(10).describe('for connecting (default: 10)'),
   monitorHosts: z
     .array(host)
@@ -57,6 +71,17 @@ const SshInfo = z
       .describe(
         'readlink /proc/self/ns/pid, read by the holder: in a container its pid means another process',
       ),
+    cgroup: z
+      .string()
+      .max(4_096)
+      .regex(/^(?:\/(?!\.{1,2}(?:\/|$))[^/\0\n]{1,255})+$/)
+      .optional()
+      .describe('behind 0:: in /proc/self/cgroup, read by the holder; for kill: cgroup'),
+    cgroupId: z
+      .string()
+      .regex(/^\d{1,20}$/)
+      .optional()
+      .describe("inode of that cgroup's folder (stat -c %i): one made anew has another"),
     unit: z
       .string()
       .regex(/^[A-Za-z0-9:_.\\@-]{1,255}$/)
@@ -112,7 +137,8 @@ export default defineFencer<SshOptions, SshInfo>({
       const target = targetOf(info)
       if (target === null) throw new Error('the fenceInfo names no incarnation')
       return {
-        run: (step: Step, attempt: Attempt) => runScript(info.host, target.script(step), attempt),
+        run: (step: Step, attempt: Attempt) =>
+          runScript(info.host, target.script(step, reachOf(options, info)), attempt),
         seen,
         name: `${info.host}/${target.name}`,
         request: `looked at ${target.name} on ${info.host} over ssh`,
@@ -120,6 +146,8 @@ export default defineFencer<SshOptions, SshInfo>({
     }
 
     return {
+      check: (info) => void reachOf(options, info),
+
       fence(info, attempt) {
         const ask = info.unit === undefined ? 'SIGTERM' : 'stop'
         const steps: readonly Step[] = options.graceMs === 0 ? ['SIGKILL'] : [ask, 'SIGKILL']
@@ -141,7 +169,14 @@ export default defineFencer<SshOptions, SshInfo>({
 
 interface Named {
   readonly name: string
-  script(step: Step): Script
+  script(step: Step, reach: ScriptReach): Script
+}
+
+function reachOf({ kill }: SshOptions, { unit, cgroup, cgroupId }: SshInfo): ScriptReach {
+  if (kill !== 'cgroup') return { kill }
+  if (cgroup !== undefined && cgroupId !== undefined) return { kill, cgroup, cgroupId }
+  if (unit !== undefined) return { kill: 'process' }
+  throw new FenceInfoFault('cgroup and cgroupId are missing, and this fencer ends whole cgroups')
 }
 
 interface HolderInfo {
@@ -167,6 +202,6 @@ function targetOf(info: HolderInfo): Named | null {
   }
   return {
     name: [bootId, pidNamespace, pid, startTime].join('/'),
-    script: (step) => processScript({ pid, startTime, bootId, pidNamespace }, step),
+    script: (step, reach) => processScript({ pid, startTime, bootId, pidNamespace }, step, reach),
   }
 }

@@ -24,16 +24,24 @@ export interface ProcessTarget {
   readonly pidNamespace: string
 }
 
+/** How far a strike reaches: that process, the group that it leads, or all that is in its cgroup (v2). */
+export type ScriptReach =
+  | { readonly kill: 'process' | 'group' }
+  | { readonly kill: 'cgroup'; readonly cgroup: string; readonly cgroupId: string }
+
 export interface UnitTarget {
   readonly unit: string
   readonly invocationId: string
 }
 
-export function processScript(target: ProcessTarget, step: Step): Script {
-  return script(
-    [String(target.pid), String(target.startTime), target.bootId, target.pidNamespace, step],
-    PROCESS,
-  )
+export function processScript(
+  target: ProcessTarget,
+  step: Step,
+  reach: ScriptReach = { kill: 'process' },
+): Script {
+  const { pid, startTime, bootId, pidNamespace } = target
+  const cgroup = reach.kill === 'cgroup' ? [reach.cgroup, reach.cgroupId] : ['', '']
+  return script([String(pid), String(startTime), bootId, pidNamespace, step, reach.kill, ...cgroup], PROCESS)
 }
 
 export function unitScript(target: UnitTarget, step: Step, systemctl = 'systemctl'): Script {
@@ -75,8 +83,9 @@ function quoted(word: string): string {
 }
 
 /**
- * $1 pid, $2 start time, $3 boot id, $4 pid namespace, $5 step. Where /proc hides other users' processes, pid 1 is hidden,
- * too; then nothing that is not to be seen is gone.
+ * $1 pid, $2 start time, $3 boot id, $4 pid namespace, $5 step, $6 reach, $7 cgroup and $8 its inode. Where /proc hides other
+ * users' processes, pid 1 is hidden, too; then nothing that is not to be seen is gone. The number of a group is given to no new
+ * process while anybody is in it; with the leader gone nobody can tell whose it is. Being inside a cgroup's folder keeps it that one.
  */
 const PROCESS = `
 boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null) || boot=
@@ -84,31 +93,71 @@ boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null) || boot=
 [ "$boot" = "$3" ] || say gone "the host was started anew since: its boot id is $boot"
 [ "$(readlink /proc/self/ns/pid)" = "$4" ] || say unknown "process $1 belongs to another pid namespace"
 cat /proc/1/stat >/dev/null 2>&1 || say unknown "/proc hides the processes of others on this host"
-stat=$(cat "/proc/$1/stat" 2>/dev/null) || stat=
+pid=$1 start=$2 step=$5 reach=$6 cgroup=$7 number=$8
+stat=$(cat "/proc/$pid/stat" 2>/dev/null) || stat=
+group=
 if [ -z "$stat" ]; then
-  [ ! -e "/proc/$1" ] || say unknown "process $1 cannot be looked at"
-  say gone "there is no process $1"
+  [ ! -e "/proc/$pid" ] || say unknown "process $pid cannot be looked at"
+  leader=absent detail="there is no process $pid"
+else
+  set -f; set -- \${stat##*) }; set +f
+  leader=alive detail="process $pid is alive (state $1)" group=$3
+  case $1 in
+    Z | X)
+      living=
+      for thread in "/proc/$pid/task/"*/stat; do
+        state=$(cat "$thread" 2>/dev/null) || continue
+        state=\${state##*) }
+        case $state in Z* | X*) ;; *) living=yes ;; esac
+      done
+      [ -n "$living" ] || leader=dead detail="process $pid is dead and waits for its parent to collect it" ;;
+  esac
+  [ "\${20}" = "$start" ] || leader=another detail="process $pid is another one, started at \${20}"
 fi
-pid=$1 start=$2 step=$5
-set -f; set -- \${stat##*) }; set +f
-[ "\${20}" = "$start" ] || say gone "process $pid is another one, started at \${20}"
-case $1 in
-  Z | X)
-    living=
-    for thread in "/proc/$pid/task/"*/stat; do
-      state=$(cat "$thread" 2>/dev/null) || continue
-      state=\${state##*) }
-      case $state in Z* | X*) ;; *) living=yes ;; esac
+case $reach in
+  process) [ $leader = alive ] || say gone "$detail" ;;
+  group)
+    [ $leader != another ] || say gone "$detail"
+    [ $leader = absent ] || [ "$group" = "$pid" ] || say unknown "process $pid leads no process group"
+    members=0
+    for file in /proc/[0-9]*/stat; do
+      { read -r stat <"$file"; } 2>/dev/null || continue
+      set -f; set -- \${stat##*) }; set +f
+      [ "$3" = "$pid" ] || continue
+      case $1 in Z | X) ;; *) members=$((members + 1)) ;; esac
     done
-    [ -n "$living" ] || say gone "process $pid is dead and waits for its parent to collect it" ;;
+    if [ $members -eq 0 ] && [ $leader != alive ]; then say gone "$detail, and nobody is left of its group"; fi
+    [ $leader != absent ] || say unknown "$detail, and whether the $members of group $pid were its own cannot be told"
+    detail="$members of process group $pid are alive" ;;
+  cgroup)
+    root=$(sed -n 's/^[^ ]* [^ ]* [^ ]* \\/ \\([^ ]*\\) .* - cgroup2 .*/\\1/p' /proc/self/mountinfo | head -n 1)
+    [ -n "$root" ] || say unknown "this host shows no cgroups (v2)"
+    case $(sed -n 's/^0:://p' /proc/self/cgroup)/ in "$cgroup"/*) say unknown "the cgroup $cgroup holds the far end itself" ;; esac
+    populated=
+    if cd "$root$cgroup" 2>/dev/null && [ "$(stat -c %i . 2>/dev/null)" = "$number" ]; then
+      populated=$(sed -n 's/^populated //p' cgroup.events 2>/dev/null)
+      [ -n "$populated" ] || say unknown "the cgroup $cgroup does not say whether anybody is in it"
+    fi
+    [ $leader = alive ] || [ "$populated" = 1 ] || say gone "$detail, and nobody is left of its cgroup $cgroup"
+    detail="$detail; populated is \${populated:-gone} in its cgroup $cgroup" ;;
+  *) say unknown "no such reach: $reach" ;;
 esac
+tell() {
+  case $reach in
+    group) kill -s "$1" -- "-$pid" ;;
+    cgroup)
+      if [ "$1" = KILL ] && [ -n "$populated" ]; then echo 1 >cgroup.kill || return 1; fi
+      [ $leader != alive ] || kill -s "$1" "$pid" 2>/dev/null || [ ! -e "/proc/$pid" ] ;;
+    *) kill -s "$1" "$pid" ;;
+  esac
+}
 case $step in
-  look) say alive "process $pid is alive (state $1)" ;;
-  SIGTERM) kill -s TERM "$pid" || say unknown "SIGTERM to process $pid failed" ;;
-  SIGKILL) kill -s KILL "$pid" || say unknown "SIGKILL to process $pid failed" ;;
+  look) say alive "$detail" ;;
+  SIGTERM) tell TERM || say unknown "SIGTERM to $reach of process $pid failed" ;;
+  SIGKILL) tell KILL || say unknown "SIGKILL to $reach of process $pid failed" ;;
   *) say unknown "no such step: $step" ;;
 esac
-say struck "sent $step to process $pid"
+say struck "sent $step to the $reach of process $pid"
 `
 
 /**
