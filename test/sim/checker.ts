@@ -47,6 +47,9 @@ interface Release {
   answeredAtMs: number | null
 }
 
+/** Longer than a gateway that serves may lag behind the store, and one attempt of a fencer takes. */
+const STORM_SEEN_MS = 12_000
+
 function isFenced(cause: KnownGrant['sealed']): boolean {
   return cause === 'expired' || cause === 'revoked'
 }
@@ -74,6 +77,8 @@ class Checker {
   readonly #fences = new Map<string, string>()
   /** Incarnation that runs each session's fence. */
   readonly #claims = new Map<string, string | null>()
+  /** Since when each session's fence stands in a storm, with no operator's word. */
+  readonly #stormedAtMs = new Map<string, number>()
   /** Sessions whose holder some fencer has seen harmless. */
   readonly #verified = new Set<string>()
   readonly #ordered = new Set<string>()
@@ -415,6 +420,8 @@ class Checker {
       )
     this.#fences.set(event.session, event.state === 'deleted' ? 'closed' : event.state)
     this.#claims.set(event.session, event.claim)
+    if (event.stormed !== true) this.#stormedAtMs.delete(event.session)
+    else if (!this.#stormedAtMs.has(event.session)) this.#stormedAtMs.set(event.session, event.atMs)
   }
 
   /** A strike is the claimer's, while he provably has the claim. */
@@ -423,6 +430,9 @@ class Checker {
     const live = this.#live.get(event.gateway) ?? new Set()
     if (!this.#fences.has(event.session)) this.#violate('I7', event.atMs, `${about}, and no fence is due`)
     if (live.size === 0) this.#violate('I7', event.atMs, `${about} without a lease in the store`)
+    const stormedAtMs = this.#stormedAtMs.get(event.session)
+    if (event.accessOnly !== true && stormedAtMs !== undefined && event.atMs > stormedAtMs + STORM_SEEN_MS)
+      this.#violate('I7', event.atMs, `${about}, which expired in a storm, and no operator let it go on`)
     const claim = this.#claims.get(event.session) ?? null
     if (claim !== null && this.#ownerOf.get(claim) !== event.gateway)
       this.#violate('I7', event.atMs, `${about} while ${claim} has the claim`)

@@ -37,6 +37,7 @@ export interface SimulatedFencingOptions extends Strikes {
 interface Deed {
   readonly proves: readonly Proof[]
   readonly power?: boolean
+  readonly accessOnly?: boolean
   readonly strike: (world: Strikes, session: string, pid: number) => void
   readonly isDone: (world: Strikes, session: string, pid: number) => boolean
 }
@@ -60,6 +61,7 @@ const DEEDS: Readonly<Record<string, Deed>> = {
   },
   block: {
     proves: ['blocks'],
+    accessOnly: true,
     strike: ({ backend }, session) => backend.block(session),
     isDone: ({ backend }, session) => backend.isBlocked(session),
   },
@@ -119,6 +121,7 @@ function driverOf(id: string, deed: Deed, options: SimulatedFencingOptions): Fen
     fenceInfo: FENCE_INFO,
     proves: () => deed.proves,
     power: deed.power ?? false,
+    accessOnly: deed.accessOnly ?? false,
     target: ({ pid }) => String(pid),
     create: () => ({
       async fence({ pid }, attempt: Attempt) {
@@ -131,6 +134,7 @@ function driverOf(id: string, deed: Deed, options: SimulatedFencingOptions): Fen
           gateway: process.name,
           session: attempt.fenceId,
           fencer: id,
+          accessOnly: deed.accessOnly ?? false,
         })
         deed.strike(options, attempt.fenceId, pid)
         await pause()

@@ -10,12 +10,11 @@ import { type Strikes, simulatedFencing } from './fencers.ts'
 import { SOURCE } from './foreign.ts'
 import type { HistoryEvent } from './history.ts'
 import type { Marks } from './marks.ts'
-import { DRAIN_MS, type Profile } from './profile.ts'
+import { nextVersionStore } from './next-version.ts'
+import { DRAIN_MS, PREFIX, type Profile } from './profile.ts'
 import type { Random } from './random.ts'
 import { type Scheduler, SimulatedProcess } from './scheduler.ts'
 import { type NetworkFaults, type SharedState, SimulatedStore } from './store.ts'
-
-export const PREFIX = '/fencegate'
 
 export interface RunningGateway {
   readonly process: SimulatedProcess
@@ -43,6 +42,7 @@ export class Gateways {
   readonly #slots: (RunningGateway | null)[] = []
   /** Of each slot: its disk outlives the process. */
   readonly #disks: SimulatedMark[] = []
+  readonly #registeredAtMs = new Map<string, number>()
   #count = 0
 
   constructor(options: GatewaysOptions) {
@@ -92,6 +92,13 @@ export class Gateways {
   /** What every disk has seen. */
   get lowestMark(): number {
     return Math.min(...this.#disks.map(({ memory }) => memory?.revision ?? 0))
+  }
+
+  /** Its registration stands in the store. True where the same process was registered before. */
+  registered(gateway: string): boolean {
+    const isBack = this.#registeredAtMs.has(gateway)
+    this.#registeredAtMs.set(gateway, this.#options.scheduler.nowMs)
+    return isBack
   }
 
   #note(gateway: string, what: Extract<HistoryEvent, { kind: 'gateway' }>['what']): void {
@@ -149,8 +156,10 @@ export class Gateways {
 
   #startLocking(gateway: RunningGateway, fencing: Fencing, mark: StoreMark): void {
     const { scheduler, random, profile, record } = this.#options
-    const { process, store } = gateway
+    const { process } = gateway
     const { name } = process
+    const isNext = profile.nextVersion && random.chance(0.5)
+    const store = isNext ? nextVersionStore(gateway.store) : gateway.store
     let ids = 0
     const common = {
       prefix: PREFIX,
@@ -189,6 +198,7 @@ export class Gateways {
           clock: process.clock,
           random: () => random.unit(),
           events: () => undefined,
+          storm: profile.storm,
         })
       },
       (error: unknown) => {
@@ -237,13 +247,24 @@ export class Gateways {
   }
 
   partition(): void {
-    const { random, scheduler } = this.#options
-    const gateway = random.pick(this.#victims.filter(({ process }) => !process.partitioned))
+    const { random, scheduler, profile } = this.#options
+    const gateway = random.pick(
+      this.#victims.filter(({ process }) => !process.partitioned && this.#maySpare(process)),
+    )
     if (gateway === null) return
     const { process } = gateway
     process.partitioned = true
     this.#note(process.name, 'partitioned')
-    scheduler.after(random.between(200, random.chance(0.5) ? 3_000 : 25_000), () => this.#join(process))
+    scheduler.after(random.between(200, random.chance(0.5) ? 3_000 : profile.partitionMsMax), () =>
+      this.#join(process),
+    )
+  }
+
+  /** Who has come back answers for what he had open until it is over: so long he stays, where others go by that. */
+  #maySpare({ name }: SimulatedProcess): boolean {
+    const { profile, scheduler } = this.#options
+    const sinceMs = this.#registeredAtMs.get(name) ?? Number.NEGATIVE_INFINITY
+    return !profile.hasty || scheduler.nowMs > sinceMs + profile.effectMsMax + 1_000
   }
 
   #join(process: SimulatedProcess): void {

@@ -53,6 +53,10 @@ export type HistoryEvent = { readonly atMs: number } & (
       /** Of one that is closed. */
       readonly outcome: 'fenced' | 'confirmed' | 'unfenced' | null
       readonly by: string
+      /** It came in a storm, and no operator has let it go on. */
+      readonly stormed?: boolean
+      /** It stands still for that. */
+      readonly held?: boolean
     }
   /** A fencer strikes, now. */
   | {
@@ -60,6 +64,8 @@ export type HistoryEvent = { readonly atMs: number } & (
       readonly gateway: string
       readonly session: string
       readonly fencer: string
+      /** It takes access away, and harms no holder that lives. */
+      readonly accessOnly?: boolean
     }
   /** An operator asks for a session to be fenced. */
   | { readonly kind: 'ordered'; readonly session: string }

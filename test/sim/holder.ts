@@ -72,6 +72,12 @@ export class Holder {
     if (pid === this.#pid) this.#forget()
   }
 
+  /** Neither renews nor works for longer than its session lasts, and then goes on. */
+  fallSilent(): void {
+    this.#asleepUntilMs = this.#options.scheduler.nowMs + this.#ttlMs * 3
+    this.#stuck = false
+  }
+
   isDead(pid: number): boolean {
     return pid !== this.#pid
   }

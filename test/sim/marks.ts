@@ -21,6 +21,11 @@ export const MARKS = [
   'fence ordered',
   'fence confirmed',
   'fence retried',
+  'fence held in a storm',
+  'most holders fell silent together',
+  'word given in haste for a gateway that came back',
+  'record written by the next version',
+  'record of the next version written anew by this one',
   'unknown calls vouched for',
   'fencer struck',
   'call admitted',
@@ -127,6 +132,7 @@ function markEvent(marks: Marks, event: HistoryEvent): void {
       marks.hit('handover over')
       return
     case 'fence':
+      if (event.held === true) marks.hit('fence held in a storm')
       if (event.state === 'running') marks.hit('fence claimed')
       else if (event.state !== 'deleted') marks.hit(`fence ${event.state}`)
       return

@@ -66,6 +66,8 @@ export function observe(
             state: event.type === 'put' ? fence.progress.state : 'deleted',
             outcome: fence.progress.state === 'closed' ? fence.progress.outcome : null,
             claim: fence.progress.state === 'running' ? fence.progress.claim.incarnation : null,
+            stormed: fence.storm !== undefined && fence.released !== true,
+            held: fence.progress.state === 'blocked' && fence.progress.held === true,
             by,
           })
         break

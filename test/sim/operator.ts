@@ -74,9 +74,37 @@ export class Operator {
       }
   }
 
+  /** For what a gateway that has just come back had open before, without a look at anything. */
+  vouchInHaste(process: string, incarnation: string): void {
+    const { scheduler, random, gateways, marks } = this.#options
+    for (let times = 0; times < 4; times++)
+      scheduler.after(random.between(1, 800), () => {
+        const asked = random.pick(
+          gateways.all.filter((other) => other.locking !== null && other.process.name !== process),
+        )
+        const plane = asked?.locking?.plane
+        if (asked === null || plane === undefined) return
+        for (const { lock, unknown } of plane.locks('', { limit: 100, after: null }).items)
+          for (const seen of unknown) {
+            if (processOf(seen.incarnation) !== process || seen.incarnation === incarnation) continue
+            const word = {
+              by: 'operator',
+              reason: 'it is gone',
+              incarnations: [seen.incarnation],
+              token: seen.token,
+            }
+            asked.process.deliver(() => {
+              void plane
+                .vouch({ lock, ...word })
+                .then(() => marks.hit('word given in haste for a gateway that came back'))
+                .catch(expected)
+            })
+          }
+      })
+  }
+
   #isOver(lock: string, { token, incarnation }: UnknownInfo): boolean {
-    // A gateway's incarnations are named after its process.
-    return this.#options.over(lock, Number(token), incarnation.slice(0, incarnation.lastIndexOf('-')))
+    return this.#options.over(lock, Number(token), processOf(incarnation))
   }
 
   /** Has one of the sessions that a gateway knows fenced. */
@@ -95,6 +123,11 @@ export class Operator {
         .catch(expected)
     })
   }
+}
+
+/** A gateway's incarnations are named after its process. */
+function processOf(incarnation: string): string {
+  return incarnation.slice(0, incarnation.lastIndexOf('-'))
 }
 
 function expected(error: unknown): void {

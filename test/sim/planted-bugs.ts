@@ -280,6 +280,13 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       },
     ],
   },
+  bugOf(
+    'returning',
+    'a gateway that comes back names no open calls at first',
+    `${LOCKING}/incarnation.ts`,
+    'open: this.#options.report().open',
+    'open: []',
+  ),
   bug(
     'the record of a gateway that is gone is deleted at once',
     `${LOCKING}/sweeper.ts`,
@@ -402,6 +409,26 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     `${LOCKING}/journal.ts`,
     'return this.#options.stale() === null',
     'return true',
+  ),
+  bugOf(
+    'storm',
+    'a storm holds nobody back',
+    'gateway/core/fence-sequence.ts',
+    'if (held.length === 0) return null',
+    'if (held.length >= 0) return null',
+  ),
+  bug(
+    'a record of the next version is taken for damage though it says that it can be read',
+    `${LOCKING}/records.ts`,
+    'if (written === undefined || (written.readableFrom ?? written.version) > FORMATS.reads) return null',
+    'if (written === undefined || written.version > FORMATS.reads) return null',
+  ),
+  bugOf(
+    'lossy',
+    'a release that names its token takes whatever there is',
+    `${LOCKING}/queue.ts`,
+    'token === null ? { tokens: null',
+    'token !== 0 ? { tokens: null',
   ),
   bugOf(
     'fencing',

@@ -2,10 +2,13 @@
 // another. Faults that hide each other are so met alone as well. A theme brings together what has to coincide before one
 // particular rule is needed at all.
 
+import { STORM_DEFAULTS, type StormLimits } from '../../gateway/core/storm.ts'
 import type { Random } from './random.ts'
 import type { NetworkFaults } from './store.ts'
 
 export const DRAIN_MS = 1_500
+/** Of all keys in the store. */
+export const PREFIX = '/fencegate'
 
 export const THEMES = [
   'mixed',
@@ -19,6 +22,8 @@ export const THEMES = [
   'embedded',
   'restored',
   'unquiet',
+  'returning',
+  'storm',
 ] as const
 export type Theme = (typeof THEMES)[number]
 
@@ -51,7 +56,18 @@ export interface Profile {
     readonly outage: number | null
     readonly clockJump: number | null
     readonly order: number | null
+    /** Most holders fall silent together. */
+    readonly wave: number | null
   }
+  readonly partitionMsMax: number
+  /**
+   * As soon as a gateway has come back, an operator vouches for its former self without having looked: whoever came back
+   * knows what still runs, so that word must open nothing over it.
+   */
+  readonly hasty: boolean
+  readonly storm: StormLimits
+  /** Some gateways are of the next version, whose records hold more. */
+  readonly nextVersion: boolean
   /** Of a watch that never brings anything. */
   readonly deafProbability: number
   /** Until a gateway that went is started again. */
@@ -149,7 +165,12 @@ export function drawProfile(random: Random): Profile {
       outage: every(0.2, 20_000),
       clockJump: every(0.3, 5_000),
       order: every(0.3, 15_000),
+      wave: null,
     },
+    partitionMsMax: 25_000,
+    hasty: false,
+    storm: STORM_DEFAULTS,
+    nextVersion: random.chance(0.25),
     deafProbability: 0,
     downMsMax: 8_000,
     restored: false,
@@ -191,6 +212,7 @@ export function drawProfile(random: Random): Profile {
     outage: null,
     clockJump: null,
     order: null,
+    wave: null,
   }
   switch (theme) {
     case 'mixed':
@@ -289,6 +311,7 @@ export function drawProfile(random: Random): Profile {
         idleMsMax: 200,
         restlessProbability: 0.04,
         sharedProbability: oneOf([0, 0.7]),
+        straggleProbability: oneOf([0, 0.1]),
         slowBodyProbability: 0,
         slowEffectProbability: 0,
       }
@@ -349,6 +372,55 @@ export function drawProfile(random: Random): Profile {
       }
     case 'restored':
       return { ...mixed, foreignHolders: 0, restored: true }
+    case 'returning':
+      // Gateways that outlive their lease with calls open, come back slowly, and are vouched for in that moment.
+      return {
+        ...mixed,
+        gateways: oneOf([2, 3]),
+        gatewayLeaseMs: 2_000,
+        locks: ['volume/1'],
+        network: {
+          ...mixed.network,
+          lossProbability: 0,
+          lateProbability: 0,
+          delayMsMax: oneOf([2, 30, 300]),
+          watchDelayMsMax: 50,
+        },
+        unevenness: 1,
+        everyMs: { ...nothing, partition: 3_000 },
+        partitionMsMax: 6_000,
+        hasty: true,
+        steady: true,
+        idleMsMax: 200,
+        restlessProbability: 0.04,
+        sharedProbability: oneOf([0, 0.7]),
+        planProbability: 0,
+        defaultPlan: null,
+        slowBodyProbability: oneOf([0, 0.3]),
+        slowEffectProbability: 0.8,
+        lostAnswerProbability: oneOf([0, 0.3]),
+        jobProbability: 0,
+        straggleProbability: 0,
+        quietMs: 6_000,
+        effectMsMax: 5_700,
+      }
+    case 'storm':
+      // Sessions that end together: most likely it was not so many holders that died.
+      return {
+        ...mixed,
+        gateways: oneOf([1, 2, 3]),
+        holders: 8,
+        foreignHolders: 0,
+        network: { ...mixed.network, lossProbability: oneOf([0, 0.01]), delayMsMax: oneOf([2, 30]) },
+        everyMs: { ...nothing, crash: everyMs.crash, cut: everyMs.cut, wave: 12_000 },
+        storm: { share: 0.5, count: 2, windowMs: 8_000 },
+        idleMsMax: 700,
+        restlessProbability: 0.04,
+        defaultPlan: 'kill',
+        planProbability: 1,
+        plans: oneOf([['kill'], ['kill', 'flush'], ['shut', 'kill'], ['block', 'power']]),
+        fencerDelayMsMax: oneOf([1_000, 4_000]),
+      }
     case 'unquiet':
       // Nothing but a proof or a word ends an unknown call.
       return {

@@ -7,13 +7,14 @@ import { Layout } from '../../gateway/locking/layout.ts'
 import { SimulatedBackend } from './backend.ts'
 import { check, type Violation } from './checker.ts'
 import { ForeignHolder, SOURCE } from './foreign.ts'
-import { Gateways, PREFIX } from './gateways.ts'
+import { Gateways } from './gateways.ts'
 import type { HistoryEvent } from './history.ts'
 import { Holder } from './holder.ts'
 import { historyMarks, Marks } from './marks.ts'
+import { markVersions } from './next-version.ts'
 import { observe } from './observer.ts'
 import { Operator } from './operator.ts'
-import { CALM, drawProfile, type Profile } from './profile.ts'
+import { CALM, drawProfile, PREFIX, type Profile } from './profile.ts'
 import { Random } from './random.ts'
 import { Scheduler } from './scheduler.ts'
 import { type Backup, SharedState } from './store.ts'
@@ -47,6 +48,8 @@ export async function simulate(seed: number, theme: string | null = null): Promi
   const record = (event: HistoryEvent) => {
     history.push(event)
     mark(event)
+    if (event.kind === 'registered' && gateways.registered(event.gateway) && profile.hasty && !calm)
+      operator.vouchInHaste(event.gateway, event.incarnation)
   }
   const crashed = (gateway: string | null, error: unknown) =>
     record({
@@ -67,7 +70,10 @@ export async function simulate(seed: number, theme: string | null = null): Promi
     scheduler,
     random,
     marks,
-    onCommit: (committed) => observe(committed, layout, record, scheduler.nowMs, sharedStore),
+    onCommit: (committed) => {
+      observe(committed, layout, record, scheduler.nowMs, sharedStore)
+      markVersions(committed, marks)
+    },
   })
   const backend = new SimulatedBackend({ scheduler, random, profile, marks, record })
   const gateways = new Gateways({
@@ -124,6 +130,10 @@ export async function simulate(seed: number, theme: string | null = null): Promi
   repeat(everyMs.stand, () => gateways.stand())
   repeat(everyMs.clockJump, () => gateways.jumpClock())
   repeat(everyMs.order, () => operator.order())
+  repeat(everyMs.wave, () => {
+    marks.hit('most holders fell silent together')
+    for (const holder of holders) if (random.chance(0.9)) holder.fallSilent()
+  })
   const endOutage = () => {
     if (state.up) return
     state.comeUp('again')
