@@ -284,8 +284,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'returning',
     'a gateway that comes back names no open calls at first',
     `${LOCKING}/incarnation.ts`,
-    'open: this.#options.report().open',
-    'open: []',
+    'watermarks.encode({ ...this.#options.report(), beat: 0, sealed: 0 })',
+    'watermarks.encode({ open: [], beat: 0, sealed: 0 })',
   ),
   bug(
     'the record of a gateway that is gone is deleted at once',
