@@ -1,10 +1,8 @@
 // Terminates the holder's session at a vCenter, and cancels or awaits the tasks that it left running.
 // It must never terminate the session that it works under, nor cancel a task that may be somebody else's.
 
-import { z } from 'zod'
 import { type Attempt, defineFencer, StrikeWithheld, type Verification } from '../gateway/spi/fencer.ts'
 import { createVcenterClient, retrieve, type VcenterClient, VcenterFault } from './vsphere/client.ts'
-import { vcenterTls, vcenterUrl } from './vsphere/endpoint.ts'
 import {
   type ListedSession,
   type ListedTask,
@@ -15,68 +13,8 @@ import {
   unfinishedTask,
 } from './vsphere/listing.ts'
 import { createRestSessions } from './vsphere/rest-session.ts'
+import { keysOf, SessionInfo, SessionOptions } from './vsphere/session-terms.ts'
 import { childText, descendants, escapeXml } from './xml/document.ts'
-
-const SessionOptions = z.strictObject({
-  url: vcenterUrl,
-  username: z
-    .string()
-    .min(1)
-    .describe(
-      "an account with the privileges Sessions.TerminateSession and Sessions.ValidateSession, and no holder's",
-    ),
-  password: z.string().min(1).describe('of that account'),
-  tls: vcenterTls,
-  sessionsOf: z
-    .enum(['key', 'user', 'address'])
-    .default('key')
-    .describe(
-      "key: the holder's session alone (the default); user: all of its user; address: those of its user from its client address",
-    ),
-  awaitTasks: z
-    .boolean()
-    .default(false)
-    .describe("fenced only once no task of the session's user is queued or running"),
-  cancelTasks: z
-    .boolean()
-    .default(false)
-    .describe(
-      'cancels what can be canceled of them, and awaits the rest; wants one user name for each holder',
-    ),
-})
-type SessionOptions = z.infer<typeof SessionOptions>
-
-const SessionInfo = z.object({
-  sessionKey: z
-    .string()
-    .min(1)
-    .max(256)
-    .describe("the session's key as vCenter lists it, which is not the value of the cookie"),
-  userName: z
-    .string()
-    .min(1)
-    .max(256)
-    .optional()
-    .describe(
-      'as vCenter writes it (EXAMPLE.COM\\name), to find the tasks of a session that ended by itself',
-    ),
-  clientAddress: z
-    .string()
-    .min(1)
-    .max(64)
-    .optional()
-    .describe('as vCenter lists it (ipAddress), for sessionsOf: address, where the session ended by itself'),
-  restSession: z
-    .string()
-    .regex(/^[\x21-\x7e]{8,256}$/)
-    .optional()
-    .describe("the holder's vmware-api-session-id, where he has a session of the REST API as well"),
-  loginTime: z.iso
-    .datetime({ offset: true })
-    .optional()
-    .describe("RFC 3339; tasks queued before it are not this session's"),
-})
-type SessionInfo = z.infer<typeof SessionInfo>
 
 const REMEMBERED_MAX = 1_000
 const TERMINATE = 'Sessions.TerminateSession'
@@ -106,7 +44,8 @@ export default defineFencer<SessionOptions, SessionInfo>({
     fenceInfo: { sessionKey: '52d6cbd5-7c29-4f0c-8f3b-6f9a1e1d2c3b', userName: 'VSPHERE.LOCAL\\nova-3' },
   },
   proves: (options) => (options.awaitTasks || options.cancelTasks ? ['swept'] : []),
-  target: (info) => info.sessionKey,
+  // Empty while the holder has not logged in yet.
+  target: (info) => keysOf(info).join(' '),
 
   create(options) {
     const client = createVcenterClient(options)
@@ -145,22 +84,29 @@ export default defineFencer<SessionOptions, SessionInfo>({
       })
     }
 
-    function starterOf(info: SessionInfo): Starter | null {
-      const known = starters.get(info.sessionKey)
-      if (known !== undefined) return known
-      if (info.userName === undefined) return null
+    /** Empty where nothing is known of him. */
+    function startersOf(info: SessionInfo): readonly Starter[] {
+      const known = keysOf(info).map((key) => starters.get(key))
+      const found = known.filter((starter) => starter !== undefined)
+      if (info.userName === undefined) return found.length === known.length ? found : []
       const { userName, clientAddress: address = '', loginTime } = info
-      return { userName, address, sinceMs: timeOf(loginTime) }
+      return found.length === known.length && found.length > 0
+        ? found
+        : [...found, { userName, address, sinceMs: timeOf(loginTime) }]
     }
 
     /** Null where it cannot be told which other sessions are meant. */
     function othersOf(info: SessionInfo): ((session: ListedSession) => boolean) | null {
       if (options.sessionsOf === 'key') return () => false
-      const starter = starterOf(info)
-      if (starter === null || (options.sessionsOf === 'address' && starter.address === '')) return null
+      const known = startersOf(info)
+      if (known.length === 0) return null
+      if (options.sessionsOf === 'address' && known.some(({ address }) => address === '')) return null
       return (session) =>
-        sameUser(session.userName, starter.userName) &&
-        (options.sessionsOf === 'user' || session.address === starter.address)
+        known.some(
+          ({ userName, address }) =>
+            sameUser(session.userName, userName) &&
+            (options.sessionsOf === 'user' || session.address === address),
+        )
     }
 
     async function terminate(sessionKey: string, attempt: Attempt): Promise<void> {
@@ -179,6 +125,11 @@ export default defineFencer<SessionOptions, SessionInfo>({
         if (!(error instanceof VcenterFault && error.kind === 'NotFound')) throw error
         attempt.note(`the session ${short(sessionKey)} was gone already`)
       }
+    }
+
+    async function terminateAll(info: SessionInfo, attempt: Attempt): Promise<void> {
+      for (const key of keysOf(info)) await terminate(key, attempt)
+      await terminateOthers(info, attempt)
     }
 
     async function terminateOthers(info: SessionInfo, attempt: Attempt): Promise<void> {
@@ -215,11 +166,15 @@ export default defineFencer<SessionOptions, SessionInfo>({
     }
 
     /** Says what it adds to what the list shows; null where vCenter calls the session active. */
-    async function askWhetherActive(info: SessionInfo, signal: AbortSignal): Promise<string | null> {
-      const userName = starterOf(info)?.userName
+    async function askWhetherActive(
+      key: string,
+      info: SessionInfo,
+      signal: AbortSignal,
+    ): Promise<string | null> {
+      const userName = starters.get(key)?.userName ?? info.userName
       if (userName === undefined) return ''
       const { sessionManager } = await client.content(signal)
-      const args = `<sessionID>${escapeXml(info.sessionKey)}</sessionID><userName>${escapeXml(userName)}</userName>`
+      const args = `<sessionID>${escapeXml(key)}</sessionID><userName>${escapeXml(userName)}</userName>`
       try {
         const answer = childText(
           await client.call('SessionIsActive', sessionManager, args, signal),
@@ -238,12 +193,18 @@ export default defineFencer<SessionOptions, SessionInfo>({
 
     async function observe(info: SessionInfo, signal: AbortSignal): Promise<Verification> {
       const sessions = await listSessions(signal)
-      const key = short(info.sessionKey)
-      if (sessions.some((session) => session.key === info.sessionKey)) {
-        return { state: 'not-fenced', reason: `${host} still lists the session ${key}` }
+      const keys = keysOf(info)
+      const alive = sessions.find((session) => keys.includes(session.key))
+      if (alive !== undefined) {
+        return { state: 'not-fenced', reason: `${host} still lists the session ${short(alive.key)}` }
       }
-      const active = await askWhetherActive(info, signal)
-      if (active === null) return { state: 'not-fenced', reason: `${host} calls the session ${key} active` }
+      let active = ''
+      for (const key of keys) {
+        const word = await askWhetherActive(key, info, signal)
+        if (word === null)
+          return { state: 'not-fenced', reason: `${host} calls the session ${short(key)} active` }
+        active = word
+      }
       if (info.restSession !== undefined) {
         const seen = await rest.look(info.restSession, signal)
         if (seen === 'alive') return { state: 'not-fenced', reason: `its REST session at ${host} is alive` }
@@ -262,19 +223,23 @@ export default defineFencer<SessionOptions, SessionInfo>({
       }
       const alone = options.sessionsOf === 'key' ? '' : `, nor any other of its ${options.sessionsOf},`
       const gone = info.restSession === undefined ? '' : ', and its REST session is gone'
-      const observed = `the session ${key}${alone} is not among the ${sessions.length} that ${host} lists${active}${gone}`
+      const named =
+        keys.length === 1 ? `the session ${short(keys[0] ?? '')}` : `none of its ${keys.length} sessions`
+      const observed = `${named}${alone} is ${keys.length === 1 ? 'not ' : ''}among the ${sessions.length} that ${host} lists${active}${gone}`
       if (!options.awaitTasks && !options.cancelTasks) {
         return { state: 'fenced', evidence: { observed, request: 'RetrievePropertiesEx sessionList' } }
       }
-      const starter = starterOf(info)
-      if (starter === null) {
+      const known = startersOf(info)
+      if (known.length === 0) {
         return {
           state: 'unknown',
           reason: `${observed}, but whose tasks to look for is not known: give userName`,
         }
       }
-      const tasks = await listTasks(starter, signal)
-      if (tasks.length > 0) {
+      const users = [...new Set(known.map(({ userName }) => userName))].join(', ')
+      for (const starter of known) {
+        const tasks = await listTasks(starter, signal)
+        if (tasks.length === 0) continue
         const names = tasks.slice(0, 10).map((task) => `${task.id} (${task.name})`)
         return {
           state: 'not-fenced',
@@ -284,7 +249,7 @@ export default defineFencer<SessionOptions, SessionInfo>({
       return {
         state: 'fenced',
         evidence: {
-          observed: `${observed}, and no task of ${starter.userName} is queued or running`,
+          observed: `${observed}, and no task of ${users} is queued or running`,
           request: 'RetrievePropertiesEx sessionList, recentTask',
         },
       }
@@ -292,26 +257,26 @@ export default defineFencer<SessionOptions, SessionInfo>({
 
     return {
       async fence(info, attempt) {
-        if ((await client.ownKey(attempt.signal)) === info.sessionKey) {
+        const keys = keysOf(info)
+        if (keys.includes(await client.ownKey(attempt.signal))) {
           throw new Error("the session is the fencer's own, and is never terminated")
         }
-        const listed = (await listSessions(attempt.signal)).find((session) => session.key === info.sessionKey)
-        if (listed !== undefined) {
+        for (const listed of await listSessions(attempt.signal)) {
+          if (!keys.includes(listed.key)) continue
           if (starters.size >= REMEMBERED_MAX) starters.delete([...starters.keys()][0] ?? '')
           const { key, userName, address, loginTime } = listed
           starters.set(key, { userName, address, sinceMs: timeOf(loginTime) })
         }
-        const user = starterOf(info)?.userName
-        if (options.sessionsOf !== 'key' && user !== undefined && sameUser(user, options.username))
+        const isOwn = startersOf(info).some(({ userName }) => sameUser(userName, options.username))
+        if (options.sessionsOf !== 'key' && isOwn)
           throw new Error("the session's user is the fencer's own: give the fencer an account of its own")
         // Each by itself: what fails at one must not keep the other.
         const results = await Promise.allSettled([
-          terminate(info.sessionKey, attempt).then(() => terminateOthers(info, attempt)),
+          terminateAll(info, attempt),
           ...(info.restSession === undefined ? [] : [logOutRest(info.restSession, attempt)]),
         ])
         for (const result of results) if (result.status === 'rejected') throw result.reason
-        const starter = starterOf(info)
-        if (options.cancelTasks && starter !== null) await cancelTasks(starter, attempt)
+        if (options.cancelTasks) for (const starter of startersOf(info)) await cancelTasks(starter, attempt)
       },
 
       async verify(info, attempt) {

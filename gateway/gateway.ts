@@ -13,7 +13,7 @@ import { createFencing } from './fencing/plans.ts'
 import { startSequencer } from './fencing/sequencer.ts'
 import { startUndoing } from './fencing/undoing.ts'
 import type { RoomKnowledge } from './knowledge.ts'
-import { listenerOptions, revealed } from './listener-options.ts'
+import { callerTerms, listenerOptions, revealed } from './listener-options.ts'
 import { enterEpoch } from './locking/epoch-keeper.ts'
 import { startLocking } from './locking/locking.ts'
 import { openMark, openStore, StartFailure, storePrefix, storeSilent } from './own-store.ts'
@@ -22,6 +22,7 @@ import { signingOf } from './signing.ts'
 import type { Clock } from './spi/clock.ts'
 import { StoreUnavailable } from './spi/store.ts'
 import { createEvents, createMetrics, type Log } from './telemetry/index.ts'
+import { waysIn } from './ways-in.ts'
 import type { WorkerLink } from './workers/worker.ts'
 
 /** The listeners have broken off what was in flight: what is not settled by now will not be. */
@@ -216,6 +217,12 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
         if (record === undefined) throw new GatewayError('not-found', 'nobody can tell what a fence would do')
         return sequencer.preview(record, monitoring.health())
       },
+      callers(name) {
+        const backend = config.backends[name]
+        if (backend === undefined) return null
+        const { callersOf, identify, listeners } = backend
+        return { realm: callersOf ?? name, ways: identify, listeners: [name, ...Object.keys(listeners)] }
+      },
       clock,
       log,
       ttlMsMin: config.sessions.ttlMsMin,
@@ -244,24 +251,26 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     control.dismiss()
     await Promise.all(listeners.map((listener) => listener.close()))
   })
-  for (const [name, backend] of Object.entries(config.backends)) {
+  for (const { name, backend, label, setting, address } of waysIn(config)) {
     const policy = policies.get(name)
     if (policy === undefined) continue
-    const listener = await listen(`backend ${name}`, `backends.${name}.listen`, backend.listen, () =>
-      startBackendListener(
-        listenerOptions(name, backend, config.shutdown.limitMs, {
+    const listener = await listen(`backend ${label}`, setting, address, () =>
+      startBackendListener({
+        ...listenerOptions(name, backend, config.shutdown.limitMs, {
           policy,
           gate: locking.gate,
           logins: locking.logins,
           clock,
           events: events.sink,
         }),
-      ),
+        listen: address,
+        ...callerTerms({ name, backend, label, book: locking.callers }),
+      }),
     )
     listeners.push(listener)
-    metrics.observeCalls(name, listener.calls)
-    metrics.observeBackend(name, () => listener.state)
-    backends.set(name, listener.address)
+    metrics.observeCalls(label, listener.calls)
+    metrics.observeBackend(label, () => listener.state)
+    backends.set(label, listener.address)
   }
   let closed: Promise<void> | null = null
   const close = async (): Promise<void> => {

@@ -101,6 +101,7 @@ export function backendPolicy(catalogue: PolicyCatalogue, config: Config, backen
   const compiled = compilePolicy({
     ...terms,
     backend,
+    identify: settings.identify,
     overrides: {
       extends: terms.pack.name,
       ...terms.overrides,

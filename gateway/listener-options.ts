@@ -2,6 +2,7 @@
 
 import type { BackendConfig } from './config/index.ts'
 import type { BackendListenerOptions } from './proxy/listener.ts'
+import type { CallerBook } from './spi/callers.ts'
 
 export function listenerOptions(
   name: string,
@@ -14,7 +15,7 @@ export function listenerOptions(
     ...parts,
     name,
     listen: backend.listen,
-    ...(backend.tls === null ? {} : { tls: revealed(backend.tls) }),
+    ...(backend.tls === null ? {} : { tls: { ...revealed(backend.tls), clientCa: backend.tls.clientCa } }),
     upstream: backend.upstreams,
     ...(upstreamTls === null
       ? {}
@@ -56,6 +57,31 @@ export function listenerOptions(
     ...(observer === null
       ? {}
       : { observer: { username: observer.username, password: observer.password.reveal() } }),
+  }
+}
+
+/** How the backend's callers are known, where they are known by anything but their tokens. */
+export function callerTerms({
+  name,
+  backend,
+  label,
+  book,
+}: {
+  readonly name: string
+  readonly backend: BackendConfig
+  /** As `waysIn` has it. */
+  readonly label: string
+  readonly book: CallerBook
+}): Pick<BackendListenerOptions, 'callers'> {
+  if (backend.identify.length === 0) return {}
+  return {
+    callers: {
+      book,
+      realm: backend.callersOf ?? name,
+      ways: new Set(backend.identify),
+      implicit: backend.implicit,
+      listener: label.slice(label.indexOf('/') + 1),
+    },
   }
 }
 

@@ -106,7 +106,11 @@ async function serve(
   log.info({ listen: formatListen(gateway.control) }, 'control API')
   for (const [backend, address] of gateway.backends)
     log.info(
-      { backend, listen: formatListen(address), upstreams: config.backends[backend]?.upstreams },
+      {
+        backend,
+        listen: formatListen(address),
+        upstreams: config.backends[backend.split('/', 1)[0] ?? '']?.upstreams,
+      },
       'backend',
     )
   const reload = () => reloadConfig(config, start.reload(), log)

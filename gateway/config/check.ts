@@ -2,6 +2,7 @@
 // could not be kept. What other rooms know comes in as `Knowledge`; this room imports none of them.
 
 import { templateFault } from '../core/fence-info-template.ts'
+import { checkCallers } from './callers-check.ts'
 import { type ConfigDocument, type FaultText, formatPath, type Path } from './document.ts'
 import type { ConfigFault } from './fault.ts'
 import { collide, formatListen, isLoopback, type ListenAddress } from './listen.ts'
@@ -72,6 +73,7 @@ export function checkConfig(
   checkWorkers(config, fault)
   checkControl(config, fault, warn)
   checkBackends(config, warn)
+  checkCallers(config, fault, warn)
   checkPlans(config, fault, warn)
   checkFencers(config, knowledge, fault, warn)
   const ownPrefix = config.store.kind === 'etcd' ? config.store.prefix : null
@@ -101,11 +103,14 @@ interface Listener {
 function checkListeners(config: Config, fault: Report): void {
   const listeners: Listener[] = [
     { path: ['control', 'listen'], name: 'control', address: config.control.listen },
-    ...Object.entries(config.backends).map(([name, backend]) => ({
-      path: ['backends', name, 'listen'],
-      name: `backend ${name}`,
-      address: backend.listen,
-    })),
+    ...Object.entries(config.backends).flatMap(([name, backend]) => [
+      { path: ['backends', name, 'listen'], name: `backend ${name}`, address: backend.listen },
+      ...Object.entries(backend.listeners).map(([listener, address]) => ({
+        path: ['backends', name, 'listeners', listener],
+        name: `listener ${listener} of backend ${name}`,
+        address,
+      })),
+    ]),
   ]
   for (const [index, listener] of listeners.entries()) {
     const other = listeners.slice(0, index).find((earlier) => collide(earlier.address, listener.address))
@@ -185,7 +190,7 @@ function checkBackends(config: Config, warn: Warn): void {
 function checkTls(config: Config, knowledge: Knowledge, fault: Report): void {
   const look = (path: Path, tls: ConfiguredTls | null | undefined): void => {
     if (tls === null || tls === undefined) return
-    const found = knowledge.tlsFault({ cert: tls.cert, key: tls.key?.reveal(), ca: tls.ca })
+    const found = knowledge.tlsFault({ cert: tls.cert, key: tls.key?.reveal(), ca: tls.ca ?? tls.clientCa })
     if (found !== null)
       fault(path, {
         message: `${formatPath(path)} cannot be used: ${found}`,
@@ -205,6 +210,7 @@ interface ConfiguredTls {
   readonly cert?: string | undefined
   readonly key?: { reveal(): string } | undefined
   readonly ca?: string | undefined
+  readonly clientCa?: string | undefined
 }
 
 function checkPlans(config: Config, fault: Report, warn: Warn): void {

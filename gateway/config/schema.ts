@@ -2,6 +2,7 @@
 // Each message in here completes the sentence "expected …"; load.ts says what was found instead, and where.
 
 import { z } from 'zod'
+import { CALLER_WAYS } from '../core/caller.ts'
 import { balance, forwarded, health, limits, upgrade, upstream } from './data-plane-section.ts'
 import { fences, monitor, plan, storm } from './fencing-schema.ts'
 import { named, seconds, strict, text, whole } from './fields.ts'
@@ -132,10 +133,22 @@ const control = strict(
 
 const CALL_ID_EXPECTED = 'the name of a header field, such as Idempotency-Key'
 
+const backendTls = strict(
+  {
+    cert: certificate,
+    key: privateKey,
+    /** Who may sign clients' certificates: with it a client may show one, by which he is then known. */
+    clientCa: certificate.optional(),
+  },
+  'a section with cert, key and clientCa',
+)
+
 const backend = strict(
   {
     listen,
-    tls: serverTls.optional(),
+    /** Further ways in, by name; each may be one holder's alone (`identify: [listener]`). */
+    listeners: named(listen, 'addresses by name').default({}),
+    tls: backendTls.optional(),
     upstream,
     /** Which of several addresses takes a call: the first that is well, or the one with the fewest calls. */
     balance,
@@ -163,6 +176,16 @@ const backend = strict(
       )
       .max(4, { error: 'at most 4 names' })
       .default(['idempotency-key']),
+    /** How callers that send no token are known; what a session is bound to counts in these ways only. */
+    identify: z
+      .array(z.enum(CALLER_WAYS, { error: `one of ${CALLER_WAYS.join(', ')}` }), {
+        error: `a list of ${CALLER_WAYS.join(', ')}`,
+      })
+      .default([]),
+    /** A known caller without a token counts as presenting the tokens that his session holds. */
+    implicit: flag.default(false),
+    /** The backend at which its callers log in, where that is another one: an identity service. */
+    callersOf: text('the name of a backend').optional(),
     /** An account that only looks: asks this backend what became of jobs. */
     observer: strict(
       { username: text('a user name'), password: secret },
@@ -170,8 +193,9 @@ const backend = strict(
     ).optional(),
   },
   'a section with listen, upstream and policy',
-).transform(({ wait, quiet, tls, upstream, upstreamTls, health: looks, observer, ...rest }) => ({
+).transform(({ wait, quiet, tls, upstream, upstreamTls, health: looks, observer, callersOf, ...rest }) => ({
   ...rest,
+  callersOf: callersOf ?? null,
   upstreams: upstream,
   health: looks ?? (upstream.length > 1 ? health.parse({}) : null),
   tls: tls ?? null,

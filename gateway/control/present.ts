@@ -22,12 +22,13 @@ export function presentKeptAlive(session: SessionInfo): z.output<typeof KeptAliv
 }
 
 export function presentSession(session: SessionInfo): z.output<typeof Session> {
-  const { ttlMs, expiresAtMs, holds, waitsFor, fenceInfo, ...rest } = session
+  const { ttlMs, expiresAtMs, holds, waitsFor, fenceInfo, bindings, ...rest } = session
   return {
     ...rest,
     fenceInfo: { ...fenceInfo },
     ttl: ttlMs / 1000,
     expiresAt: timeOf(expiresAtMs),
+    bindings: [...bindings],
     holds: [...holds],
     waitsFor: [...waitsFor],
   }

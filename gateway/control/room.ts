@@ -12,6 +12,7 @@ import type { ControlPlane, SessionInfo } from '../spi/control-plane.ts'
 import type { FencePreview } from '../spi/fence-preview.ts'
 import type { FencerHealth } from '../spi/fencer-health.ts'
 import { type Caller, mustSpeakFor, type Right } from './authentication.ts'
+import type { KnownBy } from './bindings.ts'
 import { PROBLEM_TYPE } from './problems.ts'
 import { Problem } from './schemas.ts'
 
@@ -55,6 +56,8 @@ export interface ControlRoom {
     id: string,
     word: { readonly by: string; readonly reason: string },
   ) => Promise<FenceRecord>
+  /** How a backend knows its callers; null where there is none of that name. */
+  readonly callers: (backend: string) => KnownBy | null
   readonly ttlMsMin: number
   readonly ttlMsMax: number
   /** Aborted when the gateway is told to end: it still does everything, and sends callers to others. */

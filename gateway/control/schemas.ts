@@ -2,6 +2,7 @@
 // /openapi.json generated from them.
 
 import { z } from 'zod'
+import { BINDING_WAYS } from '../core/caller.ts'
 import { FENCE_STATES } from '../core/fence-record.ts'
 import { LOCK_NAME_BYTES_MAX } from '../core/names.ts'
 
@@ -94,6 +95,15 @@ export const VouchForCalls = OperatorsWord.extend({
 })
 export const FenceSession = OperatorsWord.extend({ plan: z.string().min(1).max(64).optional() })
 
+export const BindSession = z.strictObject({
+  backend: z.string().min(1).max(64).describe('A backend that knows its callers (`identify`).'),
+  by: z
+    .enum(BINDING_WAYS)
+    .describe('`listener`: its name; `login`: a login name; `session`: a cookie or token of the backend.'),
+  value: z.string().min(1).max(4096),
+})
+export const Bound = z.object({ backend: z.string(), by: z.enum(BINDING_WAYS) })
+
 export const CheckCall = z.strictObject({
   backend: z.string().min(1).max(64),
   method: z.string().regex(/^[A-Za-z!#$%&'*+.^_`|~0-9-]{1,32}$/, { error: 'an HTTP method' }),
@@ -131,6 +141,9 @@ export const Session = z.object({
   fenceInfo: json,
   plan: z.string().nullable(),
   openedAt: time.nullable(),
+  bindings: z
+    .array(Bound.extend({ value: z.string().optional().describe('Absent where it is a secret.') }))
+    .describe('What its calls are known by.'),
   holds: z.array(z.object({ lock: z.string(), mode, token })),
   waitsFor: z.array(z.object({ lock: z.string(), mode })),
 })

@@ -27,7 +27,10 @@ import type { ControlApp, ControlRoom } from './room.ts'
 import { sessionRoutes } from './sessions.ts'
 
 export interface ControlOptions
-  extends Omit<ControlRoom, 'leaving' | 'closing' | 'fencers' | 'backends' | 'previewFence' | 'undoFence'> {
+  extends Omit<
+    ControlRoom,
+    'leaving' | 'closing' | 'fencers' | 'backends' | 'previewFence' | 'undoFence' | 'callers'
+  > {
   /** Absent: there are none. */
   readonly fencers?: ControlRoom['fencers']
   readonly backends?: ControlRoom['backends']
@@ -35,6 +38,8 @@ export interface ControlOptions
   readonly previewFence?: ControlRoom['previewFence']
   /** Absent: nothing can be undone. */
   readonly undoFence?: ControlRoom['undoFence']
+  /** Absent: no backend knows its callers. */
+  readonly callers?: ControlRoom['callers']
   readonly listen: { readonly host: string; readonly port: number }
   /** PEM; null: in the clear. */
   readonly tls: { readonly cert: string; readonly key: string } | null
@@ -76,6 +81,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     backends: options.backends ?? (() => []),
     previewFence: options.previewFence ?? noPreview,
     undoFence: options.undoFence ?? noUndoing,
+    callers: options.callers ?? (() => null),
     ttlMsMin: options.ttlMsMin,
     ttlMsMax: options.ttlMsMax,
     leaving: leaving.signal,

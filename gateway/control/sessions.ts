@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { GatewayError } from '../core/errors.ts'
 import { asLeaseId } from '../core/names.ts'
 import { mustSpeakFor } from './authentication.ts'
+import { bindable } from './bindings.ts'
 import { presentFence, presentKeptAlive, presentPage, presentPreview, presentSession } from './present.ts'
 import {
   type ControlApp,
@@ -14,6 +15,8 @@ import {
   sessionUnknown,
 } from './room.ts'
 import {
+  BindSession,
+  Bound,
   FenceOrdered,
   FencePreview,
   FenceSession,
@@ -155,6 +158,28 @@ export function sessionRoutes(app: ControlApp, room: ControlRoom): void {
           `session ${session} has a fence already: GET /v1/fences/${session}`,
         )
       return Promise.resolve(presentPreview(room.previewFence(session, request.query.plan ?? null)))
+    },
+  })
+
+  app.post('/v1/sessions/:id/bindings', {
+    config: { right: 'hold' },
+    schema: {
+      tags,
+      summary: 'Binds a session to what its calls to a backend bear',
+      description:
+        'For clients that cannot send a header. Gone with the session; 409 where another session has it.',
+      params: SessionParams,
+      body: BindSession,
+      response: { 201: Bound, ...problems },
+    },
+    handler: async (request, reply) => {
+      const session = sessionNamed(request.params.id)
+      const { backend, by, value } = request.body
+      await ownSession(room, request.caller, session)
+      const bound = bindable(room.callers(backend), request.body)
+      await plane.bind({ session, ...bound })
+      room.log.info({ session, backend, by, ...(by === 'session' ? {} : { value }) }, 'a session was bound')
+      return reply.code(201).send({ backend, by })
     },
   })
 

@@ -7,6 +7,7 @@ export type ErrorCode =
   | 'not-found'
   | 'session-unknown'
   | 'fence-unknown'
+  | 'binding-taken'
   | 'fence-due'
   | 'fence-state'
   | 'fence-info'
@@ -27,6 +28,7 @@ export const ERRORS: Readonly<Record<ErrorCode, { readonly status: number; reado
   'not-found': { status: 404, title: 'There is nothing here' },
   'session-unknown': { status: 404, title: 'The session does not exist or is over' },
   'fence-unknown': { status: 404, title: 'There is no such fence' },
+  'binding-taken': { status: 409, title: 'This is bound to another session' },
   'fence-due': { status: 409, title: 'This holder is being fenced' },
   'fence-state': { status: 409, title: 'The fence is not in a state that allows this' },
   'fence-info': { status: 422, title: 'fenceInfo does not satisfy the fence plan' },

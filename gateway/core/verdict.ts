@@ -6,6 +6,7 @@ export type VerdictCode =
   | 'stale-token'
   | 'wrong-lock'
   | 'bad-token'
+  | 'caller-conflict'
   | 'handover'
   | 'fence-blocked'
   | 'fence-due'
@@ -51,6 +52,12 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalTerms>> = {
     retryAfterSeconds: null,
     title: 'The fencing token is malformed',
     remedy: 'send the token exactly as the grant gave it',
+  },
+  'caller-conflict': {
+    status: 403,
+    retryAfterSeconds: null,
+    title: 'This call says in two ways who sends it, and they disagree',
+    remedy: 'send it as one holder: with his own token, and on a backend session that he opened',
   },
   handover: {
     status: 503,

@@ -219,7 +219,9 @@ function checkInfo(
   if (moment === 'opening') faults.push(...checkFaults(all, inPlan, completed))
   if (faults.length > 0) return { kind: 'faulty', faults: [...new Set(faults)] }
   for (const { name, driver } of all) {
-    if (inPlan.has(name)) targets.add(`${driver.id}:${driver.target(driver.fenceInfo.parse(completed))}`)
+    if (!inPlan.has(name)) continue
+    const target = driver.target(driver.fenceInfo.parse(completed))
+    if (target !== '') targets.add(`${driver.id}:${target}`)
   }
   return { kind: 'complete', fenceInfo: completed, targets: [...targets] }
 }

@@ -2,6 +2,7 @@
 // in one tick; where the answer needs time (a handover, news from the store), the call is parked (parking.ts).
 
 import { epochOf } from '../core/epoch.ts'
+import type { SessionId } from '../core/names.ts'
 import type { Refusal } from '../core/verdict.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { AdmissionRequest, AdmissionResult, Gate, LockPreview, PresentedToken } from '../spi/gate.ts'
@@ -112,7 +113,7 @@ export class LockGate implements Gate {
    * The common case, one lock and its token, by the token alone; null sends everything else the long way, which comes to
    * the same answer and says why.
    */
-  #ownerOfOne({ locks, tokens }: AdmissionRequest): LiveGrant | null {
+  #ownerOfOne({ locks, tokens, session }: AdmissionRequest): LiveGrant | null {
     const required = locks[0]
     const presented = tokens[0]
     if (locks.length !== 1 || tokens.length !== 1 || required === undefined || presented === undefined)
@@ -121,6 +122,7 @@ export class LockGate implements Gate {
     const grant = this.#options.view.grants.get(presented.token)
     if (grant === undefined || grant.sealed || grant.name !== required.name || this.#options.signing !== null)
       return null
+    if (session !== undefined && session !== grant.session) return null
     return required.mode === 'shared' || grant.mode === 'exclusive' ? grant : null
   }
 
@@ -132,7 +134,7 @@ export class LockGate implements Gate {
       else if (token.lock === null && request.locks.length === 1) presented ??= token
     }
     if (presented === null) return { kind: 'refused', refusal: this.#uncovered(required, request) }
-    const check = this.#checkToken(required.name, presented)
+    const check = this.#checkToken(required.name, presented, request.session)
     if (check.kind !== 'grant' || required.mode === 'shared' || check.grant.mode === 'exclusive') return check
     return {
       kind: 'refused',
@@ -157,13 +159,13 @@ export class LockGate implements Gate {
         }
       }
       if (request.locks.some((required) => required.name === presented.lock)) continue
-      const check = this.#checkToken(presented.lock, presented)
+      const check = this.#checkToken(presented.lock, presented, request.session)
       if (check.kind !== 'grant') return check.refusal
     }
     return null
   }
 
-  #checkToken(name: RequiredLock['name'], presented: PresentedToken): Check {
+  #checkToken(name: RequiredLock['name'], presented: PresentedToken, session: SessionId | undefined): Check {
     const { view, signing } = this.#options
     const { token } = presented
     const lock = view.locks.get(name)
@@ -177,6 +179,8 @@ export class LockGate implements Gate {
             kind: 'refused',
             refusal: { code: 'bad-token', detail: 'the token is not signed as its grant was', lock: name },
           }
+        if (session !== undefined && session !== grant.session)
+          return { kind: 'refused', refusal: foreignToken(name, token, session) }
         return { kind: 'grant', grant }
       }
       if (grant === null && lock.waiterOf(token) !== null)
@@ -224,8 +228,18 @@ export class LockGate implements Gate {
 }
 
 function isSigned(signing: TokenCheck, lock: string, presented: PresentedToken, grant: LiveGrant): boolean {
+  if (presented.implicit === true) return true
   if (presented.signature === null) return !signing.required
   return signing.verify(lock, presented.token, grant.session, presented.signature)
+}
+
+function foreignToken(lock: string, token: number, session: SessionId): Refusal {
+  return {
+    code: 'caller-conflict',
+    detail: `token ${token} of ${lock} was granted to another session than ${session}, which sends this call`,
+    lock,
+    token: String(token),
+  }
 }
 
 function notCurrent(reason: string): Refusal {

@@ -1,6 +1,7 @@
 // What is known of whoever has a lease: what he said when he opened his session, or what a source makes of his key.
 
 import type { SessionId } from '../core/names.ts'
+import { fenceInfoOf } from './learnt-fence-info.ts'
 import type { SessionRecord } from './records.ts'
 import type { View } from './view.ts'
 
@@ -21,7 +22,7 @@ export function isUnsealed(view: View, session: SessionId): boolean {
 /** Null for a foreign lease, of which nobody told anything. */
 export function knownHolder(view: View, session: SessionId): KnownHolder | null {
   const known = view.sessions.get(session)
-  if (known !== undefined) return known.record
+  if (known !== undefined) return { ...known.record, fenceInfo: fenceInfoOf(known.record) }
   for (const lock of view.locksOf.get(session) ?? [])
     for (const other of [...lock.queue, ...(lock.record?.grants ?? [])]) {
       const found = other.session === session ? view.layout.foreign(other.key) : null

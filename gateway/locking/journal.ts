@@ -136,22 +136,33 @@ export class Journal implements FenceJournal {
     session: SessionId,
     order: { readonly by: string; readonly reason: string; readonly plan: string | null },
   ): Promise<FenceRecord> {
-    const { store, layout, events } = this.#options
-    const fence = this.preview(session, order)
+    const { store, layout, view, events } = this.#options
     const key = layout.fence(session)
-    const result = await store.transact({
-      compare: [{ key, createRevision: 0 }],
-      writes: [{ put: key, value: fenceRecords.encode(fence) }],
-    })
-    // Asked again, or expired meanwhile: one session has one fence.
-    if (!result.succeeded) {
-      const stored = (await store.read(key)).items.find((item) => item.key === key)
-      if (stored !== undefined) await this.#options.caughtUp(stored.modRevision)
-      return this.#known(session).record
+    const sessionKey = layout.session(session)
+    for (let swaps = 0; swaps < SWAPS_MAX; swaps++) {
+      const fence = this.preview(session, order)
+      const known = view.sessions.get(session)
+      // What the session has told of itself up to now, and nothing later: a login of a moment ago is to be fenced too.
+      const asSeen = known === undefined ? [] : [{ key: sessionKey, modRevision: known.modRevision }]
+      const result = await store.transact({
+        compare: [{ key, createRevision: 0 }, ...asSeen],
+        writes: [{ put: key, value: fenceRecords.encode(fence) }],
+      })
+      if (result.succeeded) {
+        await this.#options.caughtUp(result.revision)
+        const detail = `ordered by ${order.by}: ${order.reason}`
+        events({ type: 'fence.due', fence: session, session, detail })
+        return fence
+      }
+      const stored = (await store.read([key, sessionKey])).items
+      const found = stored.find((item) => item.key === key)
+      const newest = found ?? stored.find((item) => item.key === sessionKey)
+      if (newest !== undefined) await this.#options.caughtUp(newest.modRevision)
+      // Asked again, or expired meanwhile: one session has one fence.
+      if (found !== undefined) return this.#known(session).record
+      if (newest === undefined && view.sessions.has(session)) await this.#options.caughtUp(result.revision)
     }
-    await this.#options.caughtUp(result.revision)
-    events({ type: 'fence.due', fence: session, session, detail: `ordered by ${order.by}: ${order.reason}` })
-    return fence
+    throw new GatewayError('store-unavailable', `session ${session} is being changed all the time; try again`)
   }
 
   /** The record of a fence that is ordered now; nothing is written. */

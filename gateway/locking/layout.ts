@@ -18,6 +18,7 @@ export type KeyMeaning =
   | { readonly kind: 'fence'; readonly id: LeaseId }
   | { readonly kind: 'gateway'; readonly incarnation: string }
   | { readonly kind: 'watermark'; readonly incarnation: string }
+  | { readonly kind: 'binding'; readonly digest: string }
   | { readonly kind: 'sources' }
   | { readonly kind: 'foreign' }
 
@@ -40,6 +41,7 @@ export class Layout {
   readonly #fences: string
   readonly #gateways: string
   readonly #watermarks: string
+  readonly #bindings: string
 
   /** `sources`: their prefixes lie neither under this one nor it under theirs. */
   constructor(prefix: string, sources: readonly LockSource[] = []) {
@@ -54,6 +56,7 @@ export class Layout {
     this.#fences = `${this.root}fences/`
     this.#gateways = `${this.root}gateways/`
     this.#watermarks = `${this.root}watermarks/`
+    this.#bindings = `${this.root}bindings/`
   }
 
   waiter(lock: LockName, mode: LockMode, lease: LeaseId): string {
@@ -98,6 +101,11 @@ export class Layout {
     return this.#watermarks + incarnation
   }
 
+  /** `digest`: of what is bound (caller-digest.ts); the thing itself may be a secret. */
+  binding(digest: string): string {
+    return this.#bindings + digest
+  }
+
   /** What a source makes of the key; null where it is no source's. */
   foreign(key: string): ForeignLock | null {
     return key.startsWith(this.root) ? null : foreignLock(this.#foreign, key)
@@ -129,6 +137,8 @@ export class Layout {
         return { kind: 'gateway', incarnation: name }
       case this.#watermarks:
         return { kind: 'watermark', incarnation: name }
+      case this.#bindings:
+        return { kind: 'binding', digest: name }
       default:
         return { kind: 'foreign' }
     }

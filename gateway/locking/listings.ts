@@ -180,6 +180,11 @@ export function describeSession(
     fenceInfo: holder?.fenceInfo ?? {},
     plan: holder?.plan ?? null,
     openedAt: known?.record.openedAt ?? null,
+    bindings: (known?.record.bindings ?? []).map(({ realm, by, value }) => ({
+      backend: realm,
+      by,
+      ...(value === undefined ? {} : { value }),
+    })),
     // Only where somebody asks for it: they may be very many, and whoever renews his session does not.
     get holds() {
       return [...(locks ?? [])].flatMap((lock) =>

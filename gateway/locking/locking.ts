@@ -2,18 +2,21 @@
 // out of the circle of gateways in the right order.
 
 import type { Revision, SessionId } from '../core/names.ts'
+import type { CallerBook } from '../spi/callers.ts'
 import type { ControlPlane } from '../spi/control-plane.ts'
 import type { FenceJournal } from '../spi/fence-journal.ts'
 import type { Gate } from '../spi/gate.ts'
 import type { LoginBarrier } from '../spi/login-barrier.ts'
 import { type Store, StoreUnavailable } from '../spi/store.ts'
 import { Barrier } from './barrier.ts'
+import { StoredCallers } from './caller-book.ts'
 import { Conductor } from './conductor.ts'
 import { wentBack } from './epoch-keeper.ts'
 import { LockGate } from './gate.ts'
 import { guardStore } from './guarded-store.ts'
 import { Incarnation } from './incarnation.ts'
 import { Journal } from './journal.ts'
+import { KnownCallersGate } from './known-callers.ts'
 import { Layout } from './layout.ts'
 import { Ledger, type LedgerCall } from './ledger.ts'
 import { type Counts, countAll } from './listings.ts'
@@ -44,6 +47,7 @@ export interface Locking {
   readonly plane: ControlPlane
   readonly journal: FenceJournal
   readonly logins: LoginBarrier
+  readonly callers: CallerBook
   /** Figures for the metrics. */
   counts(): Counts
   /** Admits no more, waits up to `waitMs` for what is in flight, says "nothing open" where that is so, and goes. */
@@ -69,7 +73,9 @@ class LockingRoom implements Locking {
   readonly #replica: Replica
   readonly #sessions: SessionKeeper
   readonly #queue: LockQueue
-  readonly gate: LockGate
+  readonly #lockGate: LockGate
+  readonly gate: Gate
+  readonly callers: StoredCallers
   readonly journal: Journal
   readonly logins: ViewLoginBarrier
   readonly plane: ControlPlane
@@ -183,7 +189,7 @@ class LockingRoom implements Locking {
       events,
       caughtUp,
     })
-    this.gate = new LockGate({
+    this.#lockGate = new LockGate({
       view,
       ledger: this.#ledger,
       clock,
@@ -206,6 +212,8 @@ class LockingRoom implements Locking {
     const { loginKeys: keys = [] } = options
     this.logins = new ViewLoginBarrier({ view, keys, stale: () => this.#stale() })
     const catchUp = () => this.#catchUp(CATCH_UP_MS)
+    this.callers = new StoredCallers({ ...base, catchUp, known: (session) => this.#sessions.known(session) })
+    this.gate = new KnownCallersGate({ gate: this.#lockGate, book: this.callers, view })
     this.plane = makeControlPlane({
       store,
       view,
@@ -214,6 +222,7 @@ class LockingRoom implements Locking {
       queue: this.#queue,
       journal: this.journal,
       planner,
+      callers: this.callers,
       vouching: new Vouching({ ...base, barrier: this.#barrier, catchUp }),
       sign: options.signing?.sign ?? null,
       stale: () => this.#stale(),
@@ -258,12 +267,12 @@ class LockingRoom implements Locking {
   }
 
   counts(): Counts {
-    return countAll(this.#view, this.#ledger, this.gate.parked)
+    return countAll(this.#view, this.#ledger, this.#lockGate.parked)
   }
 
   async close(waitMs: number): Promise<void> {
     this.#closing = true
-    this.gate.stop('the gateway is shutting down')
+    this.#lockGate.stop('the gateway is shutting down')
     this.#conductor.stop()
     this.#sweeper.stop()
     this.#options.epoch?.stop()

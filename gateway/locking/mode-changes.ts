@@ -194,7 +194,7 @@ export class ModeChanges {
           compare: [
             { key, createRevision: createRevision ?? 0 },
             { key: from.key, createRevision: from.createRevision },
-            { key: layout.session(session), modRevision: known.modRevision },
+            { key: layout.session(session), createRevision: known.createRevision },
           ],
           writes: [{ put: key, value, lease: session }],
         })

@@ -7,6 +7,7 @@ import type { Clock } from '../spi/clock.ts'
 import type { ControlPlane } from '../spi/control-plane.ts'
 import type { FencePlanner } from '../spi/fence-planner.ts'
 import { type Store, StoreUnavailable } from '../spi/store.ts'
+import type { StoredCallers } from './caller-book.ts'
 import type { Journal } from './journal.ts'
 import { describeLock, describeSession, grantInfo, ownersOf, page, type Signer } from './listings.ts'
 import type { LockQueue } from './queue.ts'
@@ -24,6 +25,7 @@ export interface PlaneParts {
   readonly journal: Journal
   readonly planner: FencePlanner
   readonly vouching: Vouching
+  readonly callers: StoredCallers
   /** Null where tokens are not signed. */
   readonly sign: Signer | null
   /** Null where mutating calls are admitted; else why not. */
@@ -33,7 +35,7 @@ export interface PlaneParts {
 }
 
 export function makeControlPlane(parts: PlaneParts): ControlPlane {
-  const { view, clock, sessions, queue, journal, vouching, sign } = parts
+  const { view, clock, sessions, queue, journal, vouching, sign, callers } = parts
   const { secrets } = parts.planner
   const shown = <Shown extends { readonly fenceInfo: Readonly<Record<string, unknown>> }>(told: Shown) =>
     secrets === undefined ? told : { ...told, fenceInfo: secrets.hidden(told.fenceInfo) }
@@ -72,6 +74,7 @@ export function makeControlPlane(parts: PlaneParts): ControlPlane {
       await releaseAll(await sessions.forget(session))
       await sessions.end(session)
     },
+    bind: (request) => callers.bind(request),
     session: describe,
     sessions: (request) => page(view.sessions.keys(), request, (key) => describe(key)),
 

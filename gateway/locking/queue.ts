@@ -193,7 +193,7 @@ export class LockQueue {
     const { store, layout, view, newId, self } = this.#options
     const known = view.sessions.get(request.session)
     if (known === undefined || view.condemned(request.session)) throw sessionUnknown(request.session)
-    const session = { key: layout.session(request.session), modRevision: known.modRevision }
+    const session = { key: layout.session(request.session), createRevision: known.createRevision }
     const value = waiterKeyValue(request.note, newId(), self())
     const writes: Write[] = [{ put: key, value, lease: request.session }]
     // What is held already is written anew as well: an earlier request elsewhere may be about to give it up.

@@ -7,6 +7,7 @@
 // than the reader is unreadable.
 
 import { z } from 'zod'
+import { BINDING_WAYS, type BindingWay } from '../core/caller.ts'
 import type { FenceRecord } from '../core/fence-record.ts'
 import { invariant } from '../core/invariant.ts'
 import type { LockRecord } from '../core/lock-record.ts'
@@ -174,6 +175,36 @@ const fenceRecord = z.looseObject({
   ),
 })
 
+const recordedBinding = z.looseObject({
+  realm: z.string(),
+  by: z.enum(BINDING_WAYS),
+  digest: z.string(),
+  value: z.string().exactOptional(),
+  collect: z.record(z.string(), z.string()).exactOptional(),
+  note: z.record(z.string(), z.string()).exactOptional(),
+  at: z.string(),
+})
+
+/** What a session is bound to. It stays when the lease is over: it says what there is to fence. */
+export interface RecordedBinding {
+  readonly realm: string
+  readonly by: BindingWay
+  readonly digest: string
+  /** Absent where it is a secret: of a backend's session. */
+  readonly value?: string
+  /** What the login that opened it says for the `fenceInfo` (spi/callers.ts). */
+  readonly collect?: Readonly<Record<string, string>>
+  readonly note?: Readonly<Record<string, string>>
+  readonly at: string
+}
+
+const bindingRecord = z.looseObject({ version, session: lease })
+
+/** Of a binding's own key, on the session's lease. */
+export interface BindingRecord {
+  readonly session: SessionId
+}
+
 const sessionRecord = z.looseObject({
   version,
   holder,
@@ -182,6 +213,7 @@ const sessionRecord = z.looseObject({
   targets: z.array(z.string()),
   ttlMs: z.number().positive(),
   openedAt: z.string(),
+  bindings: z.array(recordedBinding).exactOptional(),
 })
 
 /** What a session's record says. It is not on the lease: it tells a restarted gateway whom to fence. */
@@ -192,6 +224,8 @@ export interface SessionRecord {
   readonly targets: readonly string[]
   readonly ttlMs: number
   readonly openedAt: string
+  /** Absent: none. */
+  readonly bindings?: readonly RecordedBinding[]
 }
 
 const formats = z.looseObject({ reads: version, writes: version })
@@ -328,6 +362,7 @@ function codec<Value extends object>(
 export const lockRecords: Codec<LockRecord> = codec<LockRecord>(lockRecord, plainLockRecord)
 export const fenceRecords: Codec<FenceRecord> = codec<FenceRecord>(fenceRecord)
 export const sessionRecords: Codec<SessionRecord> = codec<SessionRecord>(sessionRecord)
+export const bindingRecords: Codec<BindingRecord> = codec<BindingRecord>(bindingRecord)
 export const gatewayRecords: Codec<GatewayRecord> = codec<GatewayRecord>(gatewayRecord)
 export const watermarks: Codec<Watermark> = codec<Watermark>(watermark)
 

@@ -3,7 +3,6 @@
 
 import type { SealCause } from '../core/lock-record.ts'
 import type { IncarnationId, LeaseId, LockName, Revision, SessionId } from '../core/names.ts'
-import type { Clock } from '../spi/clock.ts'
 import type { JournaledFence } from '../spi/fence-journal.ts'
 import type { KeyValue, Snapshot, StoreEvent } from '../spi/store.ts'
 import { damageOf } from './damage.ts'
@@ -13,13 +12,12 @@ import type { Layout } from './layout.ts'
 import { type LiveGrant, LockState, type QueuedWaiter } from './lock-state.ts'
 import { readGrants } from './read-grants.ts'
 import {
+  bindingRecords,
   fenceRecords,
   formatReadByAll,
-  type GatewayRecord,
   gatewayRecords,
   isOfNewerFormat,
   lockRecords,
-  type SessionRecord,
   sessionRecords,
   UNREADABLE_GATEWAY,
   type Watermark,
@@ -29,44 +27,9 @@ import {
 import { SessionLocks } from './session-locks.ts'
 import { depart, nothingTouched, type Touched } from './touched.ts'
 import type { UnreadableFence } from './unreadable-fence.ts'
+import type { KnownGateway, KnownSession, ViewOptions } from './view-terms.ts'
 
-export interface KnownSession {
-  readonly record: SessionRecord
-  readonly modRevision: Revision
-}
-
-export interface KnownGateway {
-  readonly incarnation: IncarnationId
-  /** False where the record was written by a version that this one does not understand: it must not be rewritten. */
-  readonly readable: boolean
-  readonly record: GatewayRecord
-  readonly createRevision: Revision
-  readonly modRevision: Revision
-}
-
-/** What one applied revision touched; the listener decides whom to wake. */
-export interface ViewChange {
-  readonly revision: Revision
-  readonly locks: ReadonlySet<LockState>
-  readonly sessions: ReadonlySet<SessionId>
-  readonly fences: ReadonlySet<string>
-  readonly gateways: boolean
-  readonly watermarks: boolean
-  /** The sources that the gateways go by. */
-  readonly sources: boolean
-}
-
-export interface ViewOptions {
-  readonly layout: Layout
-  readonly clock: Clock
-  readonly onChange: (change: ViewChange) => void
-  /** A live grant was sealed here, in the tick in which the view learned that it is over. */
-  readonly onSealed: (grant: LiveGrant) => void
-  /** A live grant was downgraded: what needs it exclusively has to drain. */
-  readonly onNarrowed: (grant: LiveGrant) => void
-  /** A grant has left the record: its handover is over. */
-  readonly onClosed: (grant: LiveGrant) => void
-}
+export type { KnownGateway, KnownSession, ViewChange } from './view-terms.ts'
 
 export class View {
   readonly layout: Layout
@@ -83,6 +46,8 @@ export class View {
   readonly damagedFences = new Map<string, UnreadableFence>()
   readonly gateways = new Map<string, KnownGateway>()
   readonly watermarks = new Map<string, Watermark>()
+  /** By digest: whose a mark on a call is. */
+  readonly bindings = new Map<string, SessionId>()
   /**
    * Live grants by create revision: what the check looks up first. Where two locks' keys came in one transaction of a
    * foreign client they share it, and only one is found here.
@@ -220,7 +185,11 @@ export class View {
           this.sessions.delete(meaning.session)
         } else {
           this.damagedSessions.delete(meaning.session)
-          this.sessions.set(meaning.session, { record, modRevision: kv.modRevision })
+          this.sessions.set(meaning.session, {
+            record,
+            createRevision: kv.createRevision,
+            modRevision: kv.modRevision,
+          })
         }
         touched.sessions.add(meaning.session)
         this.#touchLocksOf(meaning.session, touched)
@@ -257,6 +226,13 @@ export class View {
           modRevision: kv.modRevision,
         })
         touched.gateways = true
+        return
+      }
+      case 'binding': {
+        // What hangs on another lease than its session's would outlive it: then it is nobody's.
+        const session = bindingRecords.decode(kv.value)?.session
+        if (session !== undefined && session === kv.lease) this.bindings.set(meaning.digest, session)
+        else this.bindings.delete(meaning.digest)
         return
       }
       case 'sources':
@@ -309,6 +285,9 @@ export class View {
       case 'gateway':
         this.gateways.delete(meaning.incarnation)
         touched.gateways = true
+        return
+      case 'binding':
+        this.bindings.delete(meaning.digest)
         return
       case 'sources':
         this.sources = { text: '', since: 0 }

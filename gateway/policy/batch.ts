@@ -31,6 +31,8 @@ export function joinBatch(members: readonly Classification[]): Classification | 
   }
   if (locks.length > LOCKS_MAX) return `the batch needs more than ${LOCKS_MAX} locks`
   const effect = STRICTNESS[Math.max(...calls.map((call) => STRICTNESS.indexOf(call.effect)))] ?? 'mutate'
+  // The same request bears them all; a read has not looked.
+  const claims = calls.find((call) => call.claims !== undefined)?.claims
   const rules = [...new Set(calls.map((call) => call.rule))]
   return {
     kind: 'call',
@@ -41,6 +43,7 @@ export function joinBatch(members: readonly Classification[]): Classification | 
     waitMs: Math.min(...calls.map((call) => call.waitMs)),
     job: null,
     target: first.target,
+    ...(claims === undefined ? {} : { claims }),
     callId: `[${calls.map((call) => call.callId ?? 'null').join(',')}]`,
   }
 }

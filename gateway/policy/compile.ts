@@ -1,7 +1,9 @@
 // From a pack (and an operator's overrides) to rules in their trees. Finds every fault before it gives up.
 
+import type { CallerWay } from '../core/caller.ts'
 import { asLockName, lockNameFault } from '../core/names.ts'
 import type { RequiredLock } from '../spi/policy.ts'
+import { type CallerPlaces, compileCallerPlaces } from './caller-places.ts'
 import type { PackFault } from './fault.ts'
 import { type CompiledJob, compileJob } from './job.ts'
 import { type GrowingLeaf, groupByMethod } from './leaf.ts'
@@ -9,7 +11,14 @@ import { compileLogin } from './login.ts'
 import type { Pack } from './pack.ts'
 import { type PathTemplate, PathTree, pathCaptures, readPathTemplate } from './path-tree.ts'
 import { compilePattern } from './pattern.ts'
-import type { CompiledLock, CompiledRule, Restriction, RuleAtPath, SlottedCapture } from './rule.ts'
+import {
+  type CompiledLock,
+  type CompiledRule,
+  type Restriction,
+  type RuleAtPath,
+  type SlottedCapture,
+  takesAll,
+} from './rule.ts'
 import { compileRuleFacets, listOf } from './rule-facets.ts'
 import type { Discriminator } from './rule-group.ts'
 import type { Overrides, PackSource, RuleSource } from './schema.ts'
@@ -31,6 +40,8 @@ export interface CompiledPack {
   readonly quietMs: number | null
   readonly bodyBytesMax: number
   readonly loginKeys: readonly string[]
+  /** Null where calls are not asked who sends them. */
+  readonly callers: CallerPlaces | null
   readonly xmlPaths: Readonly<Record<XmlForm, SoapPaths>>
   /** A path of a rule takes `%2F` as data. */
   readonly takesSlashes: boolean
@@ -44,6 +55,8 @@ export interface CompileTerms {
   readonly name?: string
   /** Name of the backend, for `{backend}` in lock templates. The pack's name where it is left out. */
   readonly backend?: string
+  /** How the backend knows callers that send no token; in no way where it is left out. */
+  readonly identify?: readonly CallerWay[]
 }
 
 /** Faults in overrides have paths that begin at the overrides' root; those of the pack itself at the pack's. */
@@ -78,6 +91,7 @@ class Compiler {
   readonly #source: PackSource
   readonly #overrides: Overrides | null
   readonly #name: string
+  readonly #identify: readonly CallerWay[]
   readonly #variables: ReadonlyMap<string, string>
   readonly #lockTemplates: ReadonlyMap<string, string>
   readonly #jobs: ReadonlyMap<string, NonNullable<PackSource['jobs'][string]>>
@@ -90,6 +104,7 @@ class Compiler {
     this.#name = terms.name ?? terms.pack.name
     this.#source = terms.pack.source
     this.#overrides = terms.overrides ?? null
+    this.#identify = terms.identify ?? []
     this.#variables = new Map([
       ['backend', terms.backend ?? terms.pack.name],
       ...Object.entries(this.#source.variables),
@@ -128,6 +143,7 @@ class Compiler {
       quietMs: quiet === undefined ? null : quiet * 1000,
       bodyBytesMax: overrides?.body_limit ?? source.body_limit,
       loginKeys: overrides?.login_keys ?? source.login_keys,
+      callers: compileCallerPlaces(overrides?.callers ?? source.callers, this.#identify, this.#xmlPaths.soap),
       xmlPaths: this.#xmlPaths,
       takesSlashes: this.#takesSlashes,
     }
@@ -234,6 +250,7 @@ class Compiler {
       job,
       login,
       dialect: source.dialect ?? null,
+      logout: source.logout === true,
       waitMs: (source.wait ?? this.#overrides?.wait ?? this.#source.wait) * 1000,
     }
     this.#rules.push({ source, rule })
@@ -371,15 +388,6 @@ class Compiler {
       return leaf
     })
   }
-}
-
-function takesAll(rule: CompiledRule): boolean {
-  return (
-    rule.body === null &&
-    rule.conditions.length === 0 &&
-    rule.restrictions.length === 0 &&
-    rule.methodMatches === null
-  )
 }
 
 function lockList(source: RuleSource): readonly {

@@ -138,7 +138,10 @@ class PackPolicy implements Policy {
     if (target.encodedSlash)
       return refused('bad-request', 'the path holds an encoded slash, and no rule takes one there')
     trace?.push(`default: no rule covers ${head.method} ${target.path}`)
+    const claims = this.#compiled.callers?.claims(call, false)
+    if (typeof claims === 'string') return refused('bad-request', claims)
     return {
+      ...(claims === undefined ? {} : { claims }),
       kind: 'call',
       effect: 'mutate',
       rule: 'default',
@@ -193,7 +196,19 @@ class PackPolicy implements Policy {
         ...(rule.dialect === null ? {} : { dialect: rule.dialect }),
         ...(rule.body === 'jsonrpc' ? callIdOf(call) : {}),
       }
-      return rule.login === null ? classified : { ...classified, login: loginOf(rule.login, match, call) }
+      const { callers } = this.#compiled
+      if (callers === null && rule.login === null) return classified
+      const claims =
+        rule.effect === 'mutate' || rule.effect === 'session'
+          ? callers?.claims(call, rule.body === 'soap')
+          : undefined
+      if (typeof claims === 'string') return refused('bad-request', claims)
+      return {
+        ...classified,
+        ...(rule.login === null ? {} : { login: loginOf(rule.login, match, call) }),
+        ...(rule.logout ? { logout: true as const } : {}),
+        ...(claims === undefined ? {} : { claims }),
+      }
     }
     return null
   }

@@ -1,16 +1,18 @@
 // What a call that opens a session at the backend says of who opens it: compiled from a rule's `login:`.
 
-import type { Login } from '../spi/policy.ts'
+import type { Login, LoginAnswer } from '../spi/policy.ts'
 import type { PackFault } from './fault.ts'
+import { compileLoginAnswer } from './login-answer.ts'
 import type { CallReading } from './reading.ts'
 import type { RuleSource } from './schema.ts'
 import type { Slots } from './template.ts'
 
-export type CompiledLogin =
+export type CompiledLogin = (
   | { readonly from: 'capture'; readonly slot: number }
   | { readonly from: 'basic' }
   /** The call has no name in it. */
   | { readonly from: 'nothing'; readonly strict: boolean }
+) & { readonly answer: LoginAnswer | null }
 
 export interface LoginTerms {
   readonly source: RuleSource
@@ -21,6 +23,12 @@ export interface LoginTerms {
 
 export function compileLogin({ source, path, faults, slots }: LoginTerms): CompiledLogin | null {
   const { login, effect } = source
+  if (source.logout === true && effect !== 'session')
+    faults.push({
+      path: [...path, 'logout'],
+      message: 'only a rule with the effect session has logout',
+      atKey: true,
+    })
   if (login === undefined) return null
   const fault = (message: string): null => {
     faults.push({ path: [...path, 'login'], message, atKey: true })
@@ -29,14 +37,20 @@ export function compileLogin({ source, path, faults, slots }: LoginTerms): Compi
   if (effect !== 'session') return fault('only a rule with the effect session has login')
   if (login.basic && login.name !== undefined)
     return fault('the name is in a capture or in the Authorization field, not in both')
-  if (login.basic) return { from: 'basic' }
-  if (login.name === undefined) return { from: 'nothing', strict: login.strict }
+  const answer = compileLoginAnswer(login, [...path, 'login'], faults)
+  if (login.basic) return { from: 'basic', answer }
+  if (login.name === undefined) return { from: 'nothing', strict: login.strict, answer }
   const slot = slots.get(login.name)
-  return slot === undefined ? fault(`nothing captures {${login.name}}`) : { from: 'capture', slot }
+  return slot === undefined ? fault(`nothing captures {${login.name}}`) : { from: 'capture', slot, answer }
 }
 
 /** A name that the call should say and does not is as good as a stranger's. */
 export function loginOf(login: CompiledLogin, slots: Slots, call: CallReading): Login {
+  const named = nameOf(login, slots, call)
+  return login.answer === null ? named : { ...named, answer: login.answer }
+}
+
+function nameOf(login: CompiledLogin, slots: Slots, call: CallReading): Login {
   switch (login.from) {
     case 'nothing':
       return { name: null, strict: login.strict }
@@ -53,7 +67,7 @@ export function loginOf(login: CompiledLogin, slots: Slots, call: CallReading): 
 }
 
 /** The user of `Authorization: Basic …`; null where there is none, or none that can be read. */
-function basicName(field: string | undefined): string | null {
+export function basicName(field: string | undefined): string | null {
   const encoded = /^basic +(?<credentials>[A-Za-z0-9+/_-]+={0,2}) *$/i.exec(field ?? '')?.groups?.[
     'credentials'
   ]

@@ -56,6 +56,7 @@ export interface CompiledRule {
   readonly job: CompiledJob | null
   /** Of a rule for calls that open a session. */
   readonly login: CompiledLogin | null
+  readonly logout: boolean
   readonly waitMs: number
   /** In place of the pack's. */
   readonly dialect: Dialect | null
@@ -205,4 +206,14 @@ function addLock(
     into.push({ name, mode })
   } else if (mode === 'exclusive') into[same] = { name, mode }
   return null
+}
+
+/** Whether it leaves no call at its path to a later rule. */
+export function takesAll(rule: CompiledRule): boolean {
+  return (
+    rule.body === null &&
+    rule.conditions.length === 0 &&
+    rule.restrictions.length === 0 &&
+    rule.methodMatches === null
+  )
 }

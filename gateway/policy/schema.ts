@@ -96,6 +96,31 @@ export const jobSchema = z.discriminatedUnion('kind', [
   }),
 ])
 
+const fieldName = z
+  .string()
+  .regex(/^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}$/, 'not the name of a field or a cookie')
+
+/** One place in an answer. */
+const answerPlaceSchema = z.union(
+  [
+    z.strictObject({ cookie: fieldName }),
+    z.strictObject({ header: fieldName }),
+    z.strictObject({ json: z.string() }),
+    z.strictObject({ soap: z.string() }),
+  ],
+  { error: 'expected {cookie}, {header}, {json} or {soap}' },
+)
+
+/** Where calls bear the backend's session. */
+const callerPlaceSchema = z.union(
+  [
+    z.strictObject({ cookie: fieldName }),
+    z.strictObject({ header: fieldName }),
+    z.strictObject({ soap_header: z.string().regex(/^[A-Za-z_][\w.-]*$/, 'not the name of an element') }),
+  ],
+  { error: 'expected {cookie}, {header} or {soap_header}' },
+)
+
 const loginSchema = z.strictObject({
   /** The capture that holds the login name. */
   name: captureName.optional(),
@@ -103,6 +128,14 @@ const loginSchema = z.strictObject({
   basic: z.boolean().default(false),
   /** Of a call that says no name: it is refused while anybody is being fenced whose login name is known. */
   strict: z.boolean().default(false),
+  /** Answers with these statuses open a session. */
+  statuses: z.array(z.number().int().min(200).max(299)).min(1).default([200, 201]),
+  /** Where the answer says by what later calls name the session. Where it says nothing, it is the one it was sent on. */
+  session: z.array(answerPlaceSchema).default([]),
+  /** Of the answer, for the holder's fenceInfo: name → place; all values of a name become a list. */
+  collect: z.record(z.string().min(1).max(64), answerPlaceSchema).default({}),
+  /** The same, of which the last counts, and only where the holder has not said it himself. */
+  note: z.record(z.string().min(1).max(64), answerPlaceSchema).default({}),
 })
 
 const lockSchema = z.union(
@@ -138,6 +171,8 @@ export const ruleSchema = z.strictObject({
   effect: z.enum(['read', 'mutate', 'session', 'deny']),
   /** Of a `session` that opens one at the backend: how the call says who opens it. */
   login: loginSchema.optional(),
+  /** Of a `session` that ends the one on which it is sent. */
+  logout: z.literal(true).optional(),
   locks: z.union([lockSchema, z.array(lockSchema).min(1)]).optional(),
   /** What becomes of a call whose lock's name cannot be filled. */
   unfilled: z.enum(['refuse', 'default_lock']).default('refuse'),
@@ -195,6 +230,7 @@ const settings = {
   quiet: seconds,
   body_limit: z.number().int().min(1024).max(67_108_864),
   login_keys: z.array(z.string().min(1).max(64)).max(16),
+  callers: z.array(callerPlaceSchema).max(8),
   variables: z.record(captureName, z.string()),
   locks: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/, 'a lock template has a lower-case name'), z.string()),
   jobs: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/, 'a job has a lower-case name'), jobSchema),
@@ -215,6 +251,8 @@ export const packSchema = z.strictObject({
   body_limit: settings.body_limit.default(1_048_576),
   /** Keys of a holder's fenceInfo under which his login name may stand. */
   login_keys: settings.login_keys.default(['login']),
+  /** Where calls bear the backend's session: by it a caller without a token is known. */
+  callers: settings.callers.default([]),
   /** `refuse`: headers that change method or path behind the gateway's back are a bad request. */
   overriding_headers: z.enum(['refuse', 'ignore']).default('refuse'),
   /** Whether paths may hold `%25` before two hex digits. */
@@ -241,6 +279,7 @@ export const overridesSchema = z.strictObject({
   quiet: settings.quiet.optional(),
   body_limit: settings.body_limit.optional(),
   login_keys: settings.login_keys.optional(),
+  callers: settings.callers.optional(),
   variables: settings.variables.optional(),
   locks: settings.locks.optional(),
   jobs: settings.jobs.optional(),
@@ -257,3 +296,6 @@ export type FacetSource = z.infer<typeof facetSchema>
 export type JobSource = z.infer<typeof jobSchema>
 export type ExampleSource = z.infer<typeof exampleSchema>
 export type Overrides = z.infer<typeof overridesSchema>
+export type LoginSource = z.infer<typeof loginSchema>
+export type AnswerPlaceSource = z.infer<typeof answerPlaceSchema>
+export type CallerPlaceSource = z.infer<typeof callerPlaceSchema>

@@ -26,6 +26,8 @@ export class SoapPaths {
   readonly root: Map<string, WantedElement> = new Map()
   /** The document's root, of which only attributes can be wanted. */
   envelope: WantedElement | null = null
+  /** Of the elements in the SOAP header. */
+  readonly headers: Map<string, WantedElement> = new Map()
   elements = 0
   values = 0
   readonly #known = new Map<string, SoapPath>()
@@ -37,6 +39,19 @@ export class SoapPaths {
   /** `@vfiler`: an attribute of the document's root. */
   static isRootAttribute(written: string): boolean {
     return ATTRIBUTE_OF_ROOT.test(written)
+  }
+
+  /** The text of an element of the SOAP header, by its local name. */
+  wantHeader(name: string): SoapPath {
+    const known = this.headers.get(name)
+    const element = known ?? {
+      children: new Map(),
+      index: this.elements++,
+      text: this.values++,
+      attributes: new Map(),
+    }
+    this.headers.set(name, element)
+    return { written: name, value: element.text, elements: [element.index] }
   }
 
   /** The path, entered in the tree where it is new. Only for what `isPath` or `isRootAttribute` holds of. */

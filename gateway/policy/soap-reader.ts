@@ -241,8 +241,10 @@ class Reader {
     if (depth === this.#methodDepth && this.#envelope.inCall) {
       this.#method = local
       this.#methodNamespace = uri
+      return null
     }
-    return depth === 0 ? this.#paths.envelope : null
+    if (depth === 0) return this.#paths.envelope
+    return depth === this.#methodDepth ? (this.#paths.headers.get(local) ?? null) : null
   }
 
   /** Reads the attributes behind a tag's name; answers where the tag's end stands. */

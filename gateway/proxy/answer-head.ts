@@ -1,6 +1,7 @@
 // The head of a backend's answer: what of it the client gets. Everything but hop-by-hop fields goes through untouched,
 // in the order and spelling of the backend; only a verdict is ours alone to give.
 
+import type { AnswerFields } from '../spi/policy.ts'
 import { stripNamed } from './request-head.ts'
 
 export interface AnswerHead {
@@ -62,6 +63,13 @@ export function readAnswerHead(raw: RawFields): AnswerHead {
   }
   if (connection !== '') stripNamed(list, connection)
   return { list, contentLength, encoded }
+}
+
+/** Of names and values in turn. */
+export function answerFields(list: readonly string[]): AnswerFields {
+  return {
+    all: (name) => list.filter((_, i) => i % 2 === 1 && (list[i - 1] ?? '').toLowerCase() === name),
+  }
 }
 
 /** Trailers that may go on to the client, as pairs; null where there are none. */

@@ -7,6 +7,7 @@ import type { LoginBarrier } from '../spi/login-barrier.ts'
 import type { Policy } from '../spi/policy.ts'
 import type { BufferGarbage } from './buffer-garbage.ts'
 import type { CallTally } from './call-tally.ts'
+import type { CallerTerms } from './callers.ts'
 import type { Flights } from './flights.ts'
 import type { ForwardedFields } from './forwarded-fields.ts'
 import type { JobWatch } from './jobs.ts'
@@ -22,6 +23,8 @@ export interface Backend {
   readonly gate: Gate
   /** Null: nobody is kept from logging in. */
   readonly logins: LoginBarrier | null
+  /** Null where callers are known by their tokens alone. */
+  readonly callers: CallerTerms | null
   readonly enforce: boolean
   readonly clock: Clock
   readonly events: EventSink

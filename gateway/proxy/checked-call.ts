@@ -7,7 +7,9 @@ import type { Refusal, VerdictCode } from '../core/verdict.ts'
 import type { AdmissionRequest, AdmissionResult, PresentedToken } from '../spi/gate.ts'
 import type { CallHead, Classification, Dialect, Effect } from '../spi/policy.ts'
 import type { Backend } from './backend.ts'
+import { callerOf, type Sender } from './callers.ts'
 import type { Flight } from './flights.ts'
+import { LearntLogin } from './learnt-login.ts'
 import { OpenCall } from './open-call.ts'
 import { GOING_AWAY, type RefusalAnswer, renderRefusal, TOO_MANY, TOO_MANY_OF_SESSION } from './refusals.ts'
 import type { ShedCause } from './shedding.ts'
@@ -26,6 +28,9 @@ export abstract class CheckedCall implements Flight {
   #dialect: Dialect | undefined
   /** Whose calls it is counted among; null where it is not. */
   #session: string | null = null
+  #loggedOut: (() => void) | null = null
+  /** Where the answer opens a session of a holder who is known. */
+  protected learning: LearntLogin | null = null
 
   constructor(backend: Backend) {
     this.backend = backend
@@ -33,6 +38,7 @@ export abstract class CheckedCall implements Flight {
 
   /** Whether nobody waits for what would be said: the client hung up, or has its answer. */
   protected abstract get isUnwanted(): boolean
+  protected abstract get sender(): Sender
   /** Aborted when the client hangs up. */
   protected abstract goneSignal(): AbortSignal
   /** What the call keeps in memory while it is parked, nearly. */
@@ -87,7 +93,7 @@ export abstract class CheckedCall implements Flight {
         break
       case 'session': {
         const refusal = this.#loginRefusal(classification, head, token)
-        if (refusal === null || this.pass(refusal)) this.forward(classification, null)
+        if (refusal === null || this.pass(refusal)) this.#openSession(classification, head)
         break
       }
       case 'deny':
@@ -111,6 +117,36 @@ export abstract class CheckedCall implements Flight {
       tokens: parsed?.kind === 'tokens' ? parsed.tokens : NO_TOKENS,
       keys: policy.loginKeys ?? [],
     })
+  }
+
+  /** A login of a holder who is known opens his session; a logout ends it. */
+  #openSession(call: Call, head: CallHead): void {
+    const { callers } = this.backend
+    const answer = call.login?.answer
+    if (callers === null || (answer === undefined && call.logout !== true)) {
+      this.forward(call, null)
+      return
+    }
+    const caller = callerOf(callers, this.sender, call, head)
+    if (answer === undefined) {
+      this.#loggedOut = () => void callers.book.forget(caller)
+      this.forward(call, null)
+      return
+    }
+    void callers.book.findCurrent(caller).then((found) => {
+      if (this.isUnwanted) {
+        this.leave()
+        return
+      }
+      if (found.kind === 'conflict' && !this.pass(found.refusal)) return
+      if (found.kind === 'known') this.learning = new LearntLogin(answer, callers.book, found.session, caller)
+      this.forward(call, null)
+    })
+  }
+
+  /** The whole answer has come back. */
+  answered(status: number): void {
+    if (status < 300) this.#loggedOut?.()
   }
 
   /** The body is longer than the policy takes; true where shadow mode lets the call go on all the same. */
@@ -152,7 +188,7 @@ export abstract class CheckedCall implements Flight {
       }
       tokens = parsed.tokens
     }
-    const { enforce, gate, name, policy } = this.backend
+    const { callers, enforce, gate, name, policy } = this.backend
     const waitMs = enforce ? call.waitMs : 0
     const asked: AdmissionRequest = {
       backend: name,
@@ -163,6 +199,7 @@ export abstract class CheckedCall implements Flight {
       tokens,
       waitMs,
       quietMs: policy.quietMs,
+      caller: callers === null ? null : callerOf(callers, this.sender, call, head),
     }
     const result = gate.admit(asked, waitMs > 0 ? this.goneSignal() : null, waitMs > 0 ? this.heldBytes : 0)
     // The gate does not reject: where it did, it would be wrong about itself, and the process ends.

@@ -2,6 +2,7 @@
 // that change something must reach the backend in the order in which they were sent.
 
 import type { Duplex } from 'node:stream'
+import { Sender } from './callers.ts'
 import type { ClientConnection, Exchange } from './exchange.ts'
 
 /** Calls sent ahead of their turn, beyond which the client is not read: what waits here counts nowhere else. */
@@ -12,6 +13,7 @@ export class OrderedConnection implements ClientConnection {
   #active: Exchange | null = null
   #waiting: Exchange[] | null = null
   #gone: AbortController | null = null
+  #sender: Sender | null = null
 
   constructor(socket: Duplex) {
     this.#socket = socket
@@ -49,6 +51,11 @@ export class OrderedConnection implements ClientConnection {
     this.#active = this.#waiting?.shift() ?? null
     if (wasFull && !this.#isFull) this.#socket.resume()
     this.#active?.start()
+  }
+
+  get sender(): Sender {
+    this.#sender ??= new Sender(this.#socket)
+    return this.#sender
   }
 
   /** One signal for the connection: a client hangs up by closing it, and most calls never wait. */

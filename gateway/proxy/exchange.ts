@@ -8,6 +8,7 @@ import type { CallHead } from '../spi/policy.ts'
 import { endAnswer } from './answering.ts'
 import type { Backend } from './backend.ts'
 import { BodyIntake } from './body-intake.ts'
+import type { Sender } from './callers.ts'
 import { type Call, CheckedCall } from './checked-call.ts'
 import { ForwardedBody } from './forwarded-body.ts'
 import { Forwarding, type ForwardingOwner } from './forwarding.ts'
@@ -29,6 +30,7 @@ import { Tunnel } from './tunnel.ts'
 export interface ClientConnection {
   /** Aborted when the client hangs up. */
   goneSignal(): AbortSignal
+  readonly sender: Sender
 }
 
 /** A client that wants to change the protocol of its connection, which is this call's alone. */
@@ -134,6 +136,10 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
     let bytes = this.#whole === null ? UNREAD_BODY_BYTES : this.#whole.length
     for (const field of this.#head?.forwarded ?? []) bytes += field.length
     return bytes
+  }
+
+  protected get sender(): Sender {
+    return this.#connection.sender
   }
 
   protected goneSignal(): AbortSignal {
@@ -290,8 +296,8 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
     const headers = head.forwarded
     this.#tellOfClient(headers)
     const job = open === null ? null : call.job
-    // An answer that may name a job has to be read here.
-    if (job !== null) removeField(headers, 'accept-encoding')
+    // An answer that may name a job, or tells of a login, has to be read here.
+    if (job !== null || this.learning !== null) removeField(headers, 'accept-encoding')
     this.#forwarding = new Forwarding(
       this.backend,
       this,
@@ -304,6 +310,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
         job,
         first: this.#first,
         upgrade: this.#upgrade?.protocol ?? null,
+        learning: this.learning,
         abortable: call.effect === 'read',
       },
       open,

@@ -8,11 +8,12 @@ import { InvariantViolation } from '../core/invariant.ts'
 import type { Refusal } from '../core/verdict.ts'
 import type { Timer } from '../spi/clock.ts'
 import type { JobRule } from '../spi/policy.ts'
-import { type AnswerHead, readAnswerHead, readTrailers } from './answer-head.ts'
+import { type AnswerHead, answerFields, readAnswerHead, readTrailers } from './answer-head.ts'
 import type { Backend } from './backend.ts'
 import { AnswerFault, BrokenOff, backendDown, isOurs, RequestCutOff, unknownReason } from './call-faults.ts'
 import { ForwardedBody } from './forwarded-body.ts'
 import { JobAnswer } from './job-answer.ts'
+import type { LearntLogin } from './learnt-login.ts'
 import type { OpenCall } from './open-call.ts'
 import type { FirstCopy } from './repeats.ts'
 import type { ForwardOptions, Upstream } from './upstream.ts'
@@ -28,6 +29,8 @@ export interface ForwardedCall {
   readonly first: FirstCopy | null
   /** To which protocol the connection is to change; null for a call like any other. */
   readonly upgrade: string | null
+  /** Holds the answer back until it is known whose session it opens; null where it opens none. */
+  readonly learning: LearntLogin | null
   /** A read: the client's hang-up ends it at the backend too. */
   readonly abortable: boolean
 }
@@ -38,6 +41,8 @@ export interface ForwardingOwner {
   refuse(refusal: Refusal): void
   /** A check at the last instant said no, in shadow mode. */
   shadowed(refusal: Refusal): void
+  /** The whole answer has come back. */
+  answered(status: number): void
   /** The call no longer counts as in flight. */
   forwardingOver(): void
   /** The backend has changed the protocol: from now on the two connections and the open call are the owner's. */
@@ -47,7 +52,7 @@ export interface ForwardingOwner {
 }
 
 /** Where the answer stands on its way to the client. */
-type Delivery = 'waiting' | 'head-held' | 'streaming' | 'discarding' | 'done'
+type Delivery = 'waiting' | 'learning' | 'head-held' | 'streaming' | 'discarding' | 'done'
 
 /** Reason phrases with other bytes are dropped: node refuses to write them. */
 const PLAIN_REASON = /^[\t\x20-\x7e]*$/
@@ -189,6 +194,11 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     )
     if (this.#call.job?.appliesTo(status) === true) this.#jobAnswer = new JobAnswer(this.#call.job)
     if (this.#delivery !== 'waiting') return
+    if (this.#call.learning?.appliesTo(status) === true) {
+      this.#delivery = 'learning'
+      this.#call.learning.begin(answerFields(this.#head.list), this.#head.encoded)
+      return
+    }
     this.#delivery = 'head-held'
     // A small answer comes whole in this very tick and goes out in one write; the head of a slow one must not wait.
     queueMicrotask(() => {
@@ -229,6 +239,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     this.#call.first?.piece(chunk)
     this.#jobAnswer?.take(chunk)
+    if (this.#delivery === 'learning') this.#call.learning?.take(chunk)
     if (this.#delivery === 'head-held') {
       if (this.#head?.contentLength === chunk.length && this.#held === null) {
         this.#held = chunk
@@ -243,12 +254,37 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   onResponseEnd(controller: Dispatcher.DispatchController): void {
     this.#upstream.health.answered()
     this.#settleByAnswer()
+    this.#owner.answered(this.#status)
     this.#call.first?.answered()
+    if (this.#delivery === 'learning') {
+      void this.#deliverLearnt()
+      return
+    }
     if (this.#delivery === 'head-held') this.#writeHead()
     if (this.#delivery === 'streaming') {
       this.#delivery = 'done'
       const trailers = Array.isArray(controller.rawTrailers) ? readTrailers(controller.rawTrailers) : null
       this.#owner.endAnswer(this.#held, trailers)
+    }
+    this.#finish()
+  }
+
+  /** The answer to a login goes on once it is known whose session it opened. */
+  async #deliverLearnt(): Promise<void> {
+    const { learning } = this.#call
+    const refusal = (await learning?.settle()) ?? null
+    if (this.#over) return
+    const isUnwanted = this.#delivery !== 'learning'
+    this.#delivery = 'done'
+    if (refusal !== null && !isUnwanted && this.#backend.enforce) {
+      this.#finish()
+      this.#owner.refuse(refusal)
+      return
+    }
+    if (refusal !== null) this.#owner.shadowed(refusal)
+    if (!isUnwanted) {
+      this.#writeHead()
+      if (learning !== null) this.#owner.endAnswer(learning.body, null)
     }
     this.#finish()
   }
@@ -267,7 +303,8 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     if (!isOurs(error)) this.#upstream.health.answerLost(error.message)
     this.#open?.unknown(unknownReason(error))
     this.#call.first?.refused(backendDown(error, true))
-    const unanswered = this.#delivery === 'waiting' || this.#delivery === 'head-held'
+    const unanswered =
+      this.#delivery === 'waiting' || this.#delivery === 'learning' || this.#delivery === 'head-held'
     this.#delivery = 'done'
     this.#finish()
     if (unanswered) this.#owner.refuse(backendDown(error, true))

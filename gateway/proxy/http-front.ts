@@ -11,6 +11,7 @@ import {
 import { createServer as createTlsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { TlsOptions } from 'node:tls'
 import type { Refusal } from '../core/verdict.ts'
 import type { Timer } from '../spi/clock.ts'
 import type { Backend } from './backend.ts'
@@ -23,6 +24,8 @@ export interface ServerTls {
   /** PEM contents. */
   readonly cert: string
   readonly key: string
+  /** Who may sign clients' certificates; absent: they are not asked for one. */
+  readonly clientCa?: string | undefined
 }
 
 /** `tls`: null for plain HTTP. */
@@ -61,10 +64,19 @@ function makeHttpServer(
     shouldUpgradeCallback: mayUpgrade,
   }
   const server =
-    tls === null ? createServer(http) : createTlsServer({ ...http, ...tls, handshakeTimeout: limits.headMs })
+    tls === null
+      ? createServer(http)
+      : createTlsServer({ ...http, ...tlsTerms(tls), handshakeTimeout: limits.headMs })
   server.maxHeadersCount = 0
   server.timeout = 0
   return server
+}
+
+/** Who shows no certificate is let in all the same: it says who he is, not whether he may come. */
+function tlsTerms({ cert, key, clientCa }: ServerTls): TlsOptions {
+  return clientCa === undefined
+    ? { cert, key }
+    : { cert, key, ca: clientCa, requestCert: true, rejectUnauthorized: false }
 }
 
 function serveHttp(server: Server, backend: Backend, connections: WeakMap<Duplex, OrderedConnection>): void {

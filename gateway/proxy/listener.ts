@@ -11,11 +11,12 @@ import type { Policy } from '../spi/policy.ts'
 import type { Backend } from './backend.ts'
 import { BufferGarbage } from './buffer-garbage.ts'
 import { type CallCount, CallTally } from './call-tally.ts'
+import type { CallerTerms } from './callers.ts'
 import { ClientConnections } from './client-connections.ts'
 import { Flights } from './flights.ts'
 import { ForwardedFields, type ForwardedTerms } from './forwarded-fields.ts'
 import { HealthChecks, type HealthCheckTerms } from './health-checks.ts'
-import { openHttpServer } from './http-front.ts'
+import { openHttpServer, type ServerTls } from './http-front.ts'
 import { JobWatch } from './jobs.ts'
 import { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'
 import { CALL_ID_DEFAULT, Repeats } from './repeats.ts'
@@ -32,7 +33,7 @@ export interface BackendListenerOptions {
   readonly name: string
   readonly listen: { readonly host: string; readonly port: number }
   /** PEM contents; without them the listener speaks plain HTTP. */
-  readonly tls?: { readonly cert: string; readonly key: string }
+  readonly tls?: ServerTls
   /** `http(s)://host[:port]`, nothing more; several where any of them can take any call. At least one. */
   readonly upstream: string | readonly string[]
   readonly upstreamTls?: UpstreamTls
@@ -46,6 +47,8 @@ export interface BackendListenerOptions {
   readonly gate: Gate
   /** Who must not open a session at the backend now. Absent: nobody. */
   readonly logins?: LoginBarrier
+  /** How callers without a token are known. Absent: not at all. */
+  readonly callers?: CallerTerms
   /** False is shadow mode: everything is checked and reported, nothing is refused but malformed framing. */
   readonly enforce: boolean
   readonly clock: Clock
@@ -91,6 +94,7 @@ export async function startBackendListener(options: BackendListenerOptions): Pro
     policy: options.policy,
     gate: options.gate,
     logins: options.logins ?? null,
+    callers: options.callers ?? null,
     enforce: options.enforce,
     clock: options.clock,
     events: options.events,

@@ -1,6 +1,7 @@
 // What the control API asks of the locks. Implemented by gateway/locking; gateway/control turns it into HTTP.
 // Methods reject with GatewayError; StoreUnavailable passes through and means that the outcome may be unknown.
 
+import type { BindingWay } from '../core/caller.ts'
 import type { FenceRecord, FenceStateWord } from '../core/fence-record.ts'
 import type { OverdueJob, SealCause, Vouch } from '../core/lock-record.ts'
 import type { LockMode, LockName, SessionId } from '../core/names.ts'
@@ -20,6 +21,8 @@ export interface SessionInfo {
   readonly fenceInfo: Readonly<Record<string, unknown>>
   readonly plan: string | null
   readonly openedAt: string | null
+  /** What its calls are known by. `value` is absent where it is a secret. */
+  readonly bindings: readonly { readonly backend: string; readonly by: BindingWay; readonly value?: string }[]
   readonly holds: readonly { readonly lock: LockName; readonly mode: LockMode; readonly token: string }[]
   readonly waitsFor: readonly { readonly lock: LockName; readonly mode: LockMode }[]
 }
@@ -140,6 +143,15 @@ export interface ControlPlane {
   /** Null once the session is gone: the holder must stop. */
   keepAlive(session: SessionId): Promise<SessionInfo | null>
   closeSession(session: SessionId): Promise<void>
+  /** Calls that bear this are the session's, until it is over. Idempotent; rejects where another session has it. */
+  bind(request: {
+    readonly session: SessionId
+    /** The backend under whose name it counts. */
+    readonly realm: string
+    readonly by: BindingWay
+    /** In the spelling of `callerValue`. */
+    readonly value: string
+  }): Promise<void>
   session(session: SessionId): SessionInfo | null
   sessions(page: Page): Paged<SessionInfo>
 

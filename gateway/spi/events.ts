@@ -5,6 +5,8 @@ export interface GatewayEvent {
     | 'session.opened'
     | 'session.closed'
     | 'session.expired'
+    /** A mark by which calls are known was bound to the session. */
+    | 'caller.bound'
     | 'lock.queued'
     | 'lock.granted'
     | 'lock.released'

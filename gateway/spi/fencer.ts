@@ -118,7 +118,7 @@ export interface FencerDriver<Options = unknown, Info = unknown> {
    * there is no such target. Not called when the fence is due: by then a name may mean somebody else.
    */
   complete?(info: Info): Info
-  /** Names the incarnation that would be struck: two equal strings are one target. */
+  /** Names the incarnation that would be struck: two equal strings are one target. Empty: there is none yet. */
   target(info: Info): string
   /** Does no I/O. */
   create(options: Options, context: FencerContext): Fencer<Info>

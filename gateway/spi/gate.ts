@@ -1,8 +1,9 @@
 // Between the data plane and the locks: the one question "may this call go on", and what became of it.
 // Implemented by gateway/locking; gateway/proxy asks it for every call that changes something.
 
-import type { LockName } from '../core/names.ts'
+import type { LockName, SessionId } from '../core/names.ts'
 import type { Refusal } from '../core/verdict.ts'
+import type { CallerClaims } from './callers.ts'
 import type { JobProbe, RequiredLock } from './policy.ts'
 
 /** One member of a Fencing-Token header. `lock` is null for the short form. */
@@ -11,6 +12,8 @@ export interface PresentedToken {
   readonly token: number
   /** The signature of the form `812;s=:BASE64:`, as bytes, or null. */
   readonly signature: Uint8Array | null
+  /** Filled in by the gate for a known caller: nobody has to prove that he has it. */
+  readonly implicit?: true
 }
 
 export interface AdmissionRequest {
@@ -27,6 +30,10 @@ export interface AdmissionRequest {
   readonly waitMs: number
   /** Of the policy: after this an unknown call can do no more harm. Null: nothing is known. */
   readonly quietMs: number | null
+  /** The marks of who sends it, where the backend asks for them. */
+  readonly caller?: CallerClaims | null
+  /** Filled in by the gate: whose call it is. His tokens are the only ones that count. */
+  readonly session?: SessionId
 }
 
 export type AdmissionResult =

@@ -1,7 +1,9 @@
 // What a policy decides of a call. Implemented by gateway/policy from the YAML packs; the data plane knows only this.
 
+import type { CallerClaim } from '../core/caller.ts'
 import type { LockMode, LockName } from '../core/names.ts'
 import type { Refusal } from '../core/verdict.ts'
+import type { OpenedLogin } from './callers.ts'
 
 export type Effect = 'read' | 'mutate' | 'session' | 'deny'
 
@@ -46,6 +48,28 @@ export interface Login {
   readonly name: string | null
   /** Who it is cannot be told: then it waits while anybody is being fenced whose logins here are known. */
   readonly strict: boolean
+  /** What its answer tells of the session that it opens. Absent: nothing. */
+  readonly answer?: LoginAnswer
+}
+
+export interface AnswerFields {
+  /** All values of a field, by its name in lower case, in the order in which they came. */
+  all(name: string): readonly string[]
+}
+
+export type LoginReading =
+  | {
+      readonly kind: 'opened'
+      /** `sessions` is empty where the session is the one that the login was sent on. */
+      readonly opened: OpenedLogin
+    }
+  | { readonly kind: 'unreadable'; readonly reason: string }
+
+export interface LoginAnswer {
+  /** Statuses of answers that open a session. */
+  appliesTo(status: number): boolean
+  readonly bodyBytesMax: number
+  read(fields: AnswerFields, body: Buffer): LoginReading
 }
 
 export interface RequiredLock {
@@ -111,6 +135,10 @@ export type Classification =
       readonly dialect?: Dialect
       /** Ids of the JSON-RPC calls, as JSON text, for what is said of a refusal; one in an array for a batch. */
       readonly callId?: string
+      /** Of a call that ends the backend's session on which it is sent. */
+      readonly logout?: true
+      /** What the call itself says of who sends it, where the backend asks for that. */
+      readonly claims?: readonly CallerClaim[]
     }
   | { readonly kind: 'refused'; readonly refusal: Refusal }
 

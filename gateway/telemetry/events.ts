@@ -53,6 +53,7 @@ const LEVELS: Readonly<Record<GatewayEvent['type'], Exclude<LogLevel, 'silent'>>
   'lock.queued': 'debug',
   'lock.granted': 'info',
   'lock.released': 'info',
+  'caller.bound': 'info',
   'grant.sealed': 'info',
   'grant.upgraded': 'info',
   'grant.downgraded': 'info',

@@ -180,6 +180,7 @@ export function createMetrics(options: {
         case 'session.opened':
         case 'session.closed':
         case 'session.expired':
+        case 'caller.bound':
         case 'lock.queued':
         case 'lock.granted':
         case 'lock.released':

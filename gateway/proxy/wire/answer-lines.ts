@@ -1,6 +1,7 @@
 // The first lines of an answer as the client gets them: those of the backend, and what this hop adds.
 
 import { STATUS_CODES } from 'node:http'
+import type { AnswerFields } from '../../spi/policy.ts'
 import { NO_TRAILERS } from '../answer-head.ts'
 import type { RefusalAnswer } from '../refusals.ts'
 import type { AnswerReader } from './answer-reader.ts'
@@ -37,6 +38,16 @@ function connectionLines(idleMs: number): string {
     keepAliveLines.set(idleMs, lines)
   }
   return lines
+}
+
+/** The fields of the answer as they are now: the reader's next answer has others. */
+export function answerFields({ fields }: AnswerReader): AnswerFields {
+  const values = new Map<string, string[]>()
+  for (let index = 0; index < fields.count; index++) {
+    const name = fields.name(index).toLowerCase()
+    values.set(name, [...(values.get(name) ?? []), fields.value(index)])
+  }
+  return { all: (name) => values.get(name) ?? [] }
 }
 
 const FIELD_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t\x20-\x7e\x80-\xff]*$/

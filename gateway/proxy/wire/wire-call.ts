@@ -4,6 +4,7 @@
 
 import type { Backend } from '../backend.ts'
 import { AnswerFault, BrokenOff, backendDown, unknownReason } from '../call-faults.ts'
+import type { Sender } from '../callers.ts'
 import { type Call, CheckedCall } from '../checked-call.ts'
 import type { Peer } from '../forwarded-fields.ts'
 import { JobAnswer } from '../job-answer.ts'
@@ -11,7 +12,7 @@ import type { OpenCall } from '../open-call.ts'
 import { GOING_AWAY, type RefusalAnswer } from '../refusals.ts'
 import type { Upstream } from '../upstream.ts'
 import { AnswerDelivery, type AnswerReceiver } from './answer-delivery.ts'
-import { answerLines, refusalHead } from './answer-lines.ts'
+import { answerFields, answerLines, refusalHead } from './answer-lines.ts'
 import type { AnswerReader } from './answer-reader.ts'
 import type { AnswerStream, AnswerTaker } from './answer-stream.ts'
 import type { RequestReader } from './request-reader.ts'
@@ -25,6 +26,7 @@ export interface WireClient extends AnswerReceiver {
   readonly peer: Peer
   /** Aborted when the client hangs up. */
   goneSignal(): AbortSignal
+  readonly sender: Sender
   /** The answer is through. `keepAlive`: whether the next request may follow. */
   answered(keepAlive: boolean): void
 }
@@ -53,6 +55,8 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   #delivery: AnswerDelivery | null = null
   #jobAnswer: JobAnswer | null = null
   #clientGone = false
+  /** The head of an answer that is held back. */
+  #held: string | null = null
   /** Whether a byte of the answer went to the client. */
   #answering = false
   #finished = false
@@ -97,6 +101,10 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
     return this.#client.reader.fields.text.length + 2 * (this.#body?.length ?? 0)
   }
 
+  protected get sender(): Sender {
+    return this.#client.sender
+  }
+
   protected goneSignal(): AbortSignal {
     return this.#client.goneSignal()
   }
@@ -109,8 +117,10 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
     const replaced = forwardedFields?.replaced ?? NOTHING
     this.#message = reader.forwarded(
       call.target,
-      // An answer that may name a job has to be read here.
-      open !== null && call.job !== null ? ['accept-encoding', ...replaced] : replaced,
+      // An answer that may name a job, or tells of a login, has to be read here.
+      (open !== null && call.job !== null) || this.learning !== null
+        ? ['accept-encoding', ...replaced]
+        : replaced,
       forwardedFields?.lines(peer, (name) => reader.header(name)),
     )
     if (this.#bodyText !== null) this.#message += this.#bodyText
@@ -184,7 +194,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
 
   head(reader: AnswerReader): void {
     this.#askForJob(reader)
-    if (this.#clientGone || this.#connection === null) return
+    if (this.#holdsBack(reader) || this.#clientGone || this.#connection === null) return
     this.#answering = true
     this.#delivery = new AnswerDelivery(this.backend, this.#client, {
       source: this.#connection.socket,
@@ -198,9 +208,18 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   whole(reader: AnswerReader, body: string): void {
     this.#askForJob(reader)
     this.#jobAnswer?.take(Buffer.from(body, 'latin1'))
-    if (this.#clientGone) return
+    if (this.#holdsBack(reader)) this.learning?.take(Buffer.from(body, 'latin1'))
+    if (this.#held !== null || this.#clientGone) return
     this.#answering = true
     this.#client.write(this.#answerLines(reader) + body)
+  }
+
+  /** What a login has opened has to be written down before its client hears of it. */
+  #holdsBack(reader: AnswerReader): boolean {
+    if (this.learning?.appliesTo(reader.status) !== true) return false
+    this.#held = this.#answerLines(reader)
+    this.learning.begin(answerFields(reader), reader.encoded)
+    return true
   }
 
   #askForJob(reader: AnswerReader): void {
@@ -213,6 +232,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   }
 
   piece(bytes: Buffer): void {
+    if (this.#held !== null) this.learning?.take(bytes)
     this.#jobAnswer?.take(bytes)
     this.#delivery?.piece(bytes)
   }
@@ -235,8 +255,32 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
         this.#upstream.wire.release(connection, reader.keepAliveMs)
       } else connection.destroy()
     }
+    this.answered(reader.status)
+    if (this.#held !== null) {
+      void this.#deliverHeld(this.#held, keepAlive)
+      return
+    }
     this.leave()
     if (!this.#clientGone && this.#delivery?.isStopped !== true) this.#client.answered(keepAlive)
+  }
+
+  /** The answer to a login goes on once it is known whose session it opened. */
+  async #deliverHeld(lines: string, keepAlive: boolean): Promise<void> {
+    const { learning } = this
+    const refusal = (await learning?.settle()) ?? null
+    if (this.#finished) return
+    if (refusal !== null && this.pass(refusal) === false) return
+    this.leave()
+    if (this.#clientGone || learning === null) return
+    const { body } = learning
+    this.#client.write(lines)
+    const { framing } = this.#client.answers.reader
+    if (framing !== 'chunked' && framing !== 'close') this.#client.write(body)
+    else {
+      if (body.length > 0) this.#client.write(`${body.length.toString(16)}\r\n${body.toString('latin1')}\r\n`)
+      this.#client.write('0\r\n\r\n')
+    }
+    this.#client.answered(keepAlive)
   }
 
   #settleByAnswer(answer: AnswerReader): void {

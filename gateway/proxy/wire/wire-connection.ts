@@ -4,6 +4,7 @@
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { Backend } from '../backend.ts'
+import { Sender } from '../callers.ts'
 import type { Peer } from '../forwarded-fields.ts'
 import { AnswerStream } from './answer-stream.ts'
 import { PLAIN_HEAD_BYTES_MAX, RequestReader } from './request-reader.ts'
@@ -40,6 +41,7 @@ export class WireConnection implements WireClient {
   /** The last answer is through: what still comes is dropped. */
   #isLast = false
   #gone: AbortController | null = null
+  #sender: Sender | null = null
   #starting = false
   #isFresh = true
   /** Since when nothing has happened on it, or a body is awaited. */
@@ -180,6 +182,11 @@ export class WireConnection implements WireClient {
 
   get peer(): Peer {
     return { address: this.#socket.remoteAddress ?? '', isTls: this.#socket instanceof TLSSocket }
+  }
+
+  get sender(): Sender {
+    this.#sender ??= new Sender(this.#socket)
+    return this.#sender
   }
 
   goneSignal(): AbortSignal {

@@ -21,6 +21,7 @@ const PUBLISHED = [
   'POST /v1/fences/{id}/retry',
   'POST /v1/fences/{id}/confirm',
   'POST /v1/fences/{id}/unfence',
+  'POST /v1/sessions/{id}/bindings',
   'POST /v1/sessions/{id}/fence',
   'POST /v1/check',
   'GET /v1/events',

@@ -120,12 +120,15 @@ describe('a configuration without faults', () => {
         "callIds": [
           "idempotency-key",
         ],
+        "callersOf": null,
         "enforce": true,
         "forwarded": {
           "send": [],
           "trust": [],
         },
         "health": null,
+        "identify": [],
+        "implicit": false,
         "limits": {
           "answerTimeoutMs": 300000,
           "bodyBytes": 0,
@@ -151,6 +154,7 @@ describe('a configuration without faults', () => {
           "host": "0.0.0.0",
           "port": 8776,
         },
+        "listeners": {},
         "observer": null,
         "policy": "cinder",
         "quietMs": null,

@@ -50,6 +50,7 @@ export class FakePlane implements ControlPlane {
       fenceInfo: request.fenceInfo,
       plan: request.plan,
       openedAt: OPENED_AT,
+      bindings: [],
       holds: [],
       waitsFor: [],
     }
@@ -66,6 +67,14 @@ export class FakePlane implements ControlPlane {
     for (const grant of this.owners.values())
       if (grant.session === session) await this.release(grant.lock, session)
     this.sessionsById.delete(session)
+  }
+
+  bind({ session, realm, by, value }: Parameters<ControlPlane['bind']>[0]): Promise<void> {
+    this.#fail()
+    const info = this.sessionsById.get(session)
+    if (info === undefined) throw new GatewayError('session-unknown', 'there is no such session')
+    this.sessionsById.set(session, { ...info, bindings: [{ backend: realm, by, value }] })
+    return Promise.resolve()
   }
 
   session(session: SessionId): SessionInfo | null {
