@@ -88,6 +88,7 @@ export function observe(
         break
       case 'session':
       case 'canary':
+      case 'binding':
       case 'sources':
       case 'foreign':
         break
