@@ -1,14 +1,19 @@
-// What this room is started with.
+// What this room is started with, and what it is to the others.
 
 import type { LockSource } from '../core/lock-source.ts'
+import type { CallerBook } from '../spi/callers.ts'
 import type { Clock } from '../spi/clock.ts'
+import type { ControlPlane } from '../spi/control-plane.ts'
 import type { EventSink } from '../spi/events.ts'
+import type { FenceJournal } from '../spi/fence-journal.ts'
 import type { FencePlanner } from '../spi/fence-planner.ts'
+import type { Gate } from '../spi/gate.ts'
 import type { HighWaterMark } from '../spi/high-water-mark.ts'
+import type { LoginBarrier } from '../spi/login-barrier.ts'
 import type { Store } from '../spi/store.ts'
 import type { EpochKeeper } from './epoch-keeper.ts'
 import type { TokenCheck } from './gate.ts'
-import type { Signer } from './listings.ts'
+import type { Counts, Signer } from './listings.ts'
 import type { ParkingSettings } from './parking.ts'
 import type { SweeperSettings } from './sweeper.ts'
 
@@ -43,4 +48,16 @@ export interface LockingOptions extends SweeperSettings {
   readonly signing: (TokenCheck & { readonly sign: Signer }) | null
   /** The process stood still past its lease: it has to end at once, before it writes anything. */
   readonly onStopped: (reason: string) => void
+}
+
+export interface Locking {
+  readonly gate: Gate
+  readonly plane: ControlPlane
+  readonly journal: FenceJournal
+  readonly logins: LoginBarrier
+  readonly callers: CallerBook
+  /** Figures for the metrics. */
+  counts(): Counts
+  /** Admits no more, waits up to `waitMs` for what is in flight, says "nothing open" where that is so, and goes. */
+  close(waitMs: number): Promise<void>
 }

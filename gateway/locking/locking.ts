@@ -2,11 +2,8 @@
 // out of the circle of gateways in the right order.
 
 import type { Revision, SessionId } from '../core/names.ts'
-import type { CallerBook } from '../spi/callers.ts'
 import type { ControlPlane } from '../spi/control-plane.ts'
-import type { FenceJournal } from '../spi/fence-journal.ts'
 import type { Gate } from '../spi/gate.ts'
-import type { LoginBarrier } from '../spi/login-barrier.ts'
 import { type Store, StoreUnavailable } from '../spi/store.ts'
 import { Barrier } from './barrier.ts'
 import { StoredCallers } from './caller-book.ts'
@@ -21,7 +18,7 @@ import { Layout } from './layout.ts'
 import { Ledger, type LedgerCall } from './ledger.ts'
 import { type Counts, countAll } from './listings.ts'
 import type { LiveGrant } from './lock-state.ts'
-import type { LockingOptions } from './locking-options.ts'
+import type { Locking, LockingOptions } from './locking-options.ts'
 import { ViewLoginBarrier } from './login-barrier.ts'
 import { parkingLimits } from './parking.ts'
 import { makeControlPlane } from './plane.ts'
@@ -40,19 +37,7 @@ import { Vouching } from './vouching.ts'
 const CATCH_UP_MS = 2_000
 const REJOIN_MS = 500
 
-export type { LockingOptions }
-
-export interface Locking {
-  readonly gate: Gate
-  readonly plane: ControlPlane
-  readonly journal: FenceJournal
-  readonly logins: LoginBarrier
-  readonly callers: CallerBook
-  /** Figures for the metrics. */
-  counts(): Counts
-  /** Admits no more, waits up to `waitMs` for what is in flight, says "nothing open" where that is so, and goes. */
-  close(waitMs: number): Promise<void>
-}
+export type { Locking, LockingOptions }
 
 /** Loads the view, registers this process, and answers once the view holds that. Rejects with StoreUnavailable. */
 export async function startLocking(options: LockingOptions): Promise<Locking> {

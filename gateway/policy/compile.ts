@@ -40,7 +40,6 @@ export interface CompiledPack {
   readonly quietMs: number | null
   readonly bodyBytesMax: number
   readonly loginKeys: readonly string[]
-  /** Null where calls are not asked who sends them. */
   readonly callers: CallerPlaces | null
   readonly xmlPaths: Readonly<Record<XmlForm, SoapPaths>>
   /** A path of a rule takes `%2F` as data. */
