@@ -11,7 +11,8 @@ import { BodyIntake } from './body-intake.ts'
 import type { Sender } from './callers.ts'
 import { type Call, CheckedCall } from './checked-call.ts'
 import { ForwardedBody } from './forwarded-body.ts'
-import { Forwarding, type ForwardingOwner } from './forwarding.ts'
+import type { ForwardingOwner } from './forwarded-call.ts'
+import { Forwarding } from './forwarding.ts'
 import type { OpenCall } from './open-call.ts'
 import {
   bodyTooLarge,
