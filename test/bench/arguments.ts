@@ -12,7 +12,10 @@ export const USAGE = `usage: npm run bench [-- OPTIONS]
   --samples N              samples of each peer; the median counts (default: 3)
   --seconds N              length of a sample (default: 5)
   --generator wrk|sockets  what makes the load (default: wrk where it is installed)
-  --json FILE              writes every figure to .cache/bench/FILE
+  --json [FILE]            writes every figure to .cache/bench/FILE (figures.json)
+  --plot [FILE]            measures nothing: draws the curves of .cache/bench/FILE (figures.json) into docs/scaling/, and
+                           puts its tables into docs/scaling.md and test/bench/README.md
+  --baseline [record]      only whether calls cost over 15 % more CPU than was recorded, which makes it fail; or records
 `
 
 export interface BenchArguments {
@@ -23,6 +26,8 @@ export interface BenchArguments {
   readonly seconds: number
   readonly generator: 'wrk' | 'sockets' | null
   readonly json: string | null
+  readonly plot: string | null
+  readonly baseline: 'compare' | 'record' | null
   readonly help: boolean
 }
 
@@ -37,10 +42,14 @@ export function readArguments(args: readonly string[]): BenchArguments {
       seconds: { type: 'string', default: '5' },
       generator: { type: 'string' },
       json: { type: 'string' },
+      plot: { type: 'string' },
+      baseline: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   })
-  const { generator } = values
+  const { generator, baseline } = values
+  if (baseline !== undefined && baseline !== 'compare' && baseline !== 'record')
+    throw new Error(`--baseline stands alone, or before record, not before ${baseline}`)
   if (generator !== undefined && generator !== 'wrk' && generator !== 'sockets')
     throw new Error(`--generator is wrk or sockets, not ${generator}`)
   return {
@@ -51,15 +60,24 @@ export function readArguments(args: readonly string[]): BenchArguments {
     seconds: whole('--seconds', values.seconds, 60),
     generator: generator ?? null,
     json: values.json ?? null,
+    plot: values.plot ?? null,
+    baseline: baseline ?? null,
     help: values.help,
   }
 }
 
-/** A bare `--peers` means all of them. */
+/** What an option means that stands alone. */
+const ALONE: Readonly<Record<string, string>> = {
+  '--peers': 'all',
+  '--json': 'figures.json',
+  '--plot': 'figures.json',
+  '--baseline': 'compare',
+}
+
 function expand(args: readonly string[]): string[] {
   return args.flatMap((arg, i) => {
-    const bare = arg === '--peers' && (args[i + 1] ?? '--').startsWith('--')
-    return bare ? [arg, 'all'] : [arg]
+    const alone = (args[i + 1] ?? '--').startsWith('--') ? ALONE[arg] : undefined
+    return alone === undefined ? [arg] : [arg, alone]
   })
 }
 

@@ -36,12 +36,17 @@ export function plainTarget(api: Api, id: string): string {
   }
 }
 
-/** A call that changes what the lock protects. */
-export function checkedCall(api: Api, lock: BenchLock, { port, readsBodies }: RunningPeer): string {
+/** A call that changes what the lock protects. `fields`: more header fields. */
+export function checkedCall(
+  api: Api,
+  lock: BenchLock,
+  { port, readsBodies }: Pick<RunningPeer, 'port' | 'readsBodies'>,
+  fields: readonly string[] = [],
+): string {
   switch (api) {
     case 'cinder':
       return message(`POST ${plainTarget(api, lock.id)}`, port, {
-        headers: [`Fencing-Token: ${lock.token}`, 'Content-Type: application/json'],
+        headers: [`Fencing-Token: ${lock.token}`, 'Content-Type: application/json', ...fields],
         body: '{"os-extend":{"new_size":2}}',
       })
     case 'vsphere':
@@ -50,6 +55,7 @@ export function checkedCall(api: Api, lock: BenchLock, { port, readsBodies }: Ru
           `Fencing-Token: ${lock.token}`,
           'Content-Type: text/xml; charset="utf-8"',
           'SOAPAction: "urn:vim25/6.5"',
+          ...fields,
         ],
         body: setScreens(lock.id),
       })
@@ -57,7 +63,7 @@ export function checkedCall(api: Api, lock: BenchLock, { port, readsBodies }: Ru
 }
 
 /** A call that changes nothing. */
-export function read(lock: BenchLock, { port }: RunningPeer): string {
+export function read(lock: BenchLock, { port }: Pick<RunningPeer, 'port'>): string {
   return message(`GET /v3/${PROJECT}/volumes/${lock.id}`, port, { headers: [], body: null })
 }
 

@@ -42,7 +42,7 @@ export interface Ground {
 
 export async function layGround(options: {
   readonly api: Api
-  readonly delayMs: number
+  readonly delayMs: number | 'asked'
   readonly secure: boolean
 }): Promise<{
   readonly ground: Ground
@@ -51,12 +51,7 @@ export async function layGround(options: {
   const folder = mkdtempSync(path.join(tmpdir(), 'fencegate-bench-'))
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   const tls = options.secure ? await makeTls(folder) : null
-  const upstreamOptions: UpstreamOptions = { delayMs: options.delayMs, tls }
-  const { started, port } = await startAnnounced({
-    name: 'the backend',
-    command: process.execPath,
-    args: [fileURLToPath(new URL('./upstream/server.ts', import.meta.url)), JSON.stringify(upstreamOptions)],
-  })
+  const { started, port } = await startUpstream({ delayMs: options.delayMs, tls })
   const { api } = options
   const locks = Array.from({ length: LOCK_COUNT }, (_, i): BenchLock => {
     const id = api === 'cinder' ? randomUUID() : `vm-${i + 1}`
@@ -70,6 +65,14 @@ export async function layGround(options: {
     ground: { folder, api, upstream: { port, pid: started.pid }, locks, streamLock, mapFile, tls },
     upstream: started,
   }
+}
+
+export async function startUpstream(options: UpstreamOptions): ReturnType<typeof startAnnounced> {
+  return await startAnnounced({
+    name: 'the backend',
+    command: process.execPath,
+    args: [fileURLToPath(new URL('./upstream/server.ts', import.meta.url)), JSON.stringify(options)],
+  })
 }
 
 /** Compiles one file of Go with Debian's compiler and nothing but its standard library. */

@@ -5,25 +5,18 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { readArguments, USAGE } from './arguments.ts'
+import { BASELINE_FILE, compare, measureShares, readBaseline, recordBaseline } from './baseline/shares.ts'
+import { type Course, measure } from './course.ts'
+import type { Figures, Run } from './figures.ts'
 import { CACHE } from './ground.ts'
-import { chooseGenerator, type LoadGenerator } from './load/generator.ts'
-import { measureCheck } from './measure/check.ts'
-import { takeField } from './measure/field.ts'
-import { measureIdle } from './measure/idle.ts'
-import { measureLoad } from './measure/load.ts'
-import { measureStream } from './measure/stream.ts'
+import { chooseGenerator } from './load/generator.ts'
 import { PEERS } from './peers/all.ts'
 import type { Peer } from './peers/peer.ts'
+import { drawRun } from './plot/draw.ts'
 import { stopAll } from './processes.ts'
-import { type Figures, tableOf, verdictsOf } from './report.ts'
-import { SCENARIOS, type Scenario } from './scenarios.ts'
-
-interface Course {
-  readonly peers: readonly Peer[]
-  readonly generator: LoadGenerator
-  readonly samples: number
-  readonly seconds: number
-}
+import { layOutAll, tablesOf } from './report.ts'
+import { SCENARIOS } from './scenarios.ts'
+import { verdictLine, verdictsOf } from './targets.ts'
 
 async function bench(args: readonly string[]): Promise<number> {
   const wanted = readArguments(args)
@@ -31,6 +24,12 @@ async function bench(args: readonly string[]): Promise<number> {
     say(USAGE)
     return 0
   }
+  if (wanted.plot !== null) {
+    for (const file of drawRun(fromCache(wanted.plot))) say(`written: ${path.relative(process.cwd(), file)}`)
+    return 0
+  }
+  if (wanted.baseline !== null) return await holdToBaseline(wanted.baseline)
+  const loadBefore = os.loadavg()[0] ?? 0
   const peers: Peer[] = []
   for (const peer of PEERS.filter(({ id }) => wanted.peers.includes(id))) {
     const missing = await peer.prepare({ install: wanted.install })
@@ -39,7 +38,9 @@ async function bench(args: readonly string[]): Promise<number> {
   }
   const generator = await chooseGenerator(wanted.generator)
   const machine = `${os.cpus()[0]?.model.trim() ?? 'unknown processor'} × ${os.availableParallelism()}`
-  say(`${machine}, Node ${process.version}, load from ${generator.name}`)
+  say(
+    `${machine}, Node ${process.version}, load from ${generator.name}, load average ${loadBefore.toFixed(1)}`,
+  )
   say(`${wanted.samples} samples of ${wanted.seconds} s, medians; CPU = user + system of proxy and checker`)
 
   const results: Figures[] = []
@@ -51,51 +52,52 @@ async function bench(args: readonly string[]): Promise<number> {
       const { result, failed } = await measure(scenario, course)
       failures.push(...failed)
       results.push(result)
-      say(tableOf(result))
+      say(layOutAll(tablesOf(result)))
     } catch (error) {
       failures.push(`${scenario.id}: ${error instanceof Error ? error.message : String(error)}`)
     }
   }
-  const verdicts = results.flatMap(verdictsOf)
+  const verdicts = results.flatMap(verdictsOf).map(verdictLine)
   if (verdicts.length > 0) say(`\n${verdicts.join('\n')}`)
   for (const failure of failures) say(`\nDID NOT WORK: ${failure}`)
   if (wanted.json !== null) {
-    const file = path.join(CACHE, path.basename(wanted.json))
+    const { samples, seconds } = wanted
+    const run: Run = {
+      machine,
+      node: process.version,
+      at: new Date().toISOString(),
+      loadBefore,
+      generator: generator.name,
+      samples,
+      seconds,
+      results,
+      failures,
+    }
+    const file = fromCache(wanted.json)
     mkdirSync(CACHE, { recursive: true })
-    writeFileSync(file, `${JSON.stringify({ machine, node: process.version, results, failures }, null, 2)}\n`)
+    writeFileSync(file, `${JSON.stringify(run, null, 2)}\n`)
     say(`\nwritten: ${path.relative(process.cwd(), file)}`)
   }
   return failures.length === 0 ? 0 : 1
 }
 
-async function measure(
-  scenario: Scenario,
-  { peers, ...load }: Course,
-): Promise<{ readonly result: Figures; readonly failed: readonly string[] }> {
-  if (scenario.kind === 'check') {
-    const figures = await measureCheck(scenario, load.samples)
-    return { result: { kind: 'check', scenario: scenario.id, figures }, failed: [] }
+async function holdToBaseline(baseline: 'compare' | 'record'): Promise<number> {
+  const shares = await measureShares(say)
+  if (baseline === 'record') {
+    recordBaseline(shares)
+    say(`recorded in ${path.relative(process.cwd(), BASELINE_FILE)}`)
+    return 0
   }
-  const field = await takeField(scenario, peers)
-  try {
-    const failed = field.failures
-    switch (scenario.kind) {
-      case 'load': {
-        const figures = await measureLoad(scenario, field, load)
-        return { result: { kind: 'load', scenario: scenario.id, figures }, failed }
-      }
-      case 'stream': {
-        const figures = await measureStream(scenario, field)
-        return { result: { kind: 'stream', scenario: scenario.id, figures }, failed }
-      }
-      case 'idle': {
-        const figures = await measureIdle(scenario, field, load.seconds)
-        return { result: { kind: 'idle', scenario: scenario.id, figures }, failed }
-      }
-    }
-  } finally {
-    await field.clear()
-  }
+  const comparisons = compare(readBaseline(), shares)
+  for (const { kind, recorded, now, outcome } of comparisons)
+    say(
+      `${outcome.padEnd(8)} ${kind}: adds ${now.toFixed(3)} of the call alone, recorded ${recorded ?? 'nothing'}`,
+    )
+  return comparisons.some(({ outcome }) => outcome === 'slower') ? 1 : 0
+}
+
+function fromCache(name: string): string {
+  return path.join(CACHE, path.basename(name))
 }
 
 function say(line: string): void {

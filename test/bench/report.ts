@@ -1,24 +1,24 @@
-// Tables for people, and the targets held against the figures.
+// Tables of figures: rows of text, laid out for a terminal or for a document.
 
-import type { CheckFigures } from './measure/check.ts'
-import type { IdleFigures } from './measure/idle.ts'
+import type { Figures } from './figures.ts'
 import type { LoadFigures } from './measure/load.ts'
-import type { StreamFigures } from './measure/stream.ts'
+import type { Chart } from './scaling/curve.ts'
 
-export const TARGETS = { ratioToNginx: 1.3, streamBytes: 64 * 1024 ** 2, checkNs: 1_000 }
+type Rows = readonly (readonly string[])[]
 
-export type Figures =
-  | { readonly kind: 'load'; readonly scenario: string; readonly figures: readonly LoadFigures[] }
-  | { readonly kind: 'stream'; readonly scenario: string; readonly figures: readonly StreamFigures[] }
-  | { readonly kind: 'idle'; readonly scenario: string; readonly figures: readonly IdleFigures[] }
-  | { readonly kind: 'check'; readonly scenario: string; readonly figures: readonly CheckFigures[] }
+export interface Table {
+  /** Null where the scenario's own title says it. */
+  readonly title: string | null
+  /** The first has the names of the columns. */
+  readonly rows: Rows
+}
 
-export function tableOf(result: Figures): string {
+export function tablesOf(result: Figures): readonly Table[] {
   switch (result.kind) {
     case 'load':
-      return loadTable(result.figures)
+      return untitled(loadRows(result.figures))
     case 'stream':
-      return layOut([
+      return untitled([
         ['peer', 'grown MiB', 'MiB/s', 'CPU ms'],
         ...result.figures.map(({ title, grownBytes, bytesPerSecond, cpuMs }) => [
           title,
@@ -28,7 +28,7 @@ export function tableOf(result: Figures): string {
         ]),
       ])
     case 'idle':
-      return layOut([
+      return untitled([
         ['peer', 'KiB/connection', 'CPU ‰'],
         ...result.figures.map(({ title, bytesPerConnection, cpuPerMille }) => [
           title,
@@ -37,16 +37,79 @@ export function tableOf(result: Figures): string {
         ]),
       ])
     case 'check':
-      return layOut([
+      return untitled([
         ['what', 'ns/call'],
         ...result.figures.map(({ title, nanoseconds }) => [title, nanoseconds.toFixed(0)]),
       ])
+    case 'latency':
+      return untitled([
+        ['peer', 'p50 µs', 'p90 µs', 'added to p50, µs'],
+        ...result.figures.map(({ title, p50Us, p90Us, addedUs }) => [
+          title,
+          p50Us.toFixed(0),
+          p90Us.toFixed(0),
+          addedUs === null ? '' : addedUs.toFixed(0),
+        ]),
+      ])
+    case 'flood':
+      return untitled([
+        ['what, ms', 'quiet p50', 'p99', 'worst', 'flooded p50', 'p99', 'worst', 'count', 'flood, calls/s'],
+        ...result.figures.map(({ title, quiet, flooded, requestsPerSecond }) => [
+          title,
+          ...[quiet.p50Ms, quiet.p99Ms, quiet.worstMs].map((value) => value.toFixed(1)),
+          ...[flooded.p50Ms, flooded.p99Ms, flooded.worstMs].map((value) => value.toFixed(1)),
+          String(flooded.count),
+          requestsPerSecond.toFixed(0),
+        ]),
+      ])
+    case 'curve':
+      return result.figures.map(chartTable)
   }
 }
 
-function loadTable(figures: readonly LoadFigures[]): string {
+export function layOutAll(tables: readonly Table[]): string {
+  return tables.map(({ title, rows }) => `${title === null ? '' : `${title}\n`}${layOut(rows)}`).join('\n\n')
+}
+
+/** As Markdown; a table without figures is none. */
+export function markdownOf({ rows }: Table): string {
+  const [names = [], ...rest] = rows
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`
+  return [
+    line(names),
+    line(names.map((_, column) => (column === 0 ? '---' : '---:'))),
+    ...rest.map(line),
+  ].join('\n')
+}
+
+function untitled(rows: Rows): readonly Table[] {
+  return [{ title: null, rows }]
+}
+
+/** One row for each size. */
+export function chartTable({ title, x, y, series }: Chart): Table {
+  const sizes = [...new Set(series.flatMap(({ points }) => points.map((point) => point.x)))]
+  const cell = (points: Chart['series'][number]['points'], size: number): string => {
+    const point = points.find((each) => each.x === size)
+    return point === undefined ? '–' : digits(point.y)
+  }
+  return {
+    title: `${title} (${y})`,
+    rows: [
+      [x, ...series.map((each) => each.title)],
+      ...sizes.map((size) => [size.toLocaleString('en'), ...series.map(({ points }) => cell(points, size))]),
+    ],
+  }
+}
+
+function digits(value: number): string {
+  if (value >= 100) return Math.round(value).toLocaleString('en')
+  return value.toFixed(value >= 10 ? 1 : 2)
+}
+
+function loadRows(figures: readonly LoadFigures[]): Rows {
   const nginx = figures.find(({ peer }) => peer === 'nginx')
-  return layOut([
+  return [
     ['peer', 'CPU µs/request', 'spread', 'requests/s', 'p50 ms', 'p99 ms', '× nginx'],
     ...figures.map((row) => [
       row.title,
@@ -57,7 +120,7 @@ function loadTable(figures: readonly LoadFigures[]): string {
       (row.p99Us / 1000).toFixed(2),
       nginx === undefined ? '' : (row.cpuUsPerRequest / nginx.cpuUsPerRequest).toFixed(2),
     ]),
-  ])
+  ]
 }
 
 /** The least and the most of the samples: two figures closer than that are the same. */
@@ -66,54 +129,8 @@ function spread({ samples }: LoadFigures): string {
   return `${Math.min(...each).toFixed(1)}–${Math.max(...each).toFixed(1)}`
 }
 
-/** One line for each target that these figures can say something about. */
-export function verdictsOf(result: Figures): readonly string[] {
-  switch (result.kind) {
-    case 'load':
-      return result.scenario === 'mutate' ? loadVerdict(result.figures) : []
-    case 'stream':
-      return result.figures
-        .filter(({ peer }) => peer === 'fencegate')
-        .map(({ grownBytes }) =>
-          verdict(
-            grownBytes < TARGETS.streamBytes,
-            `1 GiB ${result.scenario}: resident memory grows by ${(grownBytes / 1024 ** 2).toFixed(1)} MiB, target below 64 MiB`,
-          ),
-        )
-    case 'idle':
-      return []
-    case 'check':
-      return result.figures
-        .filter(({ judged }) => judged)
-        .map(({ title, nanoseconds }) =>
-          verdict(
-            nanoseconds < TARGETS.checkNs,
-            `${title}: ${nanoseconds.toFixed(0)} ns, target below 1,000 ns`,
-          ),
-        )
-  }
-}
-
-function loadVerdict(figures: readonly LoadFigures[]): readonly string[] {
-  const ours = figures.find(({ peer }) => peer === 'fencegate')
-  const nginx = figures.find(({ peer }) => peer === 'nginx')
-  if (ours === undefined || nginx === undefined)
-    return ['not judged: checked call against nginx: fencegate and nginx were not both measured']
-  const ratio = ours.cpuUsPerRequest / nginx.cpuUsPerRequest
-  return [
-    verdict(
-      ratio <= TARGETS.ratioToNginx,
-      `checked call: ${ratio.toFixed(2)} times the CPU of nginx + checker, target at most ${TARGETS.ratioToNginx}`,
-    ),
-  ]
-}
-
-function verdict(met: boolean, text: string): string {
-  return `${met ? 'met:    ' : 'NOT MET:'} ${text}`
-}
-
 /** Columns of equal width; all but the first to the right. */
-function layOut(rows: readonly (readonly string[])[]): string {
+function layOut(rows: Rows): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   return rows
     .map((row) =>

@@ -7,8 +7,11 @@ interface ScenarioBase {
   readonly id: string
   readonly title: string
   readonly api: Api
-  readonly delayMs: number
+  /** `asked`: the request says it, in a field of its own. */
+  readonly delayMs: number | 'asked'
   readonly secure: boolean
+  /** Whom it makes sense for; everybody where absent. */
+  readonly peers?: readonly string[]
 }
 
 export interface LoadScenario extends ScenarioBase {
@@ -16,7 +19,11 @@ export interface LoadScenario extends ScenarioBase {
   readonly connections: number
   /** What a peer that checks must answer to every request. */
   readonly expects: 'answered' | 'refused'
-  request(lock: BenchLock, running: RunningPeer): string
+  readonly request: (lock: BenchLock, running: RunningPeer) => string
+  /** Before the first sample, where that is another. */
+  readonly warmUp?: (lock: BenchLock, running: RunningPeer) => string
+  /** Of a sample, where calls take long themselves. */
+  readonly secondsMin?: number
 }
 
 export interface StreamScenario extends ScenarioBase {
@@ -30,16 +37,46 @@ export interface IdleScenario extends ScenarioBase {
   readonly connections: number
 }
 
+/** One call at a time, to each peer in turn: how much later an answer comes than without a proxy. */
+export interface LatencyScenario extends ScenarioBase {
+  readonly kind: 'latency'
+  readonly calls: number
+}
+
+/** What the control API answers while the data plane is given all the calls that it can take. */
+export interface FloodScenario extends ScenarioBase {
+  readonly kind: 'flood'
+  readonly connections: number
+}
+
 /** The check alone, inside this process; see check.ts. */
 export interface CheckScenario extends ScenarioBase {
   readonly kind: 'check'
   readonly locks: number
 }
 
-export type Scenario = LoadScenario | StreamScenario | IdleScenario | CheckScenario
+/** Cost as work grows: a figure for each of several sizes; see scaling/. */
+export interface CurveScenario extends ScenarioBase {
+  readonly kind: 'curve'
+  readonly curve: CurveId
+}
+
+export type CurveId = 'locks' | 'sessions' | 'rules' | 'gateways' | 'in-flight'
+
+export type Scenario =
+  | LoadScenario
+  | StreamScenario
+  | IdleScenario
+  | CheckScenario
+  | LatencyScenario
+  | FloodScenario
+  | CurveScenario
 
 const PLAIN: Pick<ScenarioBase, 'api' | 'delayMs' | 'secure'> = { api: 'cinder', delayMs: 0, secure: false }
 const GIB = 1024 ** 3
+/** Those who would be built instead; the others are for the one scenario that has the targets. */
+const FRONT_PEERS = ['fencegate', 'nginx', 'haproxy']
+const FRONT: Pick<ScenarioBase, 'peers'> = { peers: FRONT_PEERS }
 
 export const SCENARIOS: readonly Scenario[] = [
   {
@@ -53,6 +90,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     ...PLAIN,
+    ...FRONT,
     kind: 'load',
     id: 'read',
     title: 'GET, 32 connections',
@@ -62,6 +100,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     ...PLAIN,
+    ...FRONT,
     kind: 'load',
     id: 'refused',
     title: 'POST with a stale token, 32 connections',
@@ -71,6 +110,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     ...PLAIN,
+    ...FRONT,
     kind: 'load',
     id: 'soap',
     title: 'checked POST, 4 KiB of SOAP, 32 connections',
@@ -81,6 +121,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     ...PLAIN,
+    ...FRONT,
     kind: 'load',
     id: 'tls',
     title: 'checked POST, TLS on both sides, 32 connections',
@@ -91,23 +132,86 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     ...PLAIN,
+    ...FRONT,
     kind: 'load',
     id: 'slow',
-    title: 'checked POST, the backend takes 50 ms, 256 connections',
-    delayMs: 50,
-    connections: 256,
+    title: 'checked POST, the backend takes 500 ms, 2,000 connections',
+    delayMs: 'asked',
+    connections: 2_000,
+    expects: 'answered',
+    request: (lock, running) => extendAfter(500, lock, running),
+    warmUp: extend,
+    secondsMin: 4,
+  },
+  {
+    ...PLAIN,
+    kind: 'load',
+    id: 'workers',
+    title: 'checked POST, fencegate over etcd with one worker and with two, 64 connections',
+    peers: ['workers-1', 'workers-2'],
+    connections: 64,
     expects: 'answered',
     request: extend,
   },
-  { ...PLAIN, kind: 'stream', id: 'up', title: 'a checked POST of 1 GiB', direction: 'up', bytes: GIB },
-  { ...PLAIN, kind: 'stream', id: 'down', title: 'a GET of 1 GiB', direction: 'down', bytes: GIB },
-  { ...PLAIN, kind: 'idle', id: 'idle', title: '1,000 idle connections', connections: 1_000 },
+  {
+    ...PLAIN,
+    ...FRONT,
+    kind: 'stream',
+    id: 'up',
+    title: 'a checked POST of 1 GiB',
+    direction: 'up',
+    bytes: GIB,
+  },
+  {
+    ...PLAIN,
+    ...FRONT,
+    kind: 'stream',
+    id: 'down',
+    title: 'a GET of 1 GiB',
+    direction: 'down',
+    bytes: GIB,
+  },
+  {
+    ...PLAIN,
+    peers: [...FRONT_PEERS, 'direct'],
+    kind: 'latency',
+    id: 'latency',
+    title: 'checked POST, one at a time',
+    calls: 2_000,
+  },
+  { ...PLAIN, ...FRONT, kind: 'idle', id: 'idle', title: '10,000 idle connections', connections: 10_000 },
+  {
+    ...PLAIN,
+    peers: ['fencegate'],
+    kind: 'flood',
+    id: 'flood',
+    title: 'the control API while 512 connections send checked calls as fast as they are answered',
+    connections: 512,
+  },
   { ...PLAIN, kind: 'check', id: 'check', title: 'the check alone, 100,000 locks', locks: 100_000 },
+  { ...PLAIN, kind: 'curve', id: 'scale-locks', title: 'cost as locks grow', curve: 'locks' },
+  { ...PLAIN, kind: 'curve', id: 'scale-sessions', title: 'cost as sessions grow', curve: 'sessions' },
+  { ...PLAIN, kind: 'curve', id: 'scale-rules', title: 'cost as rules grow', curve: 'rules' },
+  { ...PLAIN, kind: 'curve', id: 'scale-gateways', title: 'cost as gateways grow', curve: 'gateways' },
+  {
+    ...PLAIN,
+    delayMs: 'asked',
+    peers: ['fencegate', 'nginx'],
+    kind: 'curve',
+    id: 'scale-in-flight',
+    title: 'cost as calls in flight grow',
+    curve: 'in-flight',
+  },
 ]
 
 /** Those with a target in them; the rest is for those who want to know more. */
 export const SCENARIOS_BY_DEFAULT: readonly string[] = ['mutate', 'up', 'down', 'check']
 
-function extend(lock: BenchLock, running: RunningPeer): string {
+/** As `extend`, of a backend that takes so long. */
+export function extendAfter(delayMs: number, lock: BenchLock, running: RunningPeer): string {
+  return checkedCall('cinder', lock, running, [`X-Bench-Delay: ${delayMs}`])
+}
+
+export function extend(lock: BenchLock, running: RunningPeer): string {
   return checkedCall('cinder', lock, running)
 }

@@ -2,7 +2,6 @@
 
 import { fileURLToPath } from 'node:url'
 import { run } from '../processes.ts'
-import type { CheckScenario } from '../scenarios.ts'
 
 export interface CheckFigures {
   readonly title: string
@@ -12,18 +11,30 @@ export interface CheckFigures {
   readonly judged: boolean
 }
 
-export async function measureCheck(
-  { locks }: CheckScenario,
-  samples: number,
-): Promise<readonly CheckFigures[]> {
+export interface CheckResult {
+  readonly figures: readonly CheckFigures[]
+  /** Of the heap, when all locks are held and nothing else is left. */
+  readonly bytesPerLock: number
+  /** CPU time to take the snapshot with all locks in. */
+  readonly loadMs: number
+}
+
+const CALLS_PER_SAMPLE = 1_000_000
+
+export async function measureCheck(locks: number, samples: number): Promise<readonly CheckFigures[]> {
+  return (await checkAlone(locks, samples, CALLS_PER_SAMPLE)).figures
+}
+
+export async function checkAlone(locks: number, samples: number, calls: number): Promise<CheckResult> {
+  const file = fileURLToPath(new URL('../check.ts', import.meta.url))
   const output = await run({
     name: 'the check',
     command: process.execPath,
-    args: [fileURLToPath(new URL('../check.ts', import.meta.url)), String(locks), String(samples)],
+    args: ['--expose-gc', '--max-old-space-size=8192', file, String(locks), String(samples), String(calls)],
     timeoutMs: 300_000,
   })
   const found = /^RESULT (.*)$/m.exec(output)
   if (found === null) throw new Error(`the check gave no result: ${output}`)
-  const figures: readonly CheckFigures[] = JSON.parse(found[1] ?? '')
-  return figures
+  const result: CheckResult = JSON.parse(found[1] ?? '')
+  return result
 }

@@ -7,6 +7,8 @@ import { cpuMicroseconds, family, residentBytes } from '../readings.ts'
 import type { IdleScenario } from '../scenarios.ts'
 import type { Contender, Field } from './field.ts'
 
+const OPENED_AT_ONCE = 32
+
 export interface IdleFigures {
   readonly peer: string
   readonly title: string
@@ -37,6 +39,11 @@ async function idle(
   const before = residentBytes(pids)
   const sockets: Socket[] = []
   try {
+    const line = async (): Promise<void> => {
+      while (sockets.length + OPENED_AT_ONCE <= connections)
+        sockets.push(await openIdle(running.port, request))
+    }
+    await Promise.all(Array.from({ length: OPENED_AT_ONCE }, line))
     while (sockets.length < connections) sockets.push(await openIdle(running.port, request))
     const grown = residentBytes(pids) - before
     const cpuBefore = cpuMicroseconds(pids)

@@ -10,6 +10,7 @@ import type { Contender, Field } from './field.ts'
 /** So many answers before the first sample: compilers at run time are done by then, also on a busy machine. */
 const WARM_UP_REQUESTS = 60_000
 const WARM_UP_SECONDS = 2
+const WARM_UP_CONNECTIONS_MAX = 64
 const WARM_UP_ROUNDS_MAX = 8
 
 export interface LoadFigures {
@@ -23,7 +24,7 @@ export interface LoadFigures {
   readonly samples: readonly LoadSample[]
 }
 
-interface LoadSample extends LoadResult {
+export interface LoadSample extends LoadResult {
   readonly cpuUs: number
 }
 
@@ -34,31 +35,12 @@ export async function measureLoad(
 ): Promise<readonly LoadFigures[]> {
   const contenders = field.contenders.filter(({ peer }) => peer.checks || scenario.expects === 'answered')
   const samples = new Map<Contender, LoadSample[]>(contenders.map((contender) => [contender, []]))
-  const sample = async ({ peer, running }: Contender, seconds: number): Promise<LoadSample> => {
-    const pids = family(running.roots)
-    const before = cpuMicroseconds(pids)
-    const result = await options.generator.generate({
-      folder: field.ground.folder,
-      port: running.port,
-      secure: scenario.secure,
-      connections: scenario.connections,
-      seconds,
-      requests: running.locks.map((lock) => scenario.request(lock, running)),
-    })
-    // A process that came or went has taken CPU time that nobody counted.
-    if (family(running.roots).join() !== pids.join())
-      throw new Error(`${scenario.id}: ${peer.id}: its processes changed during a sample`)
-    const cpuUs = cpuMicroseconds(pids) - before
-    verify(scenario, peer.id, result)
-    return { ...result, cpuUs }
-  }
-  for (const contender of contenders) {
-    let answered = 0
-    for (let round = 0; round < WARM_UP_ROUNDS_MAX && answered < WARM_UP_REQUESTS; round++)
-      answered += (await sample(contender, WARM_UP_SECONDS)).requests
-  }
+  const site = { generator: options.generator, folder: field.ground.folder }
+  const seconds = Math.max(options.seconds, scenario.secondsMin ?? 0)
+  for (const contender of contenders) await warmUp(scenario, contender, site)
   for (let round = 0; round < options.samples; round++)
-    for (const [contender, taken] of samples) taken.push(await sample(contender, options.seconds))
+    for (const [contender, taken] of samples)
+      taken.push(await sampleOf(scenario, contender, { ...site, seconds }))
   return [...samples].map(([{ peer }, taken]) => ({
     peer: peer.id,
     title: peer.title,
@@ -68,6 +50,46 @@ export async function measureLoad(
     p99Us: median(taken.map(({ p99Us }) => p99Us)),
     samples: taken,
   }))
+}
+
+interface Site {
+  readonly generator: LoadGenerator
+  readonly folder: string
+}
+
+/** Until compilers at run time are done. */
+export async function warmUp(scenario: LoadScenario, contender: Contender, site: Site): Promise<void> {
+  const gentle: LoadScenario = {
+    ...scenario,
+    connections: Math.min(scenario.connections, WARM_UP_CONNECTIONS_MAX),
+    request: (lock, running) => (scenario.warmUp ?? scenario.request)(lock, running),
+  }
+  let answered = 0
+  for (let round = 0; round < WARM_UP_ROUNDS_MAX && answered < WARM_UP_REQUESTS; round++)
+    answered += (await sampleOf(gentle, contender, { ...site, seconds: WARM_UP_SECONDS })).requests
+}
+
+export async function sampleOf(
+  scenario: LoadScenario,
+  { peer, running }: Contender,
+  { generator, folder, seconds }: Site & { readonly seconds: number },
+): Promise<LoadSample> {
+  const pids = family(running.roots)
+  const before = cpuMicroseconds(pids)
+  const result = await generator.generate({
+    folder,
+    port: running.port,
+    secure: scenario.secure,
+    connections: scenario.connections,
+    seconds,
+    requests: running.locks.map((lock) => scenario.request(lock, running)),
+  })
+  // A process that came or went has taken CPU time that nobody counted.
+  if (family(running.roots).join() !== pids.join())
+    throw new Error(`${scenario.id}: ${peer.id}: its processes changed during a sample`)
+  const cpuUs = cpuMicroseconds(pids) - before
+  verify(scenario, peer.id, result)
+  return { ...result, cpuUs }
 }
 
 /** Figures of wrong answers are no figures. */

@@ -3,6 +3,7 @@
 
 import { type Answer, exchange } from '../exchange.ts'
 import { STREAM_DOWN, STREAM_UP } from '../ground.ts'
+import { median } from '../median.ts'
 import { cpuMicroseconds, family, forgetPeak, peakBytes, residentBytes } from '../readings.ts'
 import type { StreamScenario } from '../scenarios.ts'
 import type { Contender, Field } from './field.ts'
@@ -10,8 +11,9 @@ import type { Contender, Field } from './field.ts'
 export interface StreamFigures {
   readonly peer: string
   readonly title: string
-  /** How far the peak of resident memory rose above what was resident before the body. */
+  /** How far the peak of resident memory rose above what was resident before the first body. */
   readonly grownBytes: number
+  /** Medians over the samples. */
   readonly bytesPerSecond: number
   readonly cpuMs: number
 }
@@ -19,10 +21,25 @@ export interface StreamFigures {
 export async function measureStream(
   scenario: StreamScenario,
   field: Field,
+  { samples }: { readonly samples: number },
 ): Promise<readonly StreamFigures[]> {
-  const figures: StreamFigures[] = []
-  for (const contender of field.contenders) figures.push(await stream(scenario, contender))
-  return figures
+  const taken = new Map<Contender, StreamFigures[]>(field.contenders.map((contender) => [contender, []]))
+  for (let round = 0; round < samples; round++)
+    for (const [contender, figures] of taken) figures.push(await stream(scenario, contender))
+  return [...taken].map(
+    ([
+      {
+        peer: { id, title },
+      },
+      figures,
+    ]) => ({
+      peer: id,
+      title,
+      grownBytes: figures[0]?.grownBytes ?? Number.NaN,
+      bytesPerSecond: median(figures.map(({ bytesPerSecond }) => bytesPerSecond)),
+      cpuMs: median(figures.map(({ cpuMs }) => cpuMs)),
+    }),
+  )
 }
 
 async function stream(

@@ -2,7 +2,7 @@
 
 import { direct } from './direct/peer.ts'
 import { fastifyPeer } from './fastify-http-proxy/peer.ts'
-import { fencegatePeer } from './fencegate/peer.ts'
+import { fencegatePeer, workerPeers } from './fencegate/peer.ts'
 import { goReverseProxyPeer } from './go-reverse-proxy/peer.ts'
 import { haproxyPeer } from './haproxy/peer.ts'
 import { nginxPeer } from './nginx/peer.ts'
@@ -17,4 +17,5 @@ export const PEERS: readonly Peer[] = [
   nodeUndiciPeer,
   fastifyPeer,
   direct,
+  ...workerPeers,
 ]

@@ -9,6 +9,8 @@ export interface Peer {
   readonly title: string
   /** False for the way without any proxy, which shows what the harness itself can do. */
   readonly checks: boolean
+  /** Only for the scenarios that name it. */
+  readonly special?: boolean
   /** Builds or fetches what it needs, once; says why it cannot run here, or null. `install`: may use the network. */
   prepare(options: { readonly install: boolean }): Promise<string | null>
   start(ground: Ground): Promise<RunningPeer>
@@ -18,6 +20,8 @@ export interface RunningPeer {
   readonly port: number
   /** Where the streaming scenario goes; most use one port for everything. */
   readonly streamPort: number
+  /** Of the control API, where there is one. */
+  readonly controlPort?: number
   /** Whether it finds out from the body what a call changes. */
   readonly readsBodies: boolean
   /**

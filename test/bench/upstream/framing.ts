@@ -4,22 +4,26 @@
 export interface RequestHead {
   readonly method: string
   readonly target: string
+  /** What `X-Bench-Delay` asks for, where it is looked for. */
+  readonly delayMs: number
 }
 
 type Expecting = 'head' | 'body' | 'chunk-size' | 'chunk' | 'trailer'
 
 export class RequestFraming {
   readonly #onRequest: (head: RequestHead, bodyBytes: number) => void
+  readonly #readsDelay: boolean
   #expecting: Expecting = 'head'
   /** Bytes that came without the end of the line or head that they belong to. */
   #rest: Buffer | null = null
-  #head: RequestHead = { method: '', target: '' }
+  #head: RequestHead = { method: '', target: '', delayMs: 0 }
   #remaining = 0
   #bodyBytes = 0
 
   /** `onRequest` is called when the last byte of a request has come. */
-  constructor(onRequest: (head: RequestHead, bodyBytes: number) => void) {
+  constructor(onRequest: (head: RequestHead, bodyBytes: number) => void, readsDelay: boolean) {
     this.#onRequest = onRequest
+    this.#readsDelay = readsDelay
   }
 
   feed(chunk: Buffer): void {
@@ -71,6 +75,7 @@ export class RequestFraming {
     this.#head = {
       method: text.slice(0, methodEnd),
       target: text.slice(methodEnd + 1, text.indexOf(' ', methodEnd + 1)),
+      delayMs: this.#readsDelay ? Number(/\r\nx-bench-delay: *(\d+)/i.exec(text)?.[1] ?? 0) : 0,
     }
     const length = /\r\ncontent-length: *(\d+)/i.exec(text)
     if (length !== null) {

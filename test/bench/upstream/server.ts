@@ -8,8 +8,8 @@ import tls from 'node:tls'
 import { RequestFraming, type RequestHead } from './framing.ts'
 
 export interface UpstreamOptions {
-  /** Each answer is held back for so long. */
-  readonly delayMs: number
+  /** Each answer is held back for so long; `asked`: for as long as the request says. */
+  readonly delayMs: number | 'asked'
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null
 }
 
@@ -29,8 +29,9 @@ function respond(socket: net.Socket, head: RequestHead, bodyBytes: number): void
     return
   }
   const text = head.target.endsWith('/up') ? answer(JSON.stringify({ received: bodyBytes })) : SMALL_ANSWER
-  if (options.delayMs === 0) socket.write(text, 'latin1')
-  else setTimeout(() => socket.write(text, 'latin1'), options.delayMs)
+  const delayMs = options.delayMs === 'asked' ? head.delayMs : options.delayMs
+  if (delayMs === 0) socket.write(text, 'latin1')
+  else setTimeout(() => socket.write(text, 'latin1'), delayMs)
 }
 
 function pour(socket: net.Socket, bytes: number): void {
@@ -54,7 +55,10 @@ function pour(socket: net.Socket, bytes: number): void {
 
 function serve(socket: net.Socket): void {
   socket.setNoDelay(true)
-  const framing = new RequestFraming((head, bodyBytes) => respond(socket, head, bodyBytes))
+  const framing = new RequestFraming(
+    (head, bodyBytes) => respond(socket, head, bodyBytes),
+    options.delayMs === 'asked',
+  )
   socket.on('data', (chunk: Buffer) => framing.feed(chunk))
   // A proxy that ends while an answer is on its way is part of every run; it shows in the load generator's figures.
   socket.on('error', () => socket.destroy())
@@ -67,7 +71,7 @@ const server =
         { cert: readFileSync(options.tls.certFile), key: readFileSync(options.tls.keyFile) },
         serve,
       )
-server.listen(0, '127.0.0.1', () => {
+server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 }, () => {
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('the backend got no port')
   process.stdout.write(`${address.port}\n`)

@@ -42,7 +42,8 @@ export const haproxyPeer: Peer = {
 function configuration({ upstream, mapFile, tls }: Ground, port: number): string {
   return `global
   nbthread 1
-  maxconn 8192
+  maxconn 19000
+  no strict-limits
 defaults
   mode http
   timeout connect 5s
@@ -57,6 +58,6 @@ frontend gateway
   http-request del-header Fencing-Token
   default_backend backend
 backend backend
-  server backend 127.0.0.1:${upstream.port} pool-max-conn 256${tls === null ? '' : ' ssl verify none'}
+  server backend 127.0.0.1:${upstream.port} pool-max-conn 8192${tls === null ? '' : ' ssl verify none'}
 `
 }

@@ -72,7 +72,8 @@ ${process.getuid?.() === 0 ? 'user root;' : ''}
 worker_processes 1;
 pid ${folder}/nginx.pid;
 error_log stderr warn;
-events { worker_connections 8192; }
+worker_rlimit_nofile 20000;
+events { worker_connections 19000; }
 http {
   access_log off;
   client_body_temp_path ${folder}/body;
@@ -82,7 +83,7 @@ http {
   scgi_temp_path ${folder}/scgi;
   keepalive_requests 1000000000;
   keepalive_timeout 600s;
-  upstream backend { server 127.0.0.1:${upstream.port}; keepalive 256; keepalive_requests 1000000000; }
+  upstream backend { server 127.0.0.1:${upstream.port}; keepalive 8192; keepalive_requests 1000000000; }
   upstream checker { server 127.0.0.1:${checkerPort}; keepalive 256; keepalive_requests 1000000000; }
   server {
     listen 127.0.0.1:${port}${tls === null ? '' : ' ssl'} backlog=4096;
