@@ -1,6 +1,6 @@
 // What is known of whoever has a lease: what he said when he opened his session, or what a source makes of his key.
 
-import type { SessionId } from '../core/names.ts'
+import type { LockName, SessionId } from '../core/names.ts'
 import { fenceInfoOf } from './learnt-fence-info.ts'
 import type { SessionRecord } from './records.ts'
 import type { View } from './view.ts'
@@ -31,5 +31,19 @@ export function knownHolder(view: View, session: SessionId): KnownHolder | null 
       const unfencedBy = unfenced ? `source ${name} says that its holders are not fenced` : null
       return { holder: found.holder, fenceInfo: found.fenceInfo, plan, targets: [], unfencedBy }
     }
+  return null
+}
+
+/** What to tell who wants to change how a foreign client holds a lock; null where it is none of a source's. */
+export function foreignHolder(
+  view: View,
+  { lock, session }: { readonly lock: LockName; readonly session: SessionId },
+): string | null {
+  const state = view.locks.get(lock)
+  for (const { key, session: holder } of state?.queue ?? []) {
+    const found = holder === session ? view.layout.foreign(key) : null
+    if (found !== null)
+      return `${session} is no session of this gateway but the lease of a client that keeps its own key in etcd (source ${found.source.name}), always exclusively: its mode cannot be changed`
+  }
   return null
 }

@@ -8,6 +8,7 @@ import type { ControlPlane } from '../spi/control-plane.ts'
 import type { FencePlanner } from '../spi/fence-planner.ts'
 import { type Store, StoreUnavailable } from '../spi/store.ts'
 import type { StoredCallers } from './caller-book.ts'
+import { foreignHolder } from './holders.ts'
 import type { Journal } from './journal.ts'
 import { describeLock, describeSession, grantInfo, ownersOf, page, type Signer } from './listings.ts'
 import type { LockQueue } from './queue.ts'
@@ -95,7 +96,10 @@ export function makeControlPlane(parts: PlaneParts): ControlPlane {
     },
     async changeMode(request, gone) {
       if (!(await sessions.known(request.session)))
-        throw new GatewayError('session-unknown', `there is no session ${request.session}; open one first`)
+        throw new GatewayError(
+          'session-unknown',
+          foreignHolder(view, request) ?? `there is no session ${request.session}; open one first`,
+        )
       // What the session did a moment ago, perhaps through another gateway, decides what there is to change.
       if (!(await parts.catchUp())) throw new StoreUnavailable('the view could not be brought up to date')
       const changed = await queue.changeMode({ ...request, token: Number(request.token) }, gone)

@@ -20,7 +20,11 @@ export interface CallHandle {
   cancel(): void
 }
 
-export function callHandle(login: Login | null): CallHandle {
+/** `refused`: the call never went out, as nobody could log in for it; nothing else would say so. */
+export function callHandle(
+  login: Login | null,
+  refused: (reason: string) => void = () => undefined,
+): CallHandle {
   let running: InterceptingCall | null = null
   let cancelled = false
   const cancel = (): void => {
@@ -47,6 +51,7 @@ export function callHandle(login: Login | null): CallHandle {
             else
               login.token().then(begin, (error: unknown) => {
                 const reason = error instanceof Error ? error.message : String(error)
+                refused(reason)
                 call.cancelWithStatus(status.UNAVAILABLE, reason)
               })
           },
@@ -73,7 +78,7 @@ export function withinDeadline<T>(
   start: (handle: CallHandle) => Promise<T>,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    const handle = callHandle(login)
+    const handle = callHandle(login, (reason) => reject(new StoreUnavailable(`${what}: ${reason}`)))
     const timer = clock.after(timeoutMs, () => {
       reject(new StoreUnavailable(`${what}: no answer within ${Math.round(timeoutMs)} ms`))
       handle.cancel()
