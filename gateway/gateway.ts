@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { type Config, formatListen, type ListenAddress, lockSources, openInventory } from './config/index.ts'
-import { type RunningControl, startControl } from './control/index.ts'
+import { type Credential, type RunningControl, startControl } from './control/index.ts'
 import { GatewayError } from './core/errors.ts'
 import { parseFencingToken } from './core/fencing-token.ts'
 import { startMonitoring } from './fencing/monitoring.ts'
@@ -202,12 +202,11 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
   const control = await listen('the control API', 'control.listen', config.control.listen, () =>
     startControl({
       listen: config.control.listen,
-      tls: config.control.tls === undefined ? null : revealed(config.control.tls),
-      credentials: config.control.credentials.map(({ token, role, holder }) => ({
-        token: token.reveal(),
-        role,
-        holder: holder ?? null,
-      })),
+      tls:
+        config.control.tls === undefined
+          ? null
+          : { ...revealed(config.control.tls), clientCa: config.control.tls.clientCa },
+      credentials: config.control.credentials.flatMap(credentialOf),
       plane: locking.plane,
       fencers: () => monitoring.health(),
       backends: () => listeners.map(({ state }) => state),
@@ -338,6 +337,13 @@ function longestQuietMs(policies: readonly { readonly quietMs: number | null }[]
     longest = Math.max(longest, quietMs)
   }
   return longest
+}
+
+/** None where neither is given, which the configuration does not let through. */
+function credentialOf(written: Config['control']['credentials'][number]): readonly Credential[] {
+  const { token, certificate, role, holder = null } = written
+  if (token !== undefined) return [{ token: token.reveal(), role, holder }]
+  return certificate === undefined ? [] : [{ certificate, role, holder }]
 }
 
 const readTokens: Parameters<typeof startControl>[0]['check']['readTokens'] = (field) => {

@@ -4,7 +4,7 @@ import cluster from 'node:cluster'
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
-import { runCommandLine } from './cli/index.ts'
+import { fetchWith, runCommandLine } from './cli/index.ts'
 import { type Config, formatFaults, formatListen, type LoadResult, Secret } from './config/index.ts'
 import { newRun, type RunningGateway, startGateway } from './gateway.ts'
 import { gatherKnowledge, type RoomKnowledge } from './knowledge.ts'
@@ -35,7 +35,8 @@ process.exitCode = await runCommandLine(args, {
   environment: process.env,
   stdout: process.stdout,
   stderr: process.stderr,
-  fetch,
+  fetchWith,
+  readText: (path) => readFileSync(path, 'utf8'),
   clock: systemClock,
   // A worker's parent has told the warnings.
   loadConfig: (file) => ({ ...knowledge.load(file), ...(cluster.isWorker ? { warnings: [] } : {}) }),

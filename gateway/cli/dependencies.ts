@@ -11,7 +11,15 @@ export interface Output {
   write(text: string): unknown
 }
 
-/** The part of `fetch` that is used; the global one fits. */
+/** PEM. */
+export interface ClientTls {
+  /** Who may sign the gateway's certificate; the system's authorities where absent. */
+  readonly ca?: string
+  readonly cert?: string
+  readonly key?: string
+}
+
+/** The part of `fetch` that is used. */
 export type FetchLike = (
   url: string,
   init: {
@@ -37,7 +45,10 @@ export interface CommandDependencies {
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly stdout: Output
   readonly stderr: Output
-  readonly fetch: FetchLike
+  /** What speaks to a control API on these terms. */
+  fetchWith(tls: ClientTls): FetchLike
+  /** The text of a file. Throws where it cannot be read. */
+  readText(path: string): string
   readonly clock: Clock
   /** Reads and checks a configuration with all that the other rooms know. Does not throw. */
   loadConfig(file: string): LoadResult

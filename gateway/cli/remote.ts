@@ -2,7 +2,7 @@
 
 import { z } from 'zod'
 import type { Invocation, OptionTerms } from './arguments.ts'
-import type { CommandDependencies } from './dependencies.ts'
+import type { ClientTls, CommandDependencies } from './dependencies.ts'
 import { printable } from './table.ts'
 
 export const REMOTE_OPTIONS: Readonly<Record<string, OptionTerms>> = {
@@ -12,6 +12,9 @@ export const REMOTE_OPTIONS: Readonly<Record<string, OptionTerms>> = {
     help: 'the control API (default: FENCEGATE_CONTROL, else http://127.0.0.1:7070)',
   },
   token: { type: 'string', value: 'TOKEN', help: 'a credential (default: FENCEGATE_TOKEN)' },
+  cacert: { type: 'string', value: 'FILE', help: 'who signs its certificate (default: FENCEGATE_CACERT)' },
+  cert: { type: 'string', value: 'FILE', help: 'a certificate to show it (default: FENCEGATE_CERT)' },
+  key: { type: 'string', value: 'FILE', help: 'the key of that certificate (default: FENCEGATE_KEY)' },
 }
 
 export const JSON_OPTION: Readonly<Record<string, OptionTerms>> = {
@@ -49,6 +52,7 @@ export function connect(invocation: Invocation, dependencies: CommandDependencie
     throw new CommandFailure(
       `"${base}" is not the URL of a control API; write it as http://HOST:PORT (--control or FENCEGATE_CONTROL)`,
     )
+  const fetch = dependencies.fetchWith(clientTls(invocation, dependencies))
 
   const ask = async (
     method: string,
@@ -61,7 +65,7 @@ export function connect(invocation: Invocation, dependencies: CommandDependencie
     let status: number
     let text: string
     try {
-      const answer = await dependencies.fetch(base.replace(/\/+$/, '') + path, {
+      const answer = await fetch(base.replace(/\/+$/, '') + path, {
         method,
         headers: {
           accept: 'application/json',
@@ -105,6 +109,25 @@ export function connect(invocation: Invocation, dependencies: CommandDependencie
   }
 }
 
+function clientTls(invocation: Invocation, { environment, readText }: CommandDependencies): ClientTls {
+  const read = (option: 'cacert' | 'cert' | 'key'): string | undefined => {
+    const file = invocation.text(option) ?? environment[`FENCEGATE_${option.toUpperCase()}`]
+    if (file === undefined) return undefined
+    try {
+      return readText(file)
+    } catch (error) {
+      throw new CommandFailure(`--${option}: ${file} cannot be read (${reasonOf(error)})`)
+    }
+  }
+  const [ca, cert, key] = [read('cacert'), read('cert'), read('key')]
+  if ((cert === undefined) !== (key === undefined))
+    throw new CommandFailure('give --cert and --key together (or FENCEGATE_CERT and FENCEGATE_KEY)')
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined || key === undefined ? {} : { cert, key }),
+  }
+}
+
 /** The answer in the shape that this command reads, or a failure that names the likely cause. */
 export function understand<Value>(schema: z.ZodType<Value>, value: unknown): Value {
   const read = schema.safeParse(value)
@@ -123,7 +146,7 @@ function sentence(status: number, value: unknown, base: string): string {
           : `${problem.data.title}: ${problem.data.detail}`,
       )
     : `${base} answered ${status} and no problem document: is this the control listener?`
-  if (status === 401) return `${said} (give one with --token or FENCEGATE_TOKEN)`
+  if (status === 401) return `${said} (give one with --token, or --cert and --key)`
   if (status === 503) return `${said} (try again, or another gateway with --control)`
   return said
 }

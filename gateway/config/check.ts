@@ -150,6 +150,14 @@ function isSame(a: string, b: string): boolean {
 
 function checkControl(config: Config, fault: Report, warn: Warn): void {
   const { listen, credentials, tls } = config.control
+  const certificate = credentials.findIndex((credential) => credential.certificate !== undefined)
+  if (certificate >= 0 && tls?.clientCa === undefined)
+    fault(['control', 'credentials', certificate, 'certificate'], {
+      message: 'the control API asks no client for a certificate',
+      expected: 'control.tls.clientCa, the certificate of who signs theirs',
+    })
+  if (certificate < 0 && tls?.clientCa !== undefined)
+    warn(['control', 'tls', 'clientCa'], 'no credential names a client certificate: none lets anybody in')
   if (isLoopback(listen.host)) return
   if (credentials.length === 0)
     fault(['control', 'listen'], {

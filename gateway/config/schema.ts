@@ -104,27 +104,44 @@ const store = strict(
   return z.NEVER
 })
 
+const controlTls = strict(
+  {
+    cert: certificate,
+    key: privateKey,
+    /** Who may sign clients' certificates: with it a client may show one that a credential names. */
+    clientCa: certificate.optional(),
+  },
+  'a section with cert, key and clientCa',
+)
+
 const credential = strict(
   {
     token: text(`a secret of at least 16 characters: file:PATH, \${NAME}, or the text itself`, 4096)
       .min(16, { error: `a secret of at least 16 characters: file:PATH, \${NAME}, or the text itself` })
-      .transform((value) => new Secret(value)),
+      .transform((value) => new Secret(value))
+      .optional(),
+    /** Of a client's certificate. */
+    certificate: text('the common name, DNS name or SHA-256 fingerprint of a certificate', 256).optional(),
     role: z.enum(['holder', 'operator', 'viewer'], { error: 'holder, operator or viewer' }),
     /** The only holder id that a `holder` may speak for; any where absent. */
     holder: text('a holder id', 256).optional(),
   },
-  'a section with token and role',
-).refine((value) => value.holder === undefined || value.role === 'holder', {
-  error: 'holder only beside role: holder',
-  path: ['holder'],
-})
+  'a section with role and either token or certificate',
+)
+  .refine((value) => (value.token === undefined) !== (value.certificate === undefined), {
+    error: 'either token or certificate',
+  })
+  .refine((value) => value.holder === undefined || value.role === 'holder', {
+    error: 'holder only beside role: holder',
+    path: ['holder'],
+  })
 
 const control = strict(
   {
     listen: listen.prefault('127.0.0.1:7070'),
-    tls: serverTls.optional(),
+    tls: controlTls.optional(),
     credentials: z
-      .array(credential, { error: 'a list of sections with token and role' })
+      .array(credential, { error: 'a list of sections with role and either token or certificate' })
       .max(1000, { error: 'at most 1000 credentials' })
       .default([]),
   },

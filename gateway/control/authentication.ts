@@ -3,11 +3,12 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { isIP } from 'node:net'
 import { GatewayError } from '../core/errors.ts'
+import type { ClientCertificate } from './client-certificate.ts'
 
 export type Role = 'holder' | 'operator' | 'viewer'
 
-export interface Credential {
-  readonly token: string
+/** A token, or the name of a client's certificate as of `ClientCertificate`. */
+export type Credential = ({ readonly token: string } | { readonly certificate: string }) & {
   readonly role: Role
   /** The only holder id that a `holder` may speak for; null: any. */
   readonly holder: string | null
@@ -31,6 +32,8 @@ export interface RequestHead {
   readonly authorization: string | undefined
   readonly host: string | undefined
   readonly origin: string | undefined
+  /** Null where the client shows none. Asked only where it counts. */
+  certificate(): ClientCertificate | null
 }
 
 export interface Authentication {
@@ -39,30 +42,46 @@ export interface Authentication {
 }
 
 export function createAuthentication(credentials: readonly Credential[]): Authentication {
-  const known = credentials.map(({ token, role, holder }) => ({ digest: digestOf(token), role, holder }))
+  const tokens = credentials.flatMap((credential) =>
+    'token' in credential ? [{ digest: digestOf(credential.token), caller: callerOf(credential) }] : [],
+  )
+  const certificates = credentials.flatMap((credential) =>
+    'certificate' in credential ? [{ name: credential.certificate, caller: callerOf(credential) }] : [],
+  )
 
-  const find = (presented: string): Caller | null => {
+  const byToken = (presented: string): Caller => {
     const digest = digestOf(presented)
     let found: Caller | null = null
     // No early exit: how long it takes must not tell which credential came close.
-    for (const candidate of known)
-      if (timingSafeEqual(candidate.digest, digest))
-        found = { role: candidate.role, holder: candidate.holder }
+    for (const { digest: known, caller } of tokens) if (timingSafeEqual(known, digest)) found = caller
+    if (found === null) throw new GatewayError('unauthorized', 'this token is not one of control.credentials')
     return found
   }
 
+  const byCertificate = (certificate: ClientCertificate): Caller => {
+    if (!certificate.trusted)
+      throw new GatewayError(
+        'unauthorized',
+        'the client certificate is not signed by control.tls.clientCa, or not valid now',
+      )
+    const found = certificates.find(({ name }) => certificate.isNamed(name))
+    if (found === undefined)
+      throw new GatewayError('unauthorized', 'the client certificate is none of control.credentials')
+    return found.caller
+  }
+
   const identify = (head: RequestHead): Caller => {
-    if (known.length === 0) {
+    if (credentials.length === 0) {
       refuseBrowsers(head)
       return { role: 'operator', holder: null }
     }
     const presented = /^Bearer +(\S+) *$/i.exec(head.authorization ?? '')?.[1]
-    if (presented === undefined)
-      throw new GatewayError('unauthorized', 'send Authorization: Bearer with a token of control.credentials')
-    const caller = find(presented)
-    if (caller === null)
-      throw new GatewayError('unauthorized', 'this token is not one of control.credentials')
-    return caller
+    // Who says a token means it, whatever else he shows.
+    if (presented !== undefined) return byToken(presented)
+    const certificate =
+      certificates.length === 0 || head.authorization !== undefined ? null : head.certificate()
+    if (certificate !== null) return byCertificate(certificate)
+    throw new GatewayError('unauthorized', `send ${waysIn(tokens.length > 0, certificates.length > 0)}`)
   }
 
   return {
@@ -77,6 +96,17 @@ export function createAuthentication(credentials: readonly Credential[]): Authen
       return caller
     },
   }
+}
+
+function callerOf({ role, holder }: Credential): Caller {
+  return { role, holder }
+}
+
+function waysIn(byToken: boolean, byCertificate: boolean): string {
+  const token = 'Authorization: Bearer with a token of control.credentials'
+  const certificate = 'a client certificate that control.credentials names'
+  if (byToken && byCertificate) return `${token}, or ${certificate}`
+  return byToken ? token : certificate
 }
 
 /** Where a credential is tied to one holder, refuses all others. */

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto'
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
+import type { TlsOptions } from 'node:tls'
 import swagger from '@fastify/swagger'
 import Fastify, { type FastifyReply } from 'fastify'
 import {
@@ -17,6 +18,7 @@ import { invariant } from '../core/invariant.ts'
 import { type Credential, createAuthentication } from './authentication.ts'
 import { backendRoutes } from './backends.ts'
 import { type CheckSources, checkRoutes } from './check.ts'
+import { clientCertificateOf } from './client-certificate.ts'
 import { type EventFeed, eventRoutes } from './event-stream.ts'
 import { fencerRoutes } from './fencers.ts'
 import { fenceRoutes } from './fences.ts'
@@ -25,6 +27,13 @@ import { lockRoutes } from './locks.ts'
 import { failureOf, isProgrammerFault, PROBLEM_TYPE, type Problem, problemOf } from './problems.ts'
 import type { ControlApp, ControlRoom } from './room.ts'
 import { sessionRoutes } from './sessions.ts'
+
+export interface ControlTls {
+  readonly cert: string
+  readonly key: string
+  /** Who signs the certificates that clients may show; absent: none is asked for. */
+  readonly clientCa?: string | undefined
+}
 
 export interface ControlOptions
   extends Omit<
@@ -42,7 +51,7 @@ export interface ControlOptions
   readonly callers?: ControlRoom['callers']
   readonly listen: { readonly host: string; readonly port: number }
   /** PEM; null: in the clear. */
-  readonly tls: { readonly cert: string; readonly key: string } | null
+  readonly tls: ControlTls | null
   /** Empty: open to everybody who can connect. Only for loopback; the configuration sees to that. */
   readonly credentials: readonly Credential[]
   readonly version: string
@@ -147,8 +156,6 @@ async function createApp(options: ControlOptions, room: ControlRoom): Promise<Co
         version: options.version,
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
-      components: { securitySchemes: { bearer: { type: 'http', scheme: 'bearer' } } },
-      ...(options.credentials.length === 0 ? {} : { security: [{ bearer: [] }] }),
     },
     transform: jsonSchemaTransform,
   })
@@ -163,7 +170,8 @@ async function createApp(options: ControlOptions, room: ControlRoom): Promise<Co
   app.get('/openapi.json', {
     config: { right: 'open' },
     schema: { hide: true },
-    handler: (_request, reply) => reply.type('application/json').send(JSON.stringify(app.swagger())),
+    handler: (_request, reply) =>
+      reply.type('application/json').send(JSON.stringify(describedWithSecurity(app, options.credentials))),
   })
   return app
 }
@@ -176,6 +184,17 @@ function noPreview(): never {
   throw new GatewayError('not-found', 'this gateway cannot tell what a fence would do')
 }
 
+/** Added by hand: the types of the description know no certificates. */
+function describedWithSecurity(app: ControlApp, credentials: readonly Credential[]) {
+  const described = app.swagger()
+  const securitySchemes = { bearer: { type: 'http', scheme: 'bearer' }, certificate: { type: 'mutualTLS' } }
+  return {
+    ...described,
+    components: { ...('components' in described ? described.components : {}), securitySchemes },
+    ...(credentials.length === 0 ? {} : { security: [{ bearer: [] }, { certificate: [] }] }),
+  }
+}
+
 function createServer(tls: ControlOptions['tls'], listener: RequestListener): Server {
   const limits = {
     maxHeaderSize: HEAD_BYTES_MAX,
@@ -186,9 +205,18 @@ function createServer(tls: ControlOptions['tls'], listener: RequestListener): Se
     keepAliveInitialDelay: 30_000,
   }
   const server =
-    tls === null ? createHttpServer(limits, listener) : createHttpsServer({ ...limits, ...tls }, listener)
+    tls === null
+      ? createHttpServer(limits, listener)
+      : createHttpsServer({ ...limits, ...tlsTerms(tls) }, listener)
   server.maxConnections = CONNECTIONS_MAX
   return server
+}
+
+/** Who shows no certificate may have a token; health is open to all. */
+function tlsTerms({ cert, key, clientCa }: ControlTls): TlsOptions {
+  return clientCa === undefined
+    ? { cert, key }
+    : { cert, key, ca: clientCa, requestCert: true, rejectUnauthorized: false }
 }
 
 function takeOnlyJson(app: ControlApp): void {
@@ -211,7 +239,7 @@ function authenticate(app: ControlApp, options: ControlOptions, room: ControlRoo
     if (room.leaving.aborted) reply.header('connection', 'close')
     const { authorization, host, origin } = request.headers
     request.caller = authentication.admit(
-      { authorization, host, origin },
+      { authorization, host, origin, certificate: () => clientCertificateOf(request.raw.socket) },
       request.routeOptions.config.right ?? 'open',
     )
     done()

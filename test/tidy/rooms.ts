@@ -41,7 +41,7 @@ export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   '@fastify/*': ['gateway/control'],
   'fastify-type-provider-zod': ['gateway/control'],
   'openapi-types': ['gateway/control'],
-  undici: ['gateway/proxy', 'fencers'],
+  undici: ['gateway/proxy', 'gateway/cli', 'fencers'],
   yaml: ['gateway/config', 'gateway/policy'],
   re2js: ['gateway/policy'],
   pino: ['gateway/telemetry'],

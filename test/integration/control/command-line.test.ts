@@ -1,6 +1,7 @@
 // The commands against a real control listener.
 
 import { expect, test } from 'vitest'
+import { fetchWith } from '../../../gateway/cli/index.ts'
 import type { FencerHealth } from '../../../gateway/spi/fencer-health.ts'
 import { run as runWith } from '../../unit/cli/run-with.ts'
 import { start } from './start.ts'
@@ -8,7 +9,7 @@ import { start } from './start.ts'
 async function running(options: Parameters<typeof start>[0] = {}) {
   const gateway = await start(options)
   const run = (args: readonly string[], environment: Readonly<Record<string, string>> = {}) =>
-    runWith(args, { fetch, environment: { FENCEGATE_CONTROL: gateway.url, USER: 'ann', ...environment } })
+    runWith(args, { fetchWith, environment: { FENCEGATE_CONTROL: gateway.url, USER: 'ann', ...environment } })
   return { ...gateway, run }
 }
 
@@ -131,7 +132,7 @@ test('the token is taken from the option or the environment, and its lack is exp
   const { run } = await running({ credentials: [{ token, role: 'operator', holder: null }] })
   const refused = await run(['locks'])
   expect(refused).toMatchObject({ code: 1 })
-  expect(refused.err).toContain('(give one with --token or FENCEGATE_TOKEN)')
+  expect(refused.err).toContain('(give one with --token, or --cert and --key)')
   expect((await run(['locks', '--token', token])).code).toBe(0)
   expect((await run(['locks'], { FENCEGATE_TOKEN: token })).code).toBe(0)
 })

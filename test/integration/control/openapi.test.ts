@@ -91,6 +91,7 @@ test('with credentials it says how to present them', async () => {
     credentials: [{ token: 'operator-1234567890', role: 'operator', holder: null }],
   })
   const { body } = await call('GET', '/openapi.json')
-  expect(body.security).toEqual([{ bearer: [] }])
+  expect(body.security).toEqual([{ bearer: [] }, { certificate: [] }])
   expect(body.components.securitySchemes.bearer).toEqual({ type: 'http', scheme: 'bearer' })
+  expect(body.components.securitySchemes.certificate).toEqual({ type: 'mutualTLS' })
 })

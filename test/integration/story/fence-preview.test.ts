@@ -57,7 +57,7 @@ afterEach(async () => {
 })
 
 const run = (...args: string[]) =>
-  runWith(args, { fetch, environment: { FENCEGATE_CONTROL: control.base, USER: 'ann' } })
+  runWith(args, { fetchWith, environment: { FENCEGATE_CONTROL: control.base, USER: 'ann' } })
 
 async function open(id: string, plan: string): Promise<string> {
   const body = { ttl: 60, holder: { id, host: 'c3' }, plan, fenceInfo: { pid: holder.pid } }

@@ -4,6 +4,7 @@
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { fetchWith } from '../../../gateway/cli/index.ts'
 import { openEmbeddedStore } from '../../../gateway/store/embedded/embedded-store.ts'
 import { systemClock } from '../../../gateway/telemetry/system-clock.ts'
 import { GatewayFolder, type GatewayProcess } from '../../support/gateway-process.ts'
@@ -71,7 +72,7 @@ async function said(session: string): Promise<Record<string, string>> {
     heard += (await reader.read()).value ?? ''
   events.abort()
   const environment = { FENCEGATE_CONTROL: control.base }
-  const printed = await run(['fences', session], { fetch, environment })
+  const printed = await run(['fences', session], { fetchWith, environment })
   const metrics = (await send(`${control.base}/metrics`)).body
   return {
     ...Object.fromEntries(answers),

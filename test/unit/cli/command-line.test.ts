@@ -193,10 +193,10 @@ describe('a gateway that cannot be asked', () => {
   test('another server’s answer is recognised as such', async () => {
     const answer = (status: number, text: string) => () =>
       Promise.resolve({ status, headers: new Headers(), text: () => Promise.resolve(text) })
-    expect((await run(['locks'], { fetch: answer(404, '<html>') })).err).toContain(
+    expect((await run(['locks'], { fetchWith: () => answer(404, '<html>') })).err).toContain(
       'is this the control listener?',
     )
-    expect((await run(['locks'], { fetch: answer(200, '{}') })).err).toContain(
+    expect((await run(['locks'], { fetchWith: () => answer(200, '{}') })).err).toContain(
       'check the address and the versions',
     )
   })

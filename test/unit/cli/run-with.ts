@@ -89,7 +89,10 @@ export async function run(args: readonly string[], overrides: Partial<CommandDep
     environment: {},
     stdout: { write: (text) => (out += text) },
     stderr: { write: (text) => (err += text) },
-    fetch: () => Promise.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })),
+    fetchWith: () => () => Promise.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' })),
+    readText: () => {
+      throw new Error('no file is read here')
+    },
     clock,
     loadConfig: (file) =>
       loadConfig({

@@ -481,6 +481,32 @@ control: { credentials: [{ role: viewer, holder: a, token: swordfish-swordfish }
 `)
 })
 
+test('names a credential that is nobody’s, or two in one', () => {
+  expect(
+    faultsOf(`store: { embedded: { path: x } }
+control:
+  credentials:
+    - { role: viewer }
+    - { role: viewer, token: swordfish-swordfish, certificate: nova-1 }
+`),
+  ).toMatchInlineSnapshot(`
+    "f:4:7: control.credentials[0] is a section — expected either token or certificate
+    f:5:7: control.credentials[1] is a section — expected either token or certificate
+    "
+  `)
+})
+
+test('names a client certificate that nobody is asked for', () => {
+  expect(
+    faultsOf(`store: { embedded: { path: x } }
+control: { credentials: [{ role: viewer, certificate: nova-1 }] }
+`),
+  ).toMatchInlineSnapshot(`
+    "f:2:55: the control API asks no client for a certificate — expected control.tls.clientCa, the certificate of who signs theirs
+    "
+  `)
+})
+
 test('names a certificate that is not there', () => {
   expect(
     faultsOf(`store: { embedded: { path: x } }
