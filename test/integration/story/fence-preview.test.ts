@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { fetchWith } from '../../../gateway/cli/index.ts'
 import { GatewayFolder } from '../../support/gateway-process.ts'
 import {
   ask,

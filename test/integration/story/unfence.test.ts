@@ -1,6 +1,7 @@
 // A fence that outlasts its holder, and the operator who has it undone from the command line once the lock has moved on.
 
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { fetchWith } from '../../../gateway/cli/index.ts'
 import { GatewayFolder } from '../../support/gateway-process.ts'
 import { ControlClient } from '../../support/holder.ts'
 import { startWebhookReceiver, type WebhookReceiver } from '../../support/webhook-receiver.ts'
@@ -29,7 +30,7 @@ afterEach(async () => {
 
 it('is refused until the fence is closed, is done by the fencer, and stands on record with the operator’s name', async () => {
   const environment = { FENCEGATE_CONTROL: control.base, USER: 'ann' }
-  const run = (...args: string[]) => runWith(args, { fetch, environment })
+  const run = (...args: string[]) => runWith(args, { fetchWith, environment })
   receiver.mode = 'slow'
   const session = await control.openSession({
     ttl: 60,
