@@ -109,12 +109,12 @@ export function connect(invocation: Invocation, dependencies: CommandDependencie
   }
 }
 
-function clientTls(invocation: Invocation, { environment, readText }: CommandDependencies): ClientTls {
+function clientTls(invocation: Invocation, dependencies: CommandDependencies): ClientTls {
   const read = (option: 'cacert' | 'cert' | 'key'): string | undefined => {
-    const file = invocation.text(option) ?? environment[`FENCEGATE_${option.toUpperCase()}`]
+    const file = invocation.text(option) ?? dependencies.environment[`FENCEGATE_${option.toUpperCase()}`]
     if (file === undefined) return undefined
     try {
-      return readText(file)
+      return dependencies.readText(file)
     } catch (error) {
       throw new CommandFailure(`--${option}: ${file} cannot be read (${reasonOf(error)})`)
     }
