@@ -50,7 +50,15 @@ const privateKey = z
   })
   .transform((value) => new Secret(value))
 
-const serverTls = strict({ cert: certificate, key: privateKey }, 'a section with cert and key')
+const serverTls = strict(
+  {
+    cert: certificate,
+    key: privateKey,
+    /** Who may sign clients' certificates: with it a client may show one, by which he is then known. */
+    clientCa: certificate.optional(),
+  },
+  'a section with cert, key and clientCa',
+)
 
 const clientTls = strict(
   {
@@ -104,16 +112,6 @@ const store = strict(
   return z.NEVER
 })
 
-const controlTls = strict(
-  {
-    cert: certificate,
-    key: privateKey,
-    /** Who may sign clients' certificates: with it a client may show one that a credential names. */
-    clientCa: certificate.optional(),
-  },
-  'a section with cert, key and clientCa',
-)
-
 const credential = strict(
   {
     token: text(`a secret of at least 16 characters: file:PATH, \${NAME}, or the text itself`, 4096)
@@ -139,7 +137,7 @@ const credential = strict(
 const control = strict(
   {
     listen: listen.prefault('127.0.0.1:7070'),
-    tls: controlTls.optional(),
+    tls: serverTls.optional(),
     credentials: z
       .array(credential, { error: 'a list of sections with role and either token or certificate' })
       .max(1000, { error: 'at most 1000 credentials' })
@@ -150,22 +148,12 @@ const control = strict(
 
 const CALL_ID_EXPECTED = 'the name of a header field, such as Idempotency-Key'
 
-const backendTls = strict(
-  {
-    cert: certificate,
-    key: privateKey,
-    /** Who may sign clients' certificates: with it a client may show one, by which he is then known. */
-    clientCa: certificate.optional(),
-  },
-  'a section with cert, key and clientCa',
-)
-
 const backend = strict(
   {
     listen,
     /** Further ways in, by name; each may be one holder's alone (`identify: [listener]`). */
     listeners: named(listen, 'addresses by name').default({}),
-    tls: backendTls.optional(),
+    tls: serverTls.optional(),
     upstream,
     /** Which of several addresses takes a call: the first that is well, or the one with the fewest calls. */
     balance,
