@@ -63,7 +63,9 @@ const SessionFields = z.object({
     .string()
     .regex(/^[\x21-\x7e]{8,256}$/)
     .optional()
-    .describe("the holder's vmware-api-session-id, where he has a session of the REST API as well"),
+    .describe("the holder's vmware-api-session-id, where he has a session of the REST API as well")
+    // Whoever knows it is the holder, towards vCenter.
+    .meta({ secret: true }),
   loginTime: z.iso
     .datetime({ offset: true })
     .optional()

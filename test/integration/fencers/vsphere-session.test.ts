@@ -3,7 +3,9 @@
 import { createServer as createHttpServer } from 'node:http'
 import { createServer, type Server } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import driver from '../../../fencers/vsphere-session.ts'
+import { infoSecrets } from '../../../gateway/fencing/redaction.ts'
 import type { Fencer } from '../../../gateway/spi/fencer.ts'
 import {
   createSoapClient,
@@ -357,6 +359,14 @@ describe.skipIf(vcenterSimulatorUnavailable() !== null)('the vSphere session fen
     expect(JSON.stringify([seen, attempt.notes])).not.toContain(restSession)
     expect(await restUser(restSession)).toMatchObject({ error_type: 'UNAUTHENTICATED' })
     expect(await restUser(spared)).toMatchObject({ user: 'nova' })
+  })
+
+  test('the id of a REST session is shown to nobody', () => {
+    const info = { sessionKey: 'k', restSession: 'whoever-has-it-is-nova' }
+    expect(infoSecrets([driver], []).hidden(info)).toEqual({ sessionKey: 'k', restSession: '[secret]' })
+    expect(z.toJSONSchema(driver.fenceInfo, { io: 'input' })).toMatchObject({
+      properties: { restSession: { description: expect.stringContaining('vmware-api-session-id') } },
+    })
   })
 
   test('a REST session that cannot be ended or asked for is not taken for gone, and does not keep the other', async () => {
