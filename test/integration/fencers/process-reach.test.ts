@@ -9,7 +9,9 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import driver from '../../../fencers/process.ts'
+import type { Clock } from '../../../gateway/spi/clock.ts'
 import { FenceInfoFault } from '../../../gateway/spi/fencer.ts'
+import { ManualClock } from '../../support/manual-clock.ts'
 import {
   aFamily,
   alive,
@@ -22,8 +24,8 @@ import {
 } from './reach-support.ts'
 import { anAttemptNow, realClock, startVictim, type Victim } from './support.ts'
 
-const fencerOf = (kill: 'process' | 'group' | 'cgroup', graceMs = 100) =>
-  driver.create(driver.options.parse({ kill, graceMs }), { clock: realClock, note: () => undefined })
+const fencerOf = (kill: 'process' | 'group' | 'cgroup', graceMs = 100, clock: Clock = realClock) =>
+  driver.create(driver.options.parse({ kill, graceMs }), { clock, note: () => undefined })
 const complete = (pid: number) => driver.complete?.({ pid }) ?? { pid }
 const victims: Victim[] = []
 afterEach(async () => {
@@ -35,7 +37,9 @@ describe.skipIf(process.platform !== 'linux')('a whole process group', () => {
   test('ends with the holder, those that ignore SIGTERM too, and is not taken for gone before', async () => {
     const { pid, child } = await aFamily()
     const info = complete(pid)
-    const fencer = fencerOf('group', 1_000)
+    // The grace is over when the test says so.
+    const clock = new ManualClock()
+    const fencer = fencerOf('group', 1_000, clock)
     expect(() => fencer.check?.(info)).not.toThrow()
     expect((await fencer.verify(info, anAttemptNow())).state).toBe('not-fenced')
     const attempt = anAttemptNow()
@@ -45,6 +49,7 @@ describe.skipIf(process.platform !== 'linux')('a whole process group', () => {
     expect((await fencer.verify(info, anAttemptNow())).state).toBe('not-fenced')
     // One process alone would be called gone by now.
     expect((await fencerOf('process').verify(info, anAttemptNow())).state).toBe('fenced')
+    await clock.advance(1_000)
     await fencing
     await expect.poll(() => alive(child)).toBe(false)
     await expect.poll(async () => (await fencer.verify(info, anAttemptNow())).state).toBe('fenced')
@@ -101,12 +106,14 @@ describe.skipIf(!cgroupsAvailable())('a whole cgroup', () => {
       cgroup: folder.slice(hierarchy()?.length),
       cgroupId: String(statSync(folder).ino),
     })
-    const fencer = fencerOf('cgroup', 1_500)
+    const clock = new ManualClock()
+    const fencer = fencerOf('cgroup', 1_000, clock)
     expect(() => fencer.check?.(info)).not.toThrow()
     const fencing = fencer.fence(info, anAttemptNow())
     await expect.poll(() => victim.isAlive()).toBe(false)
     expect(alive(child)).toBe(true)
     expect((await fencer.verify(info, anAttemptNow())).state).toBe('not-fenced')
+    await clock.advance(1_000)
     await fencing
     await expect
       .poll(async () => await fencer.verify(info, anAttemptNow()))
