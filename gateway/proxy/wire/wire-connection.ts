@@ -17,6 +17,8 @@ const GLANCE_BYTES = 2 * 1024
 const BODY_TEXT_BYTES_MAX = 16 * 1024
 /** What may wait behind a call that is under way before the client is not read any more. */
 const AHEAD_BYTES_MAX = 64 * 1024
+/** Calls that begin in one turn of the loop where they are answered in that turn. */
+const BEGUN_IN_A_ROW_MAX = 4
 /** Answers that the client has not taken, beyond which no further call of his begins. */
 const UNTAKEN_BYTES_MAX = 256 * 1024
 
@@ -43,6 +45,7 @@ export class WireConnection implements WireClient {
   #gone: AbortController | null = null
   #sender: Sender | null = null
   #starting = false
+  #isYielding = false
   #isFresh = true
   /** Since when nothing has happened on it, or a body is awaited. */
   quietSinceMs: number
@@ -78,7 +81,7 @@ export class WireConnection implements WireClient {
   readonly #onData = (bytes: Buffer): void => {
     if (this.#isLast) return
     this.#unread = this.#unread === null ? bytes : Buffer.concat([this.#unread, bytes])
-    if (this.#call === null) this.#next()
+    if (this.#call === null && !this.#isYielding) this.#next()
     else if (this.#unread.length > AHEAD_BYTES_MAX) this.#socket.pause()
   }
 
@@ -102,8 +105,9 @@ export class WireConnection implements WireClient {
 
   /** Begins with the next whole request. A loop and no recursion: a client may send thousands at once. */
   #next(): void {
-    if (this.#starting) return
+    if (this.#starting || this.#isYielding) return
     this.#starting = true
+    let begun = 0
     while (this.#call === null && this.#unread !== null && !this.#socket.destroyed) {
       if (this.#socket.writableLength > UNTAKEN_BYTES_MAX) {
         this.#socket.pause()
@@ -113,9 +117,29 @@ export class WireConnection implements WireClient {
         })
         break
       }
+      if (++begun > BEGUN_IN_A_ROW_MAX) {
+        this.#yield()
+        break
+      }
       if (!this.#begin(this.#unread)) break
     }
     this.#starting = false
+  }
+
+  /** Everybody else has a turn, the control API among them, before a client that sends ahead goes on. */
+  #yield(): void {
+    this.#isYielding = true
+    setImmediate(() => {
+      this.#isYielding = false
+      if (this.#socket.destroyed) return
+      if (this.#call === null) this.#next()
+      this.#readOn()
+    })
+  }
+
+  /** Not while much is left: what is read then would be put together again and again. */
+  #readOn(): void {
+    if (this.#socket.isPaused() && (this.#unread?.length ?? 0) <= AHEAD_BYTES_MAX) this.#socket.resume()
   }
 
   #begin(unread: Buffer): boolean {
@@ -216,8 +240,7 @@ export class WireConnection implements WireClient {
     }
     this.quietSinceMs = this.#plane.backend.clock.monotonicMs()
     if (this.#unread !== null) this.#next()
-    // Only now: what is read while much is left would be put together again and again.
-    if (this.#socket.isPaused() && (this.#unread?.length ?? 0) <= AHEAD_BYTES_MAX) this.#socket.resume()
+    this.#readOn()
   }
 
   abort(): void {

@@ -208,6 +208,32 @@ describe('framing', () => {
     await inFront.listener.close()
   })
 
+  test('a client that sends hundreds of calls at once does not have them all before another has one', async () => {
+    const order: string[] = []
+    const classify = ({ target }: { readonly target: string }) => {
+      order.push(target)
+      return null
+    }
+    // On node:http a refused call ends its connection.
+    const inFront = await startTestGateway(backend.url, { classify }, { raw: true })
+    const [flood, other] = [await RawClient.open(inFront.port), await RawClient.open(inFront.port)]
+    const ofOther = get('').replace('/x', '/denied/other')
+    // Once each, so that both connections are past their first steps.
+    for (const client of [flood, other]) {
+      client.send(get('').replace('/x', '/denied'))
+      expect((await client.answer()).status).toBe(403)
+    }
+    order.length = 0
+    const count = 400
+    flood.send(get('').replace('/x', '/denied').repeat(count))
+    other.send(ofOther)
+    expect((await other.answer()).status).toBe(403)
+    expect(order.indexOf('/denied/other')).toBeLessThan(count / 4)
+    for (let i = 0; i < count; i++) expect((await flood.answer()).status).toBe(403)
+    for (const client of [flood, other]) client.close()
+    await inFront.listener.close()
+  })
+
   test('trailers of a request end at the gateway', async () => {
     const client = await RawClient.open(gateway.port)
     client.send(
