@@ -4,9 +4,11 @@ import type { CallerWay } from '../core/caller.ts'
 import { asLockName, lockNameFault } from '../core/names.ts'
 import type { RequiredLock } from '../spi/policy.ts'
 import { type CallerPlaces, compileCallerPlaces } from './caller-places.ts'
+import { coverOf, type FolderPattern, readFolderPattern } from './covering.ts'
 import type { PackFault } from './fault.ts'
 import { type CompiledJob, compileJob } from './job.ts'
 import { type GrowingLeaf, groupByMethod } from './leaf.ts'
+import { lockList } from './lock-list.ts'
 import { compileLogin } from './login.ts'
 import type { Pack } from './pack.ts'
 import { type PathTemplate, PathTree, pathCaptures, readPathTemplate } from './path-tree.ts'
@@ -91,6 +93,7 @@ class Compiler {
   readonly #overrides: Overrides | null
   readonly #name: string
   readonly #identify: readonly CallerWay[]
+  readonly #covering: FolderPattern[] = []
   readonly #variables: ReadonlyMap<string, string>
   readonly #lockTemplates: ReadonlyMap<string, string>
   readonly #jobs: ReadonlyMap<string, NonNullable<PackSource['jobs'][string]>>
@@ -104,6 +107,12 @@ class Compiler {
     this.#source = terms.pack.source
     this.#overrides = terms.overrides ?? null
     this.#identify = terms.identify ?? []
+    const faults = this.#overrides?.covering === undefined ? this.packFaults : this.overrideFaults
+    for (const [index, written] of (this.#overrides?.covering ?? this.#source.covering).entries()) {
+      const pattern = readFolderPattern(written)
+      if (typeof pattern === 'string') faults.push({ path: ['covering', index], message: pattern })
+      else this.#covering.push(pattern)
+    }
     this.#variables = new Map([
       ['backend', terms.backend ?? terms.pack.name],
       ...Object.entries(this.#source.variables),
@@ -314,7 +323,8 @@ class Compiler {
         })
         return []
       }
-      return [{ template, mode: lock.mode, eachSlot: each, isOptional: lock.optional ?? false }]
+      const cover = coverOf(template, this.#covering)
+      return [{ template, mode: lock.mode, eachSlot: each, isOptional: lock.optional ?? false, cover }]
     })
   }
 
@@ -387,14 +397,4 @@ class Compiler {
       return leaf
     })
   }
-}
-
-function lockList(source: RuleSource): readonly {
-  readonly lock: string
-  readonly mode: 'exclusive' | 'shared'
-  readonly each?: string | undefined
-  readonly optional?: boolean
-}[] {
-  const locks = source.locks === undefined ? [] : Array.isArray(source.locks) ? source.locks : [source.locks]
-  return locks.map((lock) => (typeof lock === 'string' ? { lock, mode: 'exclusive' as const } : lock))
 }

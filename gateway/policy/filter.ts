@@ -63,6 +63,21 @@ export const FILTERS: ReadonlyMap<string, { readonly summary: string; readonly a
       apply: single((value) => datastorePath(value)?.slice(0, 2) ?? null),
     },
   ],
+  [
+    'datastore-covering',
+    {
+      summary:
+        'as datastore-path, cut off at the folder that `covering` declares, with the folders above it shared',
+      apply: single(datastorePath),
+    },
+  ],
+  [
+    'covering',
+    {
+      summary: 'as parts, cut off at the folder that `covering` declares, with the folders above it shared',
+      apply: single(pathParts),
+    },
+  ],
   ['datastore-path', { summary: 'ds/dir/file of "[ds] dir/file"', apply: single(datastorePath) }],
 ])
 

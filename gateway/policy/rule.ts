@@ -2,6 +2,7 @@
 
 import { asLockName, lockNameFault } from '../core/names.ts'
 import type { Dialect, Effect, RequiredLock } from '../spi/policy.ts'
+import { type Cover, coveringNames } from './covering.ts'
 import { type Condition, holds, onlyValue, type PlacedCapture } from './facet.ts'
 import type { CompiledJob } from './job.ts'
 import type { CompiledLogin } from './login.ts'
@@ -18,6 +19,8 @@ export interface CompiledLock {
   readonly mode: 'exclusive' | 'shared'
   /** Slot of the array that it is filled for each value of; -1 without. */
   readonly eachSlot: number
+  /** Of a lock on a folder that covers what is below it; null for any other. */
+  readonly cover: Cover | null
   /** Falls away where the call does not say what it is filled with. */
   readonly isOptional: boolean
 }
@@ -172,14 +175,14 @@ export function locksOf(
 /** Adds the lock's names to `into`; null, or why it cannot. */
 function fillLock(lock: CompiledLock, slots: Slots, into: RequiredLock[]): string | null {
   if (lock.isOptional && capturesOf(lock.template).some((used) => isMissing(slots[used.slot]))) return null
-  if (lock.eachSlot === -1) return addLock(fillTemplate(lock.template, slots, lockPart), lock.mode, into)
+  if (lock.eachSlot === -1) return addLock(fillTemplate(lock.template, slots, lockPart), lock, into)
   const values = slots[lock.eachSlot]
   if (typeof values === 'string' || values === undefined || values.length === 0)
     return `the call does not say what ${lock.template.written} is to be filled with`
   for (const value of values) {
     const fault = addLock(
       fillTemplate(lock.template, slots, lockPart, { slot: lock.eachSlot, value }),
-      lock.mode,
+      lock,
       into,
     )
     if (fault !== null) return fault
@@ -194,12 +197,22 @@ function isMissing(value: Slots[number]): boolean {
 
 function addLock(
   filled: ReturnType<typeof fillTemplate>,
-  mode: 'exclusive' | 'shared',
+  { cover, mode }: CompiledLock,
   into: RequiredLock[],
 ): string | null {
   if (!filled.ok) return filled.reason
-  const name = asLockName(filled.text)
-  if (name === null) return lockNameFault(filled.text) ?? 'the lock has no usable name'
+  if (cover === null) return addName(filled.text, mode, into)
+  const names = coveringNames(filled.text, cover)
+  for (const [index, name] of names.entries()) {
+    const fault = addName(name, index === names.length - 1 ? mode : 'shared', into)
+    if (fault !== null) return fault
+  }
+  return null
+}
+
+function addName(text: string, mode: 'exclusive' | 'shared', into: RequiredLock[]): string | null {
+  const name = asLockName(text)
+  if (name === null) return lockNameFault(text) ?? 'the lock has no usable name'
   const same = into.findIndex((lock) => lock.name === name)
   if (same === -1) {
     if (into.length === LOCKS_MAX) return `the call needs more than ${LOCKS_MAX} locks`

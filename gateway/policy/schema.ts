@@ -231,6 +231,7 @@ const settings = {
   body_limit: z.number().int().min(1024).max(67_108_864),
   login_keys: z.array(z.string().min(1).max(64)).max(16),
   callers: z.array(callerPlaceSchema).max(8),
+  covering: z.array(z.string().min(1).max(256)).max(64),
   variables: z.record(captureName, z.string()),
   locks: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/, 'a lock template has a lower-case name'), z.string()),
   jobs: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/, 'a job has a lower-case name'), jobSchema),
@@ -253,6 +254,8 @@ export const packSchema = z.strictObject({
   login_keys: settings.login_keys.default(['login']),
   /** Where calls bear the backend's session: by it a caller without a token is known. */
   callers: settings.callers.default([]),
+  /** Folders that have a lock of their own, covering what is below them, beside those at the top: `vmware_base/*`. */
+  covering: settings.covering.default([]),
   /** `refuse`: headers that change method or path behind the gateway's back are a bad request. */
   overriding_headers: z.enum(['refuse', 'ignore']).default('refuse'),
   /** Whether paths may hold `%25` before two hex digits. */
@@ -280,6 +283,7 @@ export const overridesSchema = z.strictObject({
   body_limit: settings.body_limit.optional(),
   login_keys: settings.login_keys.optional(),
   callers: settings.callers.optional(),
+  covering: settings.covering.optional(),
   variables: settings.variables.optional(),
   locks: settings.locks.optional(),
   jobs: settings.jobs.optional(),
