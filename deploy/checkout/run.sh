@@ -178,6 +178,7 @@ install_test_tools() {
   for client in cinderclient novaclient ironicclient openstackclient; do
     [ -d "/usr/lib/python3/dist-packages/$client" ] || missing="$missing python3-$client"
   done
+  [ -d /usr/lib/python3/dist-packages/oslo_vmware ] || missing="$missing python3-oslo.vmware"
   has_command nginx || missing="$missing nginx"
   has_command haproxy || missing="$missing haproxy"
   has_command systemd-analyze || missing="$missing systemd"
