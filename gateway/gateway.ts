@@ -105,6 +105,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
       ? {}
       : { inventory: openInventory(config.inventory, (message) => log.error({}, message)) }),
     secretInfo: config.fences.secretInfo,
+    limits: { powerPerHour: config.brakes.powerPerHour ?? null, fencers: config.brakes.fencers },
     note: (fencer, line) => log.info({ fencer }, line),
   })
   parts.add(() => fencing.close())

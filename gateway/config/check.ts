@@ -264,6 +264,10 @@ function checkPlans(config: Config, fault: Report, warn: Warn): void {
 }
 
 function checkFencers(config: Config, knowledge: Knowledge | null, fault: Report, warn: Warn): void {
+  const names = Object.keys(config.fencers)
+  for (const section of ['brakes', 'monitor'] as const)
+    for (const name of Object.keys(config[section].fencers))
+      if (!names.includes(name)) fault([section, 'fencers', name], unknown('fencer', name, names))
   for (const [name, fencer] of Object.entries(config.fencers)) {
     const options = fencer.options.reveal()
     if (knowledge !== null) {

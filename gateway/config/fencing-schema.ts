@@ -98,15 +98,46 @@ export const storm = strict(
   'a section with share, count or window',
 ).transform(({ window, ...rest }) => ({ ...rest, windowMs: window }))
 
+export const brakesOfAll = strict(
+  {
+    storm: storm.prefault({}),
+    /** Power fences of all plans in any hour; past it an operator is asked. Absent: each plan's own. */
+    powerPerHour: whole(0, 100_000).optional(),
+    /** By the fencer's name: attempts at the same time of this gateway, and fences in any hour of all gateways. */
+    fencers: z
+      .record(
+        z.string().min(1).max(64),
+        strict(
+          { atOnce: whole(1, 1000).optional(), perHour: whole(0, 100_000).optional() },
+          'a section with atOnce or perHour',
+        ),
+        { error: 'limits by the name of a fencer' },
+      )
+      .default({}),
+  },
+  'a section with storm, powerPerHour or fencers',
+)
+
 export const monitor = strict(
   {
     /** Between two looks at each fencer, give or take a quarter. 0: never. */
     every: seconds(0, 86_400).prefault(300),
     /** Of one look. */
     timeout: seconds(0.1, 3600).prefault(30),
+    /** In their place for single fencers, by name. */
+    fencers: z
+      .record(
+        z.string().min(1).max(64),
+        strict(
+          { every: seconds(0, 86_400).optional(), timeout: seconds(0.1, 3600).optional() },
+          'a section with every or timeout',
+        ).transform(({ every, timeout }) => ({ everyMs: every, timeoutMs: timeout })),
+        { error: 'every and timeout by the name of a fencer' },
+      )
+      .default({}),
   },
-  'a section with every and timeout',
-).transform(({ every, timeout }) => ({ everyMs: every, timeoutMs: timeout }))
+  'a section with every, timeout or fencers',
+).transform(({ every, timeout, fencers }) => ({ everyMs: every, timeoutMs: timeout, fencers }))
 
 /** The brakes count the power fences of an hour by the records: none may go before that. */
 const KEEP_SECONDS_MIN = 3600

@@ -4,7 +4,7 @@
 import { z } from 'zod'
 import { CALLER_WAYS } from '../core/caller.ts'
 import { balance, forwarded, health, limits, upgrade, upstream } from './data-plane-section.ts'
-import { fences, monitor, plan, storm } from './fencing-schema.ts'
+import { brakesOfAll, fences, monitor, plan } from './fencing-schema.ts'
 import { named, seconds, strict, text, whole } from './fields.ts'
 import { parseListen } from './listen.ts'
 import { Secret } from './secret.ts'
@@ -299,7 +299,7 @@ export const ConfigSchema = strict(
     handover: handover.prefault({}),
     parking: parking.prefault({}),
     /** Over all plans. */
-    brakes: strict({ storm: storm.prefault({}) }, 'a section with storm').prefault({}),
+    brakes: brakesOfAll.prefault({}),
     /** Whether the fencers could do their job: asked at the start, and then on a schedule. */
     monitor: monitor.prefault({}),
     /** A file that says of each host how to reach it, for the `fenceInfo` of plans. */

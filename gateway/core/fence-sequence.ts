@@ -123,7 +123,7 @@ function stepOfLevel(view: FenceView, progress: LevelProgress): FenceStep {
     if (braked.length === 0) return { step: 'attempt', level: progress.level, fencers: open }
     return {
       step: 'block',
-      reason: `the brakes hold ${braked.join(', ')}: too many power fences within the hour; ${WHAT_AN_OPERATOR_CAN_DO}`,
+      reason: `the brakes hold ${braked.join(', ')}: too many power fences, or fences of one fencer, within the hour; ${WHAT_AN_OPERATOR_CAN_DO}`,
     }
   }
   if (progress.level + 1 < record.levels.length) return { step: 'next-level', level: progress.level + 1 }

@@ -19,7 +19,7 @@ import type { Clock } from '../spi/clock.ts'
 import type { EventSink, GatewayEvent } from '../spi/events.ts'
 import type { FenceJournal, JournaledFence } from '../spi/fence-journal.ts'
 import { pause, wallTime } from './attempt.ts'
-import { backoffMs, type PowerBrake } from './brakes.ts'
+import { backoffMs, type FencerSlots, type PowerBrake } from './brakes.ts'
 import { ClaimedRecord } from './claimed-record.ts'
 import type { FencerDoubts } from './monitoring.ts'
 import { isPower, stepFor } from './next-step.ts'
@@ -45,6 +45,7 @@ export interface SequencerOptions {
 export interface FenceRunOptions extends SequencerOptions {
   readonly id: string
   readonly power: PowerBrake
+  readonly slots: FencerSlots
   readonly storms: StormWatch
   readonly signal: AbortSignal
 }

@@ -17,6 +17,10 @@ export interface MonitoringOptions {
   readonly everyMs: number
   /** Of one look. */
   readonly timeoutMs: number
+  /** In their place, for fencers by name. */
+  readonly fencers?: Readonly<
+    Record<string, { readonly everyMs?: number | undefined; readonly timeoutMs?: number | undefined }>
+  >
 }
 
 export interface Monitoring extends FencerDoubts {
@@ -51,7 +55,8 @@ interface Watched {
 }
 
 export function startMonitoring(options: MonitoringOptions): Monitoring {
-  const { fencing, clock, random, events, everyMs } = options
+  const { fencing, clock, random, events } = options
+  const everyMsOf = (name: string): number => options.fencers?.[name]?.everyMs ?? options.everyMs
   const over = new AbortController()
   const unfit = new Set<string>()
   const watched = new Map<string, Watched>(
@@ -75,6 +80,7 @@ export function startMonitoring(options: MonitoringOptions): Monitoring {
     const reason = one.isLooking ? 'it has not come back from the look before' : await failureOf(one)
     if (over.signal.aborted) return
     conclude(one, reason)
+    const everyMs = everyMsOf(one.configured.name)
     one.timer = clock.after(everyMs * (1 - JITTER / 2 + JITTER * random()), () => void look(one))
   }
 
@@ -94,8 +100,9 @@ export function startMonitoring(options: MonitoringOptions): Monitoring {
         one.isLooking = false
       })
     const patience = new AbortController()
-    const late = pause(clock, options.timeoutMs, AbortSignal.any([patience.signal, over.signal])).then(
-      () => `no answer within ${options.timeoutMs / 1000} s`,
+    const timeoutMs = options.fencers?.[configured.name]?.timeoutMs ?? options.timeoutMs
+    const late = pause(clock, timeoutMs, AbortSignal.any([patience.signal, over.signal])).then(
+      () => `no answer within ${timeoutMs / 1000} s`,
     )
     const failure = await Promise.race([looking, late])
     patience.abort()
@@ -136,12 +143,12 @@ export function startMonitoring(options: MonitoringOptions): Monitoring {
     }
   }
 
-  if (everyMs > 0) for (const one of watched.values()) void look(one)
+  for (const [name, one] of watched) if (everyMsOf(name) > 0) void look(one)
   return {
     isUnhealthy: (fencer) => watched.get(fencer)?.state === 'unhealthy',
     doubt(fencer) {
       const one = watched.get(fencer)
-      if (one !== undefined && everyMs > 0 && !one.isLooking && !over.signal.aborted) void look(one)
+      if (one !== undefined && everyMsOf(fencer) > 0 && !one.isLooking && !over.signal.aborted) void look(one)
     },
     health: () =>
       [...watched.values()].map(({ configured, lastResortOf, state, reason, monitoredAt, since }) => ({

@@ -29,7 +29,15 @@ export function stepFor(
   })
   const crowdMax = settings.blastRadiusMax
   const others = cutting.length > 0 && crowdMax !== undefined ? (journal.neighbours?.(record) ?? []) : []
-  const fits = power.allows(record.plan, record.id, cutting, settings.brakes.powerPerHour)
+  const { powerPerHour, fencers } = fencing.limits
+  const fits =
+    power.allows(record.plan, record.id, cutting, settings.brakes.powerPerHour) &&
+    (powerPerHour === null || power.allowsInTotal(record.id, cutting, powerPerHour))
+  const isOver = (name: string): boolean => {
+    const perHour = fencers[name]?.perHour
+    return perHour !== undefined && !power.allowsFencer(record.id, name, perHour)
+  }
+  const over = record.dryRun === true ? [] : names.filter(isOver)
   // Where a level follows, a fencer that could not do its job is tried once: it is never passed over untried, since what
   // follows strikes harder, and the next owner does not wait for attempts that the monitoring says will fail.
   const hasNext = progress !== null && progress.level + 1 < record.levels.length
@@ -41,7 +49,7 @@ export function stepFor(
     claimerIsLive: state.state === 'running' && journal.isLive(state.claim.incarnation),
     progress,
     roundsMax: isHopeless ? 1 : settings.attempts,
-    braked: fits ? [] : cutting,
+    braked: [...new Set([...(fits ? [] : cutting), ...over])],
     storm: storms.reason(record.id),
     settlingMs: storms.settlingMs(record.id),
     delayMs: Math.max(0, enteredMs + (record.delaysMs?.[progress?.level ?? 0] ?? 0) - clock.monotonicMs()),

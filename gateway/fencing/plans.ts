@@ -43,6 +43,23 @@ export const PLAN_DEFAULTS: Omit<PlanSettings, 'levels'> = {
   brakes: { atOnce: 4, powerPerHour: 4, backoffMs: 1_000, backoffMsMax: 60_000 },
 }
 
+/** Beside the brakes of each plan. */
+export interface FencingLimits {
+  /** Power fences of all plans in any hour; null: each plan's own brakes are all there is. */
+  readonly powerPerHour: number | null
+  /** By the fencer's name. */
+  readonly fencers: Readonly<Record<string, FencerLimits>>
+}
+
+export interface FencerLimits {
+  /** Attempts that this gateway makes at the same time; any number where absent. */
+  readonly atOnce?: number | undefined
+  /** Fences for which it strikes in any hour, of all gateways; any number where absent. */
+  readonly perHour?: number | undefined
+}
+
+export const NO_LIMITS: FencingLimits = { powerPerHour: null, fencers: {} }
+
 export interface FencingOptions {
   readonly fencers: Readonly<Record<string, FencerSettings>>
   readonly plans: Readonly<Record<string, PlanSettings>>
@@ -51,6 +68,8 @@ export interface FencingOptions {
   readonly clock: Clock
   /** What the inventory says of a host; null where it does not know it. Absent: there is no inventory. */
   readonly inventory?: FenceInfoSources['host']
+  /** Absent: none. */
+  readonly limits?: FencingLimits
   /** Keys of fenceInfo that are secret, beside those that drivers mark and those that sound like it. */
   readonly secretInfo?: readonly string[]
   /** What a fencer notes outside of an attempt; redacted already. */
@@ -69,6 +88,7 @@ export interface ConfiguredFencer {
 
 export interface Fencing extends FencePlanner {
   readonly secrets: InfoSecrets
+  readonly limits: FencingLimits
   readonly fencers: readonly ConfiguredFencer[]
   /** Names of the plans. */
   readonly plans: readonly string[]
@@ -141,6 +161,7 @@ export function createFencing(options: FencingOptions): Fencing {
   return {
     defaultPlan: options.defaultPlan,
     secrets,
+    limits: options.limits ?? NO_LIMITS,
     fencers: [...fencers.values()],
     plans: Object.keys(options.plans),
     levels: (plan) => options.plans[plan]?.levels ?? null,

@@ -85,6 +85,13 @@ function heldBy(
   if (running >= brakes.atOnce)
     lines.push(`${running} fences of this plan run already (brakes.atOnce): it would wait its turn`)
   for (const [level, names] of record.levels.entries()) {
+    for (const name of names) {
+      const perHour = fencing.limits.fencers[name]?.perHour
+      if (perHour !== undefined && !power.allowsFencer(record.id, name, perHour))
+        lines.push(
+          `level ${level + 1} (${name}): the brakes allow it ${perHour} fences an hour (brakes.fencers)`,
+        )
+    }
     const cutting = names.filter((name) => {
       const configured = fencing.fencer(name)
       return configured !== null && isPower(configured)
@@ -95,6 +102,9 @@ function heldBy(
       lines.push(
         `${which}: the brakes allow ${brakes.powerPerHour} power fences an hour (brakes.powerPerHour)`,
       )
+    const { powerPerHour } = fencing.limits
+    if (powerPerHour !== null && !power.allowsInTotal(record.id, cutting, powerPerHour))
+      lines.push(`${which}: the brakes allow ${powerPerHour} power fences an hour over all plans`)
     if (blastRadiusMax !== undefined && neighbours.length > blastRadiusMax)
       lines.push(`${which}: ${crowdOf(neighbours)}, and blastRadiusMax is ${blastRadiusMax}`)
   }

@@ -6,7 +6,7 @@ import type { Clock } from '../spi/clock.ts'
 import type { FenceJournal } from '../spi/fence-journal.ts'
 import type { Proof } from '../spi/fencer.ts'
 import { type AttemptResult, runAttempt, wallTime } from './attempt.ts'
-import type { PowerBrake } from './brakes.ts'
+import type { FencerSlots, PowerBrake } from './brakes.ts'
 import { runDryAttempt } from './dry-attempt.ts'
 import { crowdOf, isPower } from './next-step.ts'
 import type { Fencing } from './plans.ts'
@@ -16,6 +16,7 @@ export interface RoundOptions {
   readonly fencing: Fencing
   readonly clock: Clock
   readonly power: PowerBrake
+  readonly slots: FencerSlots
   readonly signal: AbortSignal
 }
 
@@ -46,13 +47,18 @@ export async function runRound(options: RoundOptions, round: Round): Promise<rea
 }
 
 async function attemptOf(
-  { clock, fencing, journal, power, signal }: RoundOptions,
+  { clock, fencing, journal, power, slots, signal }: RoundOptions,
   { record, level }: Round,
   name: string,
   number: number,
 ): Promise<AttemptResult> {
   const configured = fencing.fencer(name)
-  if (configured === null) return notConfigured(name, level, number, clock)
+  if (configured === null)
+    return withheld(
+      name,
+      { level, number, clock },
+      `there is no fencer ${name} in this gateway's configuration`,
+    )
   const timeoutMs = fencing.settings(record.plan).timeoutMs
   const redact = fencing.secrets.redactor(record.fenceInfo)
   const careful = { ...configured, redact: (text: string) => configured.redact(redact(text)) }
@@ -61,7 +67,18 @@ async function attemptOf(
     return runDryAttempt({ configured: careful, record, level, number, timeoutMs: looking, clock, signal })
   }
   const others = isPower(configured) ? (journal.neighbours?.(record) ?? []) : []
-  if (isPower(configured)) power.count({ plan: record.plan, fence: record.id, fencer: name, attempt: number })
+  const { atOnce, perHour } = fencing.limits.fencers[name] ?? {}
+  if (isPower(configured) || perHour !== undefined)
+    power.count({
+      plan: record.plan,
+      fence: record.id,
+      fencer: name,
+      attempt: number,
+      power: isPower(configured),
+    })
+  // Waiting for a place takes none of the attempt's time.
+  const giveBack = atOnce === undefined ? NOTHING : await slots.take(name, atOnce, signal)
+  if (giveBack === null) return withheld(name, { level, number, clock }, 'broken off before it was its turn')
   return runAttempt({
     configured: careful,
     preface: others.length === 0 ? null : crowdOf(others),
@@ -73,8 +90,10 @@ async function attemptOf(
     signal,
     mayStrike: () => journal.mayStrike(),
     sealedEverywhere: (aborted) => journal.sealedEverywhere(record.id, aborted),
-  })
+  }).finally(giveBack)
 }
+
+const NOTHING = (): void => undefined
 
 /**
  * All at once, but for sweeps beside a block: what arrives at the backend after the sweep and before the block would be
@@ -89,9 +108,12 @@ function inOrder(
   return [names.filter((name) => !isSweep(name)), names.filter(isSweep)]
 }
 
-function notConfigured(name: string, level: number, number: number, clock: Clock): AttemptResult {
+function withheld(
+  name: string,
+  { level, number, clock }: { readonly level: number; readonly number: number; readonly clock: Clock },
+  output: string,
+): AttemptResult {
   const now = wallTime(clock)
-  const output = `there is no fencer ${name} in this gateway's configuration`
   return {
     attempt: { level, fencer: name, number, startedAt: now, endedAt: now, outcome: 'refused', output },
     proof: null,

@@ -14,7 +14,7 @@ import type { JournaledFence } from '../spi/fence-journal.ts'
 import type { FencePreview } from '../spi/fence-preview.ts'
 import type { FencerHealth } from '../spi/fencer-health.ts'
 import { StoreUnavailable } from '../spi/store.ts'
-import { HOUR_MS, PowerBrake } from './brakes.ts'
+import { FencerSlots, HOUR_MS, PowerBrake } from './brakes.ts'
 import { FenceRun, type SequencerOptions } from './fence-run.ts'
 import { isPower, stepFor } from './next-step.ts'
 import { previewFence } from './preview.ts'
@@ -45,7 +45,7 @@ export function startSequencer(options: SequencerOptions): Sequencer {
   const active = new Map<string, Active>()
   const power = new PowerBrake(clock)
   const storms = new StormWatch(clock, options.storm ?? STORM_DEFAULTS)
-  const braked = { ...options, power, storms }
+  const braked = { ...options, power, storms, slots: new FencerSlots() }
   const marking = new Set<string>()
   const counted = new WeakSet<FenceRecord>()
   let stopped = false
@@ -115,9 +115,11 @@ export function startSequencer(options: SequencerOptions): Sequencer {
     if (record.dryRun === true) return
     for (const { fencer, number: attempt, endedAt } of record.attempts) {
       const configured = options.fencing.fencer(fencer)
-      if (configured === null || !isPower(configured)) continue
+      if (configured === null) continue
+      const cutsPower = isPower(configured)
+      if (!cutsPower && options.fencing.limits.fencers[fencer]?.perHour === undefined) continue
       const ageMs = progress.state === 'closed' ? Math.max(0, clock.wallMs() - Date.parse(endedAt)) : 0
-      if (ageMs < HOUR_MS) power.count({ plan, fence, fencer, attempt, ageMs })
+      if (ageMs < HOUR_MS) power.count({ plan, fence, fencer, attempt, ageMs, power: cutsPower })
     }
   }
 

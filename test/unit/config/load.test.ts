@@ -50,6 +50,7 @@ describe('a configuration without faults', () => {
       {
         "backends": {},
         "brakes": {
+          "fencers": {},
           "storm": {
             "count": 5,
             "share": 0.5,
@@ -80,6 +81,7 @@ describe('a configuration without faults', () => {
         },
         "monitor": {
           "everyMs": 300000,
+          "fencers": {},
           "timeoutMs": 30000,
         },
         "parking": {

@@ -667,3 +667,18 @@ backends:
     "
   `)
 })
+
+test('names an unknown fencer among the limits and the schedules', () => {
+  expect(
+    faultsOf(`store: { embedded: { path: x } }
+fencers: { kill: { driver: process } }
+brakes: { fencers: { kil: { atOnce: 1 } } }
+monitor: { fencers: { kill: { evry: 60 } , power: { every: 60 } } }
+`),
+  ).toMatchInlineSnapshot(`
+    "f:3:27: there is no fencer "kil" — expected one of kill; did you mean "kill"?
+    f:4:31: unknown key "evry" in monitor.fencers.kill — expected one of every, timeout; did you mean "every"?
+    f:4:51: there is no fencer "power" — expected one of kill
+    "
+  `)
+})

@@ -4,7 +4,13 @@ import { z } from 'zod'
 import type { FenceAttempt, FenceProof, FenceRecord } from '../../../gateway/core/fence-record.ts'
 import { asLeaseId, type IncarnationId, type Revision, type SessionId } from '../../../gateway/core/names.ts'
 import type { SessionCounts } from '../../../gateway/core/storm.ts'
-import { createFencing, type Fencing, type PlanSettings } from '../../../gateway/fencing/plans.ts'
+import {
+  createFencing,
+  type Fencing,
+  type FencingLimits,
+  NO_LIMITS,
+  type PlanSettings,
+} from '../../../gateway/fencing/plans.ts'
 import type { FencerRegistry } from '../../../gateway/fencing/registry.ts'
 import type { Clock } from '../../../gateway/spi/clock.ts'
 import type { FenceJournal, JournaledFence, Neighbour } from '../../../gateway/spi/fence-journal.ts'
@@ -174,6 +180,7 @@ export function scripted(
   clock: Clock,
   scripts: Readonly<Record<string, Script>>,
   plan: Partial<PlanSettings> & { readonly levels: PlanSettings['levels'] },
+  limits: FencingLimits = NO_LIMITS,
 ): { readonly fencing: Fencing; readonly log: string[] } {
   const log: string[] = []
   const drivers = new Map<string, FencerDriver>()
@@ -213,6 +220,7 @@ export function scripted(
   )
   const brakes = { atOnce: 4, powerPerHour: 4, backoffMs: 1_000, backoffMsMax: 8_000, ...plan.brakes }
   const settings = { attempts: 3, timeoutMs: 10_000, ...plan, brakes }
-  const fencing = createFencing({ fencers, plans: { plan: settings }, defaultPlan: null, registry, clock })
+  const plans = { plan: settings }
+  const fencing = createFencing({ fencers, plans, defaultPlan: null, registry, clock, limits })
   return { fencing, log }
 }
