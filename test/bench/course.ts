@@ -3,6 +3,7 @@
 import type { Figures } from './figures.ts'
 import type { LoadGenerator } from './load/generator.ts'
 import { measureCheck } from './measure/check.ts'
+import { measureEtcd } from './measure/etcd.ts'
 import { takeField } from './measure/field.ts'
 import { measureFlood } from './measure/flood.ts'
 import { measureIdle } from './measure/idle.ts'
@@ -34,6 +35,10 @@ export async function measure(scenario: Scenario, course: Course): Promise<Measu
   if (scenario.kind === 'check') {
     const figures = await measureCheck(scenario.locks, course.samples)
     return { result: { kind: 'check', scenario: id, figures }, failed: [] }
+  }
+  if (scenario.kind === 'etcd') {
+    const figures = await measureEtcd(scenario, course.samples)
+    return { result: { kind: 'etcd', scenario: id, figures }, failed: [] }
   }
   if (scenario.kind === 'curve' && scenario.curve !== 'in-flight') {
     const curve = {

@@ -1,6 +1,7 @@
 // What a run of the benchmark leaves behind: the shape of its JSON, which documents and drawings are made from.
 
 import type { CheckFigures } from './measure/check.ts'
+import type { EtcdFigures } from './measure/etcd.ts'
 import type { FloodFigures } from './measure/flood.ts'
 import type { IdleFigures } from './measure/idle.ts'
 import type { LatencyFigures } from './measure/latency.ts'
@@ -13,6 +14,7 @@ export type Figures =
   | { readonly kind: 'stream'; readonly scenario: string; readonly figures: readonly StreamFigures[] }
   | { readonly kind: 'idle'; readonly scenario: string; readonly figures: readonly IdleFigures[] }
   | { readonly kind: 'check'; readonly scenario: string; readonly figures: readonly CheckFigures[] }
+  | { readonly kind: 'etcd'; readonly scenario: string; readonly figures: readonly EtcdFigures[] }
   | { readonly kind: 'latency'; readonly scenario: string; readonly figures: readonly LatencyFigures[] }
   | { readonly kind: 'flood'; readonly scenario: string; readonly figures: readonly FloodFigures[] }
   | { readonly kind: 'curve'; readonly scenario: string; readonly figures: readonly Chart[] }

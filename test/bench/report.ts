@@ -41,6 +41,11 @@ export function tablesOf(result: Figures): readonly Table[] {
         ['what', 'ns/call'],
         ...result.figures.map(({ title, nanoseconds }) => [title, nanoseconds.toFixed(0)]),
       ])
+    case 'etcd':
+      return untitled([
+        ['what', 'figure', ''],
+        ...result.figures.map(({ title, value, unit }) => [title, value.toFixed(value < 100 ? 2 : 0), unit]),
+      ])
     case 'latency':
       return untitled([
         ['peer', 'p50 µs', 'p90 µs', 'added to p50, µs'],

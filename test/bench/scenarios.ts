@@ -63,6 +63,13 @@ export interface CurveScenario extends ScenarioBase {
 
 export type CurveId = 'locks' | 'sessions' | 'rules' | 'gateways' | 'in-flight'
 
+/** Locks over a real etcd, beside etcd itself; see etcd/. */
+export interface EtcdScenario extends ScenarioBase {
+  readonly kind: 'etcd'
+  readonly script: 'locks' | 'held'
+  readonly args: (samples: number) => readonly string[]
+}
+
 export type Scenario =
   | LoadScenario
   | StreamScenario
@@ -71,6 +78,7 @@ export type Scenario =
   | LatencyScenario
   | FloodScenario
   | CurveScenario
+  | EtcdScenario
 
 const PLAIN: Pick<ScenarioBase, 'api' | 'delayMs' | 'secure'> = { api: 'cinder', delayMs: 0, secure: false }
 const GIB = 1024 ** 3
@@ -189,6 +197,22 @@ export const SCENARIOS: readonly Scenario[] = [
     connections: 512,
   },
   { ...PLAIN, kind: 'check', id: 'check', title: 'the check alone, 100,000 locks', locks: 100_000 },
+  {
+    ...PLAIN,
+    kind: 'etcd',
+    id: 'locks',
+    title: 'acquire, release, handover and expiry over etcd, three gateways',
+    script: 'locks',
+    args: () => ['5', '50'],
+  },
+  {
+    ...PLAIN,
+    kind: 'etcd',
+    id: 'held',
+    title: 'one gateway that joins where 100,000 locks are held',
+    script: 'held',
+    args: (samples) => ['100000', String(samples)],
+  },
   { ...PLAIN, kind: 'curve', id: 'scale-locks', title: 'cost as locks grow', curve: 'locks' },
   { ...PLAIN, kind: 'curve', id: 'scale-sessions', title: 'cost as sessions grow', curve: 'sessions' },
   { ...PLAIN, kind: 'curve', id: 'scale-rules', title: 'cost as rules grow', curve: 'rules' },
@@ -205,7 +229,7 @@ export const SCENARIOS: readonly Scenario[] = [
 ]
 
 /** Those with a target in them; the rest is for those who want to know more. */
-export const SCENARIOS_BY_DEFAULT: readonly string[] = ['mutate', 'up', 'down', 'check']
+export const SCENARIOS_BY_DEFAULT: readonly string[] = ['mutate', 'up', 'down', 'check', 'locks', 'held']
 
 /** As `extend`, of a backend that takes so long. */
 export function extendAfter(delayMs: number, lock: BenchLock, running: RunningPeer): string {

@@ -51,6 +51,17 @@ export function verdictsOf(result: Figures): readonly Verdict[] {
           isMet: nanoseconds < TARGETS.checkNs,
           text: `${title}: ${nanoseconds.toFixed(0)} ns, target below 1,000 ns`,
         }))
+    case 'etcd':
+      return result.figures.flatMap(({ title, value, unit, target }) =>
+        target === null
+          ? []
+          : [
+              {
+                isMet: target.met,
+                text: `${title.trim()}: ${value.toFixed(2)} ${unit}, target ${target.text}`,
+              },
+            ],
+      )
     case 'latency':
       return result.figures
         .filter(({ peer, addedUs }) => peer === 'fencegate' && addedUs !== null)

@@ -14,12 +14,17 @@ import { systemClock } from '../../../gateway/telemetry/system-clock.ts'
 import { startEtcd } from '../../support/etcd.ts'
 import { GatewayFolder, type GatewayProcess } from '../../support/gateway-process.ts'
 import { median } from '../median.ts'
+import { cpuMicroseconds } from '../readings.ts'
 
 const CLIENTS = 64
 const GATEWAYS = 3
 const EXPIRY_TTL_SECONDS = 2
-const EXPIRIES_AT_ONCE = 5
-const CALL_EVERY_MS = 2
+const EXPIRIES_AT_ONCE = 2
+const EXPIRIES_MAX = 40
+/** Six callers at once: faster, they would measure how they keep one another waiting. */
+const CALL_EVERY_MS = 4
+/** Of one pair, whatever the number of gateways: key, grant, seal with the key's end, end of the record. */
+const TRANSACTIONS_NEEDED = 4
 const [secondsText = '5', roundsText = '50'] = process.argv.slice(2)
 const SECONDS = Number(secondsText)
 const ROUNDS = Number(roundsText)
@@ -70,8 +75,8 @@ async function rateOf(act: (lane: number) => Promise<void>): Promise<number> {
   return count / ((performance.now() - startMs) / 1000)
 }
 
-/** As many compare-and-swaps in a row as a pair takes, on keys of their own, by the client that the gateway uses. */
-async function bareRate(store: Store, lease: LeaseId, steps: number): Promise<number> {
+/** As many compare-and-swaps in a row as a pair needs, on keys of their own, by the client that the gateway uses. */
+async function bareRate(store: Store, lease: LeaseId, steps = TRANSACTIONS_NEEDED): Promise<number> {
   const value = 'x'.repeat(300)
   return await rateOf(async (lane) => {
     const key = `/bare/${lane}`
@@ -88,7 +93,9 @@ async function bareRate(store: Store, lease: LeaseId, steps: number): Promise<nu
   })
 }
 
-async function pairRates(gateway: GatewayProcess, store: Store) {
+async function pairRates(gateways: readonly GatewayProcess[], store: Store) {
+  const [gateway] = gateways
+  if (gateway === undefined) throw new Error('no gateway')
   const sessions = await Promise.all(Array.from({ length: CLIENTS }, () => open(gateway.control, 120)))
   const pair = async (lane: number): Promise<void> => {
     const session = sessions[lane] ?? ''
@@ -101,15 +108,24 @@ async function pairRates(gateway: GatewayProcess, store: Store) {
   // Heartbeats raise the revision too; two hundred pairs in a row make them few.
   const before = await revision()
   for (let i = 0; i < 200; i++) await pair(0)
-  const steps = Math.round(((await revision()) - before) / 200)
+  const revisions = ((await revision()) - before) / 200
   const { lease } = await store.grantLease(120_000)
-  const bare = await bareRate(store, lease, steps)
+  const bare = await bareRate(store, lease)
+  const cpuBeforeUs = cpuMicroseconds(gateways.map(({ pid }) => pid))
+  const beganMs = performance.now()
   const pairs = await rateOf(pair)
-  const again = await bareRate(store, lease, steps)
-  return { steps, pairs, bare: Math.max(bare, again), ratio: pairs / Math.max(bare, again) }
+  const count = (pairs * (performance.now() - beganMs)) / 1000
+  const cpuUs = (cpuMicroseconds(gateways.map(({ pid }) => pid)) - cpuBeforeUs) / count
+  const again = await bareRate(store, lease)
+  return { revisions, pairs, bare: Math.max(bare, again), ratio: pairs / Math.max(bare, again), cpuUs }
 }
 
-async function handovers(gateways: readonly GatewayProcess[], store: Store) {
+async function handovers(
+  gateways: readonly GatewayProcess[],
+  store: Store,
+  relay: Awaited<ReturnType<typeof startRelay>>,
+) {
+  const relays: number[] = []
   const roundTrips: number[] = []
   const latencies: number[] = []
   const sessions = await Promise.all(gateways.map((gateway) => open(gateway.control, 120)))
@@ -131,17 +147,58 @@ async function handovers(gateways: readonly GatewayProcess[], store: Store) {
     const startMs = performance.now()
     await store.transact({ compare: [], writes: [{ put: '/mark', value: '' }] })
     roundTrips.push(performance.now() - startMs)
+    relays.push(await relay.run())
     const releasedMs = performance.now()
     await Promise.all([release(from.base, from.session, 'bench/handover'), waiting])
     latencies.push(got - releasedMs)
   }
   const roundTripMs = median(roundTrips)
   const handoverMs = median(latencies)
-  return { roundTripMs, handoverMs, worstMs: Math.max(...latencies), roundTrips: handoverMs / roundTripMs }
+  return {
+    roundTripMs,
+    relayMs: median(relays),
+    handoverMs,
+    worstMs: Math.max(...latencies),
+    roundTrips: handoverMs / roundTripMs,
+    relays: handoverMs / median(relays),
+  }
+}
+
+/**
+ * What three transactions in a row cost where each is written by another client as soon as it has seen the one before: the
+ * bare minimum of a handover. All in one process, so without the time in which three gateways get their turn.
+ */
+async function startRelay(endpoints: readonly string[]) {
+  const runners = Array.from({ length: GATEWAYS }, () =>
+    openEtcdStore({ endpoints: [...endpoints], clock: systemClock }),
+  )
+  const listeners: (() => void)[] = []
+  for (const [i, runner] of runners.entries())
+    runner.watch('/relay', await runner.currentRevision(), {
+      revision: () => listeners[i]?.(),
+      progress: () => undefined,
+      failed: ({ message }) => {
+        throw new Error(message)
+      },
+    })
+  return {
+    async run(): Promise<number> {
+      const startMs = performance.now()
+      for (const [i, runner] of runners.entries()) {
+        const seen = new Promise<void>((resolve) => {
+          listeners[(i + 1) % runners.length] = resolve
+        })
+        await Promise.all([seen, runner.transact({ compare: [], writes: [{ put: '/relay', value: '' }] })])
+      }
+      return performance.now() - startMs
+    },
+    close: () => Promise.all(runners.map((runner) => runner.close())),
+  }
 }
 
 async function expiries(gateways: readonly GatewayProcess[], store: Store) {
   const delays: number[] = []
+  const calls: number[] = []
   const gone = new Map<string, number>()
   const watch = store.watch('/fencegate/locks/', await store.currentRevision(), {
     revision: (_revision, events) => {
@@ -152,7 +209,7 @@ async function expiries(gateways: readonly GatewayProcess[], store: Store) {
       throw new Error(message)
     },
   })
-  for (let round = 0; round * EXPIRIES_AT_ONCE < ROUNDS; round++)
+  for (let round = 0; round * EXPIRIES_AT_ONCE < Math.min(ROUNDS, EXPIRIES_MAX); round++)
     await Promise.all(
       Array.from({ length: EXPIRIES_AT_ONCE }, async (_, lane) => {
         const id = `5aa10000-0000-4000-8000-${String(round * EXPIRIES_AT_ONCE + lane).padStart(12, '0')}`
@@ -165,16 +222,26 @@ async function expiries(gateways: readonly GatewayProcess[], store: Store) {
         const refused = await Promise.all(gateways.map((gateway) => refusedAt(gateway, id, token)))
         while (!gone.has(key)) await sleep(1)
         const goneMs = gone.get(key) ?? 0
-        for (const at of refused) delays.push(at - goneMs)
+        for (const { sentMs, answeredMs } of refused) {
+          delays.push(answeredMs - goneMs)
+          calls.push(answeredMs - sentMs)
+        }
       }),
     )
   watch.close()
-  return { medianMs: median(delays), worstMs: Math.max(...delays), seen: delays.length }
+  return {
+    medianMs: median(delays),
+    worstMs: Math.max(...delays),
+    callMs: median(calls),
+    callWorstMs: Math.max(...calls),
+    seen: delays.length,
+  }
 }
 
-/** Calls until the gateway refuses; when it did. */
-async function refusedAt(gateway: GatewayProcess, id: string, token: number): Promise<number> {
+/** Calls until the gateway refuses; when the refused call was sent, and when it was answered. */
+async function refusedAt(gateway: GatewayProcess, id: string, token: number) {
   for (;;) {
+    const sentMs = performance.now()
     const answer = await request(`${gateway.backend('cinder')}/v3/p/volumes/${id}`, {
       dispatcher: agent,
       method: 'PUT',
@@ -182,7 +249,7 @@ async function refusedAt(gateway: GatewayProcess, id: string, token: number): Pr
       body: '{"volume":{"name":"x"}}',
     })
     await answer.body.dump()
-    if (answer.statusCode !== 200) return performance.now()
+    if (answer.statusCode !== 200) return { sentMs, answeredMs: performance.now() }
     await sleep(CALL_EVERY_MS)
   }
 }
@@ -211,11 +278,11 @@ try {
       return folder.start()
     }),
   )
-  const [first] = gateways
-  if (first === undefined) throw new Error('no gateway')
-  const handover = await handovers(gateways, store)
+  const relay = await startRelay(etcd.endpoints)
+  const handover = await handovers(gateways, store, relay)
+  await relay.close()
   const expiry = await expiries(gateways, store)
-  const pairs = await pairRates(first, store)
+  const pairs = await pairRates(gateways, store)
   process.stdout.write(`\nRESULT ${JSON.stringify({ handover, expiry, pairs })}\n`)
 } finally {
   await store.close()
