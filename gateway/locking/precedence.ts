@@ -6,8 +6,8 @@ import type { Clock } from '../spi/clock.ts'
 import type { LockState } from './lock-state.ts'
 import type { View } from './view.ts'
 
-/** How long the others leave a step to whoever goes first. */
-const LATE_MS = 100
+/** How long the others leave a step to whoever goes first: more than some round trips of a store that is busy. */
+const LATE_MS = 300
 
 export interface PrecedenceOptions {
   readonly view: View

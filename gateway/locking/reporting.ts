@@ -7,7 +7,7 @@ import type { LockState } from './lock-state.ts'
 import type { Precedence } from './precedence.ts'
 
 /** Less than others leave the step to this gateway: should they take it, they find its word. */
-const OWN_STEP_MS = 50
+const OWN_STEP_MS = 100
 
 export interface ReportingOptions {
   readonly clock: Clock

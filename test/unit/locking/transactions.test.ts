@@ -153,9 +153,9 @@ describe('three gateways', () => {
       return told(transaction).includes('lock-record') ? 'request' : null
     }
     await release(room, session)()
-    await room.clock.advance(100)
+    await room.clock.advance(300)
     expect(room.locking.plane.lock(VOLUME).phase).toBe('handover')
-    await room.clock.advance(100)
+    await room.clock.advance(200)
     expect(room.locking.plane.lock(VOLUME).phase).toBe('open')
     await taking
   })
