@@ -21,6 +21,7 @@ import type { LiveGrant, LockState } from './lock-state.ts'
 import { OverdueJobs } from './overdue-jobs.ts'
 import type { Precedence } from './precedence.ts'
 import { fenceRecords, lockRecords } from './records.ts'
+import { StepBatch } from './step-batch.ts'
 import { tellMove, tellSeal } from './step-events.ts'
 import { Turns } from './turns.ts'
 import type { View } from './view.ts'
@@ -70,6 +71,7 @@ export class Conductor {
   readonly #keys: WaiterKeys
   readonly #jobs: OverdueJobs
   readonly #turns: Turns
+  readonly #batch: StepBatch
   #sweep: Timer | null = null
   #stopped = false
 
@@ -82,6 +84,7 @@ export class Conductor {
       overdue: (lock, createRevision) => options.barrier.ownOverdue(lock.grantOf(createRevision)),
       again,
     })
+    this.#batch = new StepBatch(options.store)
     this.#turns = new Turns(options.clock, (lock) => this.poke(lock))
   }
 
@@ -266,7 +269,7 @@ export class Conductor {
   }
 
   async #seal(lock: LockState, step: Extract<HandoverStep, { kind: 'seal' }>): Promise<Revision | null> {
-    const { store, layout, view, clock, planner, barrier } = this.#options
+    const { layout, view, clock, planner, barrier } = this.#options
     const record = lock.record
     invariant(record !== null, 'a seal was due on a lock without a record')
     const now = new Date(clock.wallMs()).toISOString()
@@ -296,7 +299,7 @@ export class Conductor {
     })
     for (const session of newFences) this.#fencing.add(session)
     try {
-      const result = await store.transact({ compare, writes })
+      const result = await this.#batch.transact({ compare, writes })
       if (!result.succeeded) return null
       tellSeal(this.#options.events, lock, step, fences)
       // The session's other locks need the fence record in the view, or each would try to create it.
@@ -312,11 +315,11 @@ export class Conductor {
   }
 
   async #move(lock: LockState, step: Extract<HandoverStep, { kind: 'move' }>): Promise<Revision | null> {
-    const { store, layout, clock, events } = this.#options
+    const { layout, clock, events } = this.#options
     const key = layout.lockRecord(lock.name)
     const now = new Date(clock.wallMs()).toISOString()
     const next = moveGrants(lock.name, lock.record, step, now, lock.queue)
-    const result = await store.transact({
+    const result = await this.#batch.transact({
       compare: [
         { key, modRevision: lock.recordRevision },
         ...step.open.map((waiter) => ({ key: waiter.key, createRevision: waiter.createRevision })),

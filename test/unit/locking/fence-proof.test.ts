@@ -64,6 +64,7 @@ describe('a proof about the calls of a reader', () => {
     expect(room.locking.plane.lock(VOLUME).phase).toBe('handover')
     entry.unknown('the answer was lost')
     await room.clock.advance(0)
+    await room.clock.advance(0)
     expect(room.locking.plane.lock(VOLUME)).toMatchObject({ phase: 'free', waitingOn: [] })
   })
 })
