@@ -34,7 +34,7 @@ try {
     await plane.release(lock, session)
     return performance.now() - startMs
   }
-  const before = await Promise.all([pair()])
+  const before = [await pair()]
   for (let i = 0; i < 20; i++) before.push(await pair())
 
   const heapBytes = process.memoryUsage().heapUsed
