@@ -95,6 +95,22 @@ describe('connections', () => {
   })
 })
 
+describe('a head that does not come in time', () => {
+  test.each([
+    ['begun', 'GET /x HTTP/1.1\r\nHost: a\r\nX-A'],
+    ['begun behind a whole request', 'GET /x HTTP/1.1\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\nHo'],
+    ['not even begun', ''],
+  ])('is not waited for, %s', async (_how, text) => {
+    const backend = kept(await startEchoBackend())
+    const gateway = await gatewayTo(backend.url, {}, { limits: { headMs: 200 } })
+    const client = await clientOf(gateway)
+    client.send(text)
+    await client.ended()
+    await eventually(() => gateway.listener.state.connections === 0)
+    expect(backend.seen.length).toBe(text.includes('\r\n\r\n') ? 1 : 0)
+  })
+})
+
 describe('calls in flight', () => {
   test('above the limit are refused before their body is read, and are told of once a second', async () => {
     const { url, held } = await heldBackend()

@@ -3,11 +3,12 @@
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, request as httpsRequest } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { TLSSocket } from 'node:tls'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { ProxyLimits } from '../../../gateway/proxy/limits.ts'
 import { startTestGateway } from '../../support/echo-backend-gateway.ts'
 
 let cert = ''
@@ -129,4 +130,47 @@ describe('TLS', () => {
       expect(gateway.gate.entries[0]?.log).toEqual(['ended'])
     },
   )
+
+  async function listening(limits: Partial<ProxyLimits> = {}) {
+    const backend = await tlsBackend()
+    const gateway = await startTestGateway(
+      `https://localhost:${backend.port}`,
+      {},
+      { tls: { cert, key }, upstreamTls: { ca: cert }, limits },
+    )
+    closers.push(() => gateway.listener.close())
+    return gateway
+  }
+
+  /** The protocol that was agreed on, or the fault. */
+  function agreed(port: number, ALPNProtocols: string[]): Promise<string | false | null> {
+    return new Promise((resolve, reject) => {
+      const socket = connectTls({ port, host: '127.0.0.1', ca: cert, servername: 'localhost', ALPNProtocols })
+      closers.push(async () => void socket.destroy())
+      socket.once('secureConnect', () => resolve(socket.alpnProtocol))
+      socket.once('error', reject)
+    })
+  }
+
+  test('only HTTP/1.1 is spoken behind it, whatever else a client offers', async () => {
+    const { port } = await listening()
+    expect(await agreed(port, ['h2', 'http/1.1'])).toBe('http/1.1')
+    await expect(agreed(port, ['h2'])).rejects.toThrow(/alert/)
+  })
+
+  test('many handshakes at once are all served, each in its turn', async () => {
+    const { listener, port } = await listening()
+    const answers = await Promise.all(Array.from({ length: 120 }, () => call(port, 'localhost')))
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(120)
+    expect(listener.state.shed).toEqual({})
+  })
+
+  test('a client that does not begin its handshake is not waited for', async () => {
+    const { listener, port } = await listening({ headMs: 100 })
+    const silent = connect({ port, host: '127.0.0.1' })
+    closers.push(async () => void silent.destroy())
+    await expect.poll(() => listener.state.connections).toBe(1)
+    await new Promise<void>((resolve) => silent.once('close', () => resolve()))
+    await expect.poll(() => listener.state.connections).toBe(0)
+  })
 })
