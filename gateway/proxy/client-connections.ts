@@ -7,6 +7,7 @@ import type { Backend } from './backend.ts'
 import { sayAndClose } from './last-words.ts'
 import { tooManyConnections } from './refusals.ts'
 import type { ConnectionLimit } from './shedding.ts'
+import { Turns } from './turns.ts'
 
 /** Connections beyond the limit that are told so at a time; what comes on top of them is closed without a word. */
 const TOLD_MAX = 256
@@ -25,8 +26,6 @@ export class ClientConnections {
   /** Those on which HTTP is spoken. */
   readonly #watched = new Map<Socket, Watched>()
   readonly #byAddress = new Map<string, number>()
-  readonly #handshakes: Socket[] = []
-  #beginning = false
   #timer: Timer | null = null
 
   constructor(backend: Backend) {
@@ -48,10 +47,13 @@ export class ClientConnections {
     const serve = (socket: Socket) => {
       for (const listener of listeners) listener.call(server, socket)
     }
+    const handshakes = new Turns<Socket>(HANDSHAKES_A_TURN, (socket) => {
+      if (!socket.destroyed) serve(socket)
+    })
     server.on('connection', (socket: Socket) => {
       const cause = this.#enter(socket)
       if (cause !== null) this.#turnAway(socket, cause, isTls)
-      else if (isTls) this.#serveInTurn(socket, serve)
+      else if (isTls) handshakes.add(socket)
       else {
         this.#watch(socket)
         serve(socket)
@@ -92,19 +94,6 @@ export class ClientConnections {
   #watch(socket: Socket): void {
     this.#watched.set(socket, { taken: 0, sinceMs: this.#backend.clock.monotonicMs() })
     socket.once('close', () => this.#watched.delete(socket))
-  }
-
-  /** A flood of handshakes waits its turn, and everything else of this process goes on between. */
-  #serveInTurn(socket: Socket, serve: (socket: Socket) => void): void {
-    this.#handshakes.push(socket)
-    if (this.#beginning) return
-    this.#beginning = true
-    const begin = () => {
-      for (const next of this.#handshakes.splice(0, HANDSHAKES_A_TURN)) if (!next.destroyed) serve(next)
-      if (this.#handshakes.length > 0) setImmediate(begin)
-      else this.#beginning = false
-    }
-    begin()
   }
 
   /** One timer for all connections: ends those whose clients take nothing of what waits for them. */
