@@ -1,7 +1,9 @@
 // `fencers`: which drivers there are, what they need, and whether a configured one could do its job. Never strikes.
 
 import { z } from 'zod'
-import type { Attempt, FencerDriver } from '../spi/fencer.ts'
+import { type Config, openInventory } from '../config/index.ts'
+import { fillFenceInfo } from '../core/fence-info-template.ts'
+import { type Attempt, FenceInfoFault, type Fencer, type FencerDriver } from '../spi/fencer.ts'
 import type { Command } from './arguments.ts'
 import { configOf, fileOf, unknownName } from './config-commands.ts'
 import type { CommandDependencies } from './dependencies.ts'
@@ -94,10 +96,22 @@ export const fencersTest: Command = {
       multiple: true,
       help: 'of a holder’s fenceInfo; may be repeated',
     },
+    plan: {
+      type: 'string',
+      value: 'PLAN',
+      help: 'fill the fenceInfo of this plan in, from --info and --holder',
+    },
+    holder: {
+      type: 'string',
+      value: 'KEY=VALUE',
+      multiple: true,
+      help: 'what the holder says of himself, for --plan: host=compute-3; may be repeated',
+    },
     timeout: { type: 'string', value: 'SECONDS', help: 'how long to wait (default: 30)' },
     ...JSON_OPTION,
   },
-  notes: 'Only looks: it monitors, and with --info it verifies. It fences nobody.',
+  notes:
+    'Only looks: it monitors, and with --info or --plan it verifies. It fences nobody. With --plan it goes the way of a session: the plan’s templates, the inventory, and what the driver demands.',
   async run(invocation, dependencies) {
     const config = configOf(fileOf(invocation), dependencies)
     const [name = ''] = invocation.positionals
@@ -108,7 +122,15 @@ export const fencersTest: Command = {
     if (!(seconds > 0 && seconds <= 3600)) throw new CommandFailure('--timeout takes seconds from 0 to 3600')
 
     const pairs = invocation.texts('info')
-    const info = pairs.length === 0 ? null : infoOf(driver, pairs)
+    const plan = invocation.text('plan')
+    if (plan === undefined && invocation.texts('holder').length > 0)
+      throw new CommandFailure('--holder is for the templates of a plan: name it with --plan')
+    const info =
+      plan !== undefined
+        ? filledInfo(driver, { name, plan, config, pairs, holder: invocation.texts('holder') })
+        : pairs.length === 0
+          ? null
+          : infoOf(driver, textsOf(pairs))
     const result = await look(driver, configured.options.reveal(), {
       info,
       timeoutMs: seconds * 1000,
@@ -161,6 +183,10 @@ async function look(
       (error: unknown) => (error instanceof Error ? error.message : String(error)),
     )
     if (about.info === null) return { target: null, monitor, verify: null, notes }
+    const target = `${driver.id}:${driver.target(about.info)}`
+    const fault = refusalOf(fencer, about.info)
+    if (fault !== null)
+      return { target, monitor: monitor ?? fault, verify: `no session would be opened: ${fault}`, notes }
     const attempt: Attempt = {
       clock,
       note,
@@ -178,10 +204,21 @@ async function look(
           : `${seen.state}: ${seen.reason}`,
       (error: unknown) => `failed: ${error instanceof Error ? error.message : String(error)}`,
     )
-    return { target: `${driver.id}:${driver.target(about.info)}`, monitor, verify, notes }
+    return { target, monitor, verify, notes }
   } finally {
     timer.cancel()
     await fencer.close?.()
+  }
+}
+
+/** What the fencer, as it is configured, could not act on. */
+function refusalOf(fencer: Fencer<unknown>, info: unknown): string | null {
+  try {
+    fencer.check?.(info)
+    return null
+  } catch (error) {
+    if (error instanceof FenceInfoFault) return error.message
+    throw error
   }
 }
 
@@ -196,14 +233,49 @@ function driverOf(id: string, drivers: readonly FencerDriver[]): FencerDriver {
   return driver
 }
 
-/** `pid=7` may mean the number or the text: the driver's schema decides, the number first. */
-function infoOf(driver: FencerDriver, pairs: readonly string[]): unknown {
+/** As the plan makes it of what a holder says; a failure says what no session could be opened for. */
+function filledInfo(
+  driver: FencerDriver,
+  asked: {
+    readonly name: string
+    readonly plan: string
+    readonly config: Config
+    readonly pairs: readonly string[]
+    readonly holder: readonly string[]
+  },
+): unknown {
+  const { name, plan, config } = asked
+  const found = Object.hasOwn(config.plans, plan) ? config.plans[plan] : undefined
+  if (found === undefined) throw unknownName('plan', plan, Object.keys(config.plans))
+  if (!found.levels.flat().includes(name))
+    throw new CommandFailure(`${name} is in no level of plan ${plan}: ${found.levels.flat().join(', ')} are`)
+  const broken: string[] = []
+  const host =
+    config.inventory === undefined ? () => null : openInventory(config.inventory, (line) => broken.push(line))
+  const filled = fillFenceInfo(found.fenceInfo, {
+    holder: textsOf(asked.holder),
+    fenceInfo: textsOf(asked.pairs),
+    host,
+  })
+  if (filled.kind === 'faulty')
+    throw new CommandFailure(
+      `plan ${plan} would refuse such a session: ${[...filled.faults, ...broken].join('; ')} (say more with --holder KEY=VALUE or --info KEY=VALUE)`,
+    )
+  return infoOf(driver, filled.fenceInfo)
+}
+
+function textsOf(pairs: readonly string[]): Record<string, unknown> {
   const texts: Record<string, unknown> = {}
   for (const pair of pairs) {
     const equals = pair.indexOf('=')
     if (equals < 1) throw new CommandFailure(`"${pair}" is not KEY=VALUE: write --info pid=4711`)
     texts[pair.slice(0, equals)] = pair.slice(equals + 1)
   }
+  return texts
+}
+
+/** `pid=7` may mean the number or the text: the driver's schema decides, the number first. */
+function infoOf(driver: FencerDriver, texts: Readonly<Record<string, unknown>>): unknown {
   const typed = Object.fromEntries(
     Object.entries(texts).map(([key, value]) => [
       key,

@@ -4,6 +4,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { fetchWith } from '../../../gateway/cli/index.ts'
+import { loadConfig } from '../../../gateway/config/index.ts'
+import { loadFencerRegistry } from '../../../gateway/fencing/registry.ts'
 import { GatewayFolder } from '../../support/gateway-process.ts'
 import {
   ask,
@@ -100,6 +102,30 @@ it('shows levels, targets after templates and inventory, who goes down with it, 
   expect(await control.fence(session)).toBeNull()
   expect((await control.lock(LOCK)).owners).toMatchObject([{ session, state: 'open' }])
   expect((await holder.send(`${control.base}/livez`)).status).toBe(200)
+})
+
+it('is rehearsed for a plan: templates and inventory are filled in as for a session, or it is said why not', async () => {
+  const file = join(folder.path, 'fencegate.yaml')
+  const registry = await loadFencerRegistry()
+  const drivers = registry.ids.flatMap((id) => registry.driver(id) ?? [])
+  const test = (...args: string[]) =>
+    runWith(['fencers', 'test', 'power', '-c', file, '--plan', 'hard', ...args], {
+      drivers,
+      loadConfig: (path) => loadConfig({ file: path, environment: {}, knowledge: null }),
+    })
+  const filled = await test('--holder', 'host=c3', '--info', 'pid=7')
+  expect(filled.out).toContain('target   redfish:compute-3')
+  expect(filled.out).toMatch(/^monitor {2}.*127\.0\.0\.1:9/m)
+  expect(filled.code).toBe(1)
+  expect((await test('--holder', 'host=c4')).err).toContain(
+    'plan hard would refuse such a session: host: the inventory has no host "c4"',
+  )
+  expect((await test()).err).toContain('without holder.host')
+  const other = await runWith(['fencers', 'test', 'power', '-c', file, '--plan', 'soft'], {
+    drivers,
+    loadConfig: (path) => loadConfig({ file: path, environment: {}, knowledge: null }),
+  })
+  expect(other.err).toContain('power is in no level of plan soft')
 })
 
 it('says where it can tell nothing: no session, no plan, no reason, a fence that is due already', async () => {
