@@ -10,7 +10,9 @@ import { type LoginName, mayBeSameLogin, readLoginName } from '../core/login-nam
 import { asLeaseId, type SessionId } from '../core/names.ts'
 import type { Refusal } from '../core/verdict.ts'
 import type { LoginAttempt, LoginBarrier } from '../spi/login-barrier.ts'
+import { CallerDigests } from './caller-digest.ts'
 import { isUnsealed } from './holders.ts'
+import { fenceInfoOf } from './learnt-fence-info.ts'
 import type { View, ViewChange } from './view.ts'
 
 export interface LoginBarrierOptions {
@@ -28,7 +30,11 @@ interface Claim {
 
 export class ViewLoginBarrier implements LoginBarrier {
   readonly #options: LoginBarrierOptions
+  readonly #digests = new CallerDigests()
   /** What is said of each session's login names, and who says that a user is his. */
+  /** Which sessions were bound to a mark, by its digest: also those that are over, as long as their record is there. */
+  readonly #marked = new Map<string, Set<SessionId>>()
+  readonly #marks = new Map<SessionId, readonly string[]>()
   readonly #claims = new Map<SessionId, readonly Claim[]>()
   readonly #claimants = new Map<string, Set<SessionId>>()
   /** Of those with a claim: the ones who have a fence that is not closed. */
@@ -45,6 +51,7 @@ export class ViewLoginBarrier implements LoginBarrier {
 
   /** To be called after each change of the view. */
   changed({ sessions, fences }: Pick<ViewChange, 'sessions' | 'fences'>): void {
+    for (const session of sessions) this.#indexMarks(session)
     if (this.#options.keys.length === 0) return
     for (const session of sessions) this.#index(session)
     for (const fence of fences) this.#index(fence as SessionId)
@@ -53,7 +60,8 @@ export class ViewLoginBarrier implements LoginBarrier {
   refusal(attempt: LoginAttempt): Refusal | null {
     const callers = this.#callers(attempt)
     const name = attempt.name === null ? null : readLoginName(attempt.name)
-    const claimants = name === null ? [] : this.#claimantsOf(name, attempt.keys)
+    const named = name === null ? [] : this.#claimantsOf(name, attempt.keys)
+    const claimants = [...new Set([...named, ...this.#markedBy(attempt)])]
     const concerned = callers.length > 0 || claimants.length > 0
     const stale = concerned ? this.#options.stale() : null
     if (stale !== null)
@@ -66,6 +74,32 @@ export class ViewLoginBarrier implements LoginBarrier {
     if (!attempt.strict || callers.length > 0) return null
     const other = this.#anybodyFenced(attempt.keys)
     return other === null ? null : this.#refused(other)
+  }
+
+  /** Whoever was bound to one of the marks that the call bears. */
+  #markedBy({ caller }: LoginAttempt): readonly SessionId[] {
+    if (caller === undefined || caller === null) return []
+    return caller.claims.flatMap(({ by, value }) => [
+      ...(this.#marked.get(this.#digests.of(caller.realm, by, value)) ?? []),
+    ])
+  }
+
+  #indexMarks(session: SessionId): void {
+    for (const digest of this.#marks.get(session) ?? []) {
+      const sessions = this.#marked.get(digest)
+      sessions?.delete(session)
+      if (sessions?.size === 0) this.#marked.delete(digest)
+    }
+    const digests = (this.#options.view.sessions.get(session)?.record.bindings ?? []).map(
+      ({ digest }) => digest,
+    )
+    if (digests.length === 0) this.#marks.delete(session)
+    else this.#marks.set(session, digests)
+    for (const digest of digests) {
+      const sessions = this.#marked.get(digest)
+      if (sessions === undefined) this.#marked.set(digest, new Set([session]))
+      else sessions.add(session)
+    }
   }
 
   /** The sessions that the call names. */
@@ -149,8 +183,9 @@ export class ViewLoginBarrier implements LoginBarrier {
     const { view } = this.#options
     const fence = view.fences.get(session)?.record
     const isOpen = fence !== undefined && fence.progress.state !== 'closed'
+    const known = view.sessions.get(session)
     const claims = this.#claimsIn(
-      view.sessions.get(session)?.record.fenceInfo,
+      known === undefined ? undefined : fenceInfoOf(known.record),
       isOpen ? fence.fenceInfo : undefined,
     )
     if (claims.length === 0) this.#claims.delete(session)

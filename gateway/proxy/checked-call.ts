@@ -107,13 +107,15 @@ export abstract class CheckedCall implements Flight {
   }
 
   /** Why the session that the call would open at the backend must not be opened now. */
-  #loginRefusal({ login }: Call, head: CallHead, token: string | null): Refusal | null {
-    const { logins, policy } = this.backend
+  #loginRefusal(call: Call, head: CallHead, token: string | null): Refusal | null {
+    const { callers, logins, policy } = this.backend
+    const { login } = call
     if (login === undefined || logins === null) return null
     const parsed = token === null ? null : parseFencingToken(token)
     return logins.refusal({
       ...login,
       session: head.header('fencing-session') ?? null,
+      caller: callers === null ? null : callerOf(callers, this.sender, call, head),
       tokens: parsed?.kind === 'tokens' ? parsed.tokens : NO_TOKENS,
       keys: policy.loginKeys ?? [],
     })

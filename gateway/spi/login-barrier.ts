@@ -2,12 +2,15 @@
 // fenced. Implemented by gateway/locking.
 
 import type { Refusal } from '../core/verdict.ts'
+import type { CallerClaims } from './callers.ts'
 import type { PresentedToken } from './gate.ts'
 import type { Login } from './policy.ts'
 
 export interface LoginAttempt extends Login {
   /** `Fencing-Session`: who the caller says that he is; null where he does not. */
   readonly session: string | null
+  /** What else the call and its connection bear, where the backend asks for that. */
+  readonly caller?: CallerClaims | null
   /** Tokens that he presents though he need not. */
   readonly tokens: readonly PresentedToken[]
   /** Of the policy: under which keys of fenceInfo a holder's login name stands. */

@@ -47,9 +47,13 @@ describe.skipIf(!vcenterSimulatorAvailable())('callers of a vCenter who send no 
         },
       },
       fencers: {
+        ask: { driver: 'manual', instructions: 'see that {{holder.id}} is off' },
         session: { driver: 'vsphere-session', url: vcenter.url, username: 'fencer', password: 'secret' },
       },
-      plans: { nova: { levels: [['session']], timeout: 20 } },
+      plans: {
+        nova: { levels: [['session']], timeout: 20 },
+        slow: { levels: [['ask']], attempts: 1, timeout: 5 },
+      },
     })
     gateway = await folder.start()
     control = new ControlClient(gateway.control)
@@ -190,6 +194,26 @@ describe.skipIf(!vcenterSimulatorAvailable())('callers of a vCenter who send no 
     const left = (await vcenter.sessions()).map(({ key }) => key)
     expect(left).not.toContain(first.key)
     expect(left).not.toContain(second.key)
+  })
+
+  it('open no session here while they are fenced, by whatever they were known', async () => {
+    const session = await control.openSession({
+      ttl: 60,
+      holder: 'nova-2',
+      plan: 'slow',
+      fenceInfo: { host: 'h2' },
+    })
+    expect((await bind(session, 'listener', 'nova-2')).status).toBe(201)
+    const body = { by: 'me', reason: 'test' }
+    expect((await send(`${gateway.control}/v1/sessions/${session}/fence`, { body })).status).toBe(202)
+    const barred = client('vcenter/nova-2').login('other', 'secret')
+    await expect(barred).rejects.toThrow(/being fenced/)
+    // The same account elsewhere is somebody else's.
+    expect((await client().login('other', 'secret')).key).not.toBe('')
+    await expect.poll(async () => (await control.fence(session))?.['state'], patient).toBe('blocked')
+    await send(`${gateway.control}/v1/fences/${session}/confirm`, { body })
+    await expect.poll(async () => (await control.fence(session))?.['state'], patient).toBe('closed')
+    expect((await client('vcenter/nova-2').login('other', 'secret')).key).not.toBe('')
   })
 
   it('are forgotten when they log out', async () => {
