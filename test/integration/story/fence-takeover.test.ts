@@ -15,7 +15,7 @@ const VOLUME = '5aa1f3d2-0000-4000-8000-000000000001'
 const LOCK = `cinder/volume/${VOLUME}`
 const patient = { timeout: 30_000, interval: 20 }
 
-describe.skipIf(!etcdAvailable())('a fence whose gateway is killed', () => {
+describe.skipIf(!etcdAvailable())('a fence whose gateway is killed', { timeout: 90_000 }, () => {
   let etcd: EtcdCluster
   let prefixes = 0
   beforeAll(async () => {
