@@ -46,6 +46,7 @@ export interface CompiledPack {
   readonly xmlPaths: Readonly<Record<XmlForm, SoapPaths>>
   /** A path of a rule takes `%2F` as data. */
   readonly takesSlashes: boolean
+  readonly pathPrefixes: readonly string[]
 }
 
 export interface CompileTerms {
@@ -154,6 +155,7 @@ class Compiler {
       callers: compileCallerPlaces(overrides?.callers ?? source.callers, this.#identify, this.#xmlPaths.soap),
       xmlPaths: this.#xmlPaths,
       takesSlashes: this.#takesSlashes,
+      pathPrefixes: overrides?.path_prefixes ?? source.path_prefixes,
     }
   }
 

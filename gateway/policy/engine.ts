@@ -8,6 +8,7 @@ import { joinBatch } from './batch.ts'
 import type { CompiledPack } from './compile.ts'
 import type { GrowingLeaf } from './leaf.ts'
 import { loginOf } from './login.ts'
+import { belowPrefix, splitPrefixes } from './path-prefix.ts'
 import { type BodyTerms, CallReading } from './reading.ts'
 import { locksOf, matchRule } from './rule.ts'
 import { candidates, groupFault, leftOut, type RuleGroup } from './rule-group.ts'
@@ -46,6 +47,7 @@ class PackPolicy implements Policy {
   readonly #terms: BodyTerms
   readonly #checksOverrides: boolean
   readonly #defaultLocks: readonly RequiredLock[]
+  readonly #prefixes: readonly (readonly string[])[]
 
   constructor(compiled: CompiledPack) {
     this.name = compiled.name
@@ -65,6 +67,7 @@ class PackPolicy implements Policy {
     }
     this.#checksOverrides = compiled.source.overriding_headers === 'refuse'
     this.#defaultLocks = [compiled.defaultLock]
+    this.#prefixes = splitPrefixes(compiled.pathPrefixes)
   }
 
   bodyBytesNeeded(head: CallHead): number {
@@ -101,7 +104,7 @@ class PackPolicy implements Policy {
     const target = canonicalTarget(head.target, this.#targetRules)
     if (!target.ok) return refused('bad-request', target.reason)
 
-    const call = new CallReading(head, target, body, this.#terms)
+    const call = new CallReading(head, belowPrefix(target, this.#prefixes), body, this.#terms)
     const decision = this.#decideCall(call, trace)
     return decision.kind === 'batch' ? this.#decideBatch(call, trace) : decision
   }
@@ -183,7 +186,7 @@ class PackPolicy implements Policy {
         const named = locksOf(rule, match, this.#compiled.defaultLock)
         if (typeof named === 'string') return refused('bad-request', `${rule.id}: ${named}`)
         locks = named
-        job = rule.job?.bind(match) ?? null
+        job = rule.job?.bind(match, call.target.prefix) ?? null
       }
       const classified: Classification = {
         kind: 'call',

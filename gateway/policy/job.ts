@@ -28,8 +28,8 @@ type JobReading = ReturnType<JobRule['read']>
 
 export interface CompiledJob {
   readonly name: string
-  /** The job rule of one call, which knows the call's captures. */
-  bind(slots: Slots): JobRule
+  /** The job rule of one call, which knows the call's captures, and the prefix that its path stands below. */
+  bind(slots: Slots, prefix: string): JobRule
 }
 
 export interface JobTerms {
@@ -90,7 +90,7 @@ function compileHttpJob(terms: JobTerms, source: HttpJob, faults: PackFault[]): 
   const probeOf = compileProbe(terms, source, probes, request)
   return {
     name: terms.name,
-    bind: (slots) => ({
+    bind: (slots, prefix) => ({
       appliesTo: (status) => statuses.has(status),
       bodyBytesMax: findId === null ? 0 : JOB_ANSWER_BYTES_MAX,
       read: (status, body) => {
@@ -106,7 +106,7 @@ function compileHttpJob(terms: JobTerms, source: HttpJob, faults: PackFault[]): 
             return unreadable(id.kind === 'absent' ? 'the answer names no id' : id.reason)
           filled[terms.idSlot] = id.id
         }
-        return probeOf(filled)
+        return probeOf(filled, prefix)
       },
     }),
   }
@@ -125,7 +125,7 @@ function compileProbe(
   source: HttpJob,
   probes: readonly Template[],
   request: RequestFiller | null,
-): (slots: Slots) => JobReading {
+): (slots: Slots, prefix: string) => JobReading {
   const answers = source.pointer === undefined ? {} : answersOf(source.pointer)
   const common = {
     kind: 'http',
@@ -136,13 +136,13 @@ function compileProbe(
     nullIsOver: source.null_is_over,
     ...answers,
   } as const
-  return (slots) => {
+  return (slots, prefix) => {
     const probe =
       probes.find((form) => capturesOf(form).every((used) => slots[used.slot] !== undefined)) ?? probes[0]
     if (probe === undefined) return unreadable('the job has no probe')
     const filled = fillTemplate(probe, slots, targetPart)
     if (!filled.ok) return unreadable(filled.reason)
-    const target = canonicalTarget(filled.text)
+    const target = canonicalTarget(prefix + filled.text)
     if (!target.ok) return unreadable(`the job cannot be asked about: ${target.reason}`)
     const body = request?.(slots)
     if (body?.ok === false) return unreadable(body.reason)

@@ -4,10 +4,11 @@ import type { CallHead } from '../spi/policy.ts'
 import { type FormReading, readForm } from './form-reader.ts'
 import { isJsonArray, isJsonObject, type JsonReading, type JsonValue, readJson } from './json-reader.ts'
 import { type BodyFormat, mediaFault } from './media.ts'
+import type { PrefixedTarget } from './path-prefix.ts'
 import { type RpcCall, type RpcReading, readRpc } from './rpc-reader.ts'
 import type { SoapPath, SoapPaths } from './soap-paths.ts'
 import { readSoap, type SoapReading } from './soap-reader.ts'
-import { type CanonicalTarget, queryMembers } from './target.ts'
+import { queryMembers } from './target.ts'
 import type { XmlForm } from './xml-envelope.ts'
 
 /**
@@ -29,7 +30,7 @@ const NONE: Values = []
 
 export class CallReading {
   readonly head: CallHead
-  readonly target: CanonicalTarget
+  readonly target: PrefixedTarget
   /** Undefined while only the head is known. */
   readonly body: Buffer | null | undefined
   readonly #terms: BodyTerms
@@ -43,7 +44,7 @@ export class CallReading {
 
   constructor(
     head: CallHead,
-    target: CanonicalTarget,
+    target: PrefixedTarget,
     body: Buffer | null | undefined,
     terms: BodyTerms,
     member = 0,

@@ -229,6 +229,9 @@ const settings = {
   wait: seconds,
   quiet: seconds,
   body_limit: z.number().int().min(1024).max(67_108_864),
+  path_prefixes: z
+    .array(z.string().regex(/^(?:\/[A-Za-z0-9_-]+)+$/, 'a prefix is a path such as /volume, of plain names'))
+    .max(16),
   login_keys: z.array(z.string().min(1).max(64)).max(16),
   callers: z.array(callerPlaceSchema).max(8),
   covering: z.array(z.string().min(1).max(256)).max(64),
@@ -262,6 +265,8 @@ export const packSchema = z.strictObject({
   double_encoding: z.enum(['refuse', 'allow']).default('refuse'),
   /** Media types of JSON or SOAP bodies besides the usual ones. */
   media_types: z.array(z.string()).default([]),
+  /** The API may stand below one of these, too: paths of rules and probes are below it then. */
+  path_prefixes: settings.path_prefixes.default([]),
   /** `merge`: `//` in a path is one slash, and is forwarded as one. */
   empty_segments: z.enum(['refuse', 'merge']).default('refuse'),
   /** `fold`: the backend takes the literal parts of a path in any case. They are forwarded as they came. */
@@ -281,6 +286,7 @@ export const overridesSchema = z.strictObject({
   wait: settings.wait.optional(),
   quiet: settings.quiet.optional(),
   body_limit: settings.body_limit.optional(),
+  path_prefixes: settings.path_prefixes.optional(),
   login_keys: settings.login_keys.optional(),
   callers: settings.callers.optional(),
   covering: settings.covering.optional(),

@@ -163,6 +163,24 @@ describe.each(Object.entries(EXPECTATIONS))('the pack %s', (name, expectations) 
     }
   })
 
+  it('decides the same below a prefix that the pack knows, and asks about a job there', () => {
+    for (const prefix of pack.source.path_prefixes)
+      for (const operation of operations) {
+        const plain = decide(operation)
+        const target = `${prefix}${filled(operation.path, expectations)}`
+        const found = classify(operation.method, target, bodyOf(operation, expectations))
+        invariant(found.kind === 'call', `${operation.method} ${target} is refused`)
+        expect([target, found.rule, found.effect]).toEqual([target, plain.rule, plain.effect])
+        expect(found.locks).toEqual(plain.locks)
+        const probed = (call: Call) => {
+          const named = call.job?.read(202, Buffer.from('{"id":"a1","snapshot":{"id":"a1"}}'))
+          return named?.kind === 'job' && named.probe.kind === 'http' ? named.probe.target : null
+        }
+        const expected = probed(plain)
+        expect(probed(found)).toBe(expected === null ? null : `${prefix}${expected}`)
+      }
+  })
+
   it('never lets a path with a format behind it through under another lock', () => {
     for (const operation of changes) {
       const { locks } = decide(operation)
