@@ -2,7 +2,7 @@
 
 import type { Figures } from './figures.ts'
 import type { LoadGenerator } from './load/generator.ts'
-import { measureCheck } from './measure/check.ts'
+import { measureCheck, measurePolicies } from './measure/check.ts'
 import { measureEtcd } from './measure/etcd.ts'
 import { takeField } from './measure/field.ts'
 import { measureFlood } from './measure/flood.ts'
@@ -33,7 +33,10 @@ export interface Measured {
 export async function measure(scenario: Scenario, course: Course): Promise<Measured> {
   const { id } = scenario
   if (scenario.kind === 'check') {
-    const figures = await measureCheck(scenario.locks, course.samples)
+    const figures =
+      scenario.alone === 'policies'
+        ? await measurePolicies(course.samples)
+        : await measureCheck(scenario.alone.locks, course.samples)
     return { result: { kind: 'check', scenario: id, figures }, failed: [] }
   }
   if (scenario.kind === 'etcd') {

@@ -49,10 +49,10 @@ export interface FloodScenario extends ScenarioBase {
   readonly connections: number
 }
 
-/** The check alone, inside this process; see check.ts. */
+/** The check alone, inside one process (see check.ts), or the policies alone (see classify.ts). */
 export interface CheckScenario extends ScenarioBase {
   readonly kind: 'check'
-  readonly locks: number
+  readonly alone: { readonly locks: number } | 'policies'
 }
 
 /** Cost as work grows: a figure for each of several sizes; see scaling/. */
@@ -196,7 +196,14 @@ export const SCENARIOS: readonly Scenario[] = [
     title: 'the control API while 512 connections send checked calls as fast as they are answered',
     connections: 512,
   },
-  { ...PLAIN, kind: 'check', id: 'check', title: 'the check alone, 100,000 locks', locks: 100_000 },
+  {
+    ...PLAIN,
+    kind: 'check',
+    id: 'check',
+    title: 'the check alone, 100,000 locks',
+    alone: { locks: 100_000 },
+  },
+  { ...PLAIN, kind: 'check', id: 'classify', title: 'the policies alone', alone: 'policies' },
   {
     ...PLAIN,
     kind: 'etcd',
@@ -229,7 +236,15 @@ export const SCENARIOS: readonly Scenario[] = [
 ]
 
 /** Those with a target in them; the rest is for those who want to know more. */
-export const SCENARIOS_BY_DEFAULT: readonly string[] = ['mutate', 'up', 'down', 'check', 'locks', 'held']
+export const SCENARIOS_BY_DEFAULT: readonly string[] = [
+  'mutate',
+  'up',
+  'down',
+  'check',
+  'classify',
+  'locks',
+  'held',
+]
 
 /** As `extend`, of a backend that takes so long. */
 export function extendAfter(delayMs: number, lock: BenchLock, running: RunningPeer): string {

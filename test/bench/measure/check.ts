@@ -1,4 +1,4 @@
-// Starts check.ts in a process of its own, so that neither the harness's heap nor its types of objects slow it down.
+// Starts check.ts, or classify.ts, in a process of its own, so that neither the harness's heap nor its types of objects slow it down.
 
 import { fileURLToPath } from 'node:url'
 import { run } from '../processes.ts'
@@ -9,6 +9,8 @@ export interface CheckFigures {
   readonly nanoseconds: number
   /** Whether a target is set for it. */
   readonly judged: boolean
+  /** Where it is not that of the check. */
+  readonly targetNs?: number
 }
 
 export interface CheckResult {
@@ -25,16 +27,24 @@ export async function measureCheck(locks: number, samples: number): Promise<read
   return (await checkAlone(locks, samples, CALLS_PER_SAMPLE)).figures
 }
 
-export async function checkAlone(locks: number, samples: number, calls: number): Promise<CheckResult> {
-  const file = fileURLToPath(new URL('../check.ts', import.meta.url))
+export function measurePolicies(samples: number): Promise<readonly CheckFigures[]> {
+  return resultOf<readonly CheckFigures[]>('the policies', ['classify.ts', String(samples)])
+}
+
+export function checkAlone(locks: number, samples: number, calls: number): Promise<CheckResult> {
+  return resultOf<CheckResult>('the check', ['check.ts', String(locks), String(samples), String(calls)])
+}
+
+async function resultOf<Result>(name: string, [program = '', ...args]: readonly string[]): Promise<Result> {
+  const file = fileURLToPath(new URL(`../${program}`, import.meta.url))
   const output = await run({
-    name: 'the check',
+    name,
     command: process.execPath,
-    args: ['--expose-gc', '--max-old-space-size=8192', file, String(locks), String(samples), String(calls)],
+    args: ['--expose-gc', '--max-old-space-size=8192', file, ...args],
     timeoutMs: 300_000,
   })
   const found = /^RESULT (.*)$/m.exec(output)
-  if (found === null) throw new Error(`the check gave no result: ${output}`)
-  const result: CheckResult = JSON.parse(found[1] ?? '')
+  if (found === null) throw new Error(`${name} gave no result: ${output}`)
+  const result: Result = JSON.parse(found[1] ?? '')
   return result
 }
