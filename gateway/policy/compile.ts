@@ -23,7 +23,6 @@ import {
 } from './rule.ts'
 import { compileRuleFacets, listOf } from './rule-facets.ts'
 import type { Discriminator } from './rule-group.ts'
-import { lockList } from './rule-locks.ts'
 import type { Overrides, PackSource, RuleSource } from './schema.ts'
 import { SoapPaths } from './soap-paths.ts'
 import { capturesOf, compileTemplate, type Names, type Template } from './template.ts'
