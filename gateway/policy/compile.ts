@@ -3,7 +3,8 @@
 import type { CallerWay } from '../core/caller.ts'
 import { asLockName, lockNameFault } from '../core/names.ts'
 import type { RequiredLock } from '../spi/policy.ts'
-import { type CallerPlaces, compileCallerPlaces } from './caller-places.ts'
+import { compileCallerPlaces } from './caller-places.ts'
+import type { CompiledPack, Layer } from './compiled-pack.ts'
 import { coverOf, type FolderPattern, readFolderPattern } from './covering.ts'
 import type { PackFault } from './fault.ts'
 import { type CompiledJob, compileJob } from './job.ts'
@@ -26,28 +27,6 @@ import type { Discriminator } from './rule-group.ts'
 import type { Overrides, PackSource, RuleSource } from './schema.ts'
 import { SoapPaths } from './soap-paths.ts'
 import { capturesOf, compileTemplate, type Names, type Template } from './template.ts'
-import type { XmlForm } from './xml-envelope.ts'
-
-export type Layer = PathTree<GrowingLeaf>
-
-export interface CompiledPack {
-  readonly name: string
-  readonly source: PackSource
-  readonly overrides: Overrides | null
-  /** Tried in order: the operator's first rules, the pack's, the operator's last. */
-  readonly layers: readonly Layer[]
-  readonly rules: readonly { readonly source: RuleSource; readonly rule: CompiledRule }[]
-  readonly defaultLock: RequiredLock
-  readonly waitMs: number
-  readonly quietMs: number | null
-  readonly bodyBytesMax: number
-  readonly loginKeys: readonly string[]
-  readonly callers: CallerPlaces | null
-  readonly xmlPaths: Readonly<Record<XmlForm, SoapPaths>>
-  /** A path of a rule takes `%2F` as data. */
-  readonly takesSlashes: boolean
-  readonly pathPrefixes: readonly string[]
-}
 
 export interface CompileTerms {
   readonly pack: Pack
