@@ -242,6 +242,20 @@ describe('the checker', () => {
     expect(broken(...handedOver, admitted(1, 9), back, admitted(2, 5))).toEqual(['I1'])
   })
 
+  it('goes on in a new epoch above what was admitted before, and counts everything again (I6, I2)', () => {
+    const back = { kind: 'restored', from: 20, to: 4 } as const
+    const bumped = { kind: 'bumped', epoch: 1, fences: [], sessions: ['s5'] } as const
+    const next = [queued(100), opened(100), admitted(2, 100)] as const
+    expect(broken(...handedOver, admitted(1, 9), back, bumped, registered, ...next)).toEqual([])
+    // What the store has forgotten is still on its way.
+    expect(broken(...handedOver, admitted(1, 9), back, bumped, registered, ...next, executed(1, 9))).toEqual([
+      'I2',
+    ])
+    // Of what the backup brought back nothing is opened.
+    expect(broken(...handedOver, back, bumped, opened(9))).toEqual(['I6'])
+    expect(broken(...handedOver, back, queued(5), bumped, registered, admitted(3, 5))).toEqual(['I6', 'I1'])
+  })
+
   it('holds nobody to what a history that is not whole does not show', () => {
     const events = [registered, queued(5), opened(5), refused(5)] as const
     const history = events.map((event, index): HistoryEvent => ({ ...event, atMs: index }))

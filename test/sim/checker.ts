@@ -213,6 +213,8 @@ class Checker {
       case 'restored':
         this.#restored = true
         return
+      case 'bumped':
+        return
       case 'blocked':
         this.#blocked.set(event.lock, event.reason)
         return
@@ -265,6 +267,9 @@ class Checker {
       case 'executed':
         this.#executed(event)
         return
+      case 'bumped':
+        this.#bumped(event)
+        return
       case 'crashed':
         this.#violate('crash', event.atMs, `${event.gateway ?? 'somebody'}: ${event.error}`)
         return
@@ -274,6 +279,23 @@ class Checker {
         return
       default:
     }
+  }
+
+  /**
+   * Everything counts again, from what the backup brought back: nothing of that is opened any more, and what was admitted before
+   * the store went back, or was opened then, stays known, so that tokens go on above it and calls under it are over.
+   */
+  #bumped(event: Extract<HistoryEvent, { kind: 'bumped' }>): void {
+    this.#restored = false
+    for (const lock of this.#locks.values()) lock.grants.clear()
+    this.#live.clear()
+    this.#ownerOf.clear()
+    this.#reported.clear()
+    this.#releases.clear()
+    this.#stormedAtMs.clear()
+    this.#fences.clear()
+    for (const { session, state } of event.fences) this.#fences.set(session, state)
+    for (const session of event.sessions) this.#endedLeases.set(session, null)
   }
 
   #queued(event: Extract<HistoryEvent, { kind: 'queued' }>): void {
@@ -464,6 +486,8 @@ class Checker {
 
   #admitted(event: Extract<HistoryEvent, { kind: 'admitted' }>): void {
     const lock = this.#lock(event.lock)
+    if (lock.reborn.has(event.token))
+      this.#violate('I6', event.atMs, `token ${event.token} of ${event.lock} was given twice, and admitted`)
     const about = `${event.gateway} admitted call ${event.call} under token ${event.token} of ${event.lock}`
     this.#admissions.add(event.call)
     this.#checkOrder(event)

@@ -42,6 +42,7 @@ export class Gateways {
   readonly #slots: (RunningGateway | null)[] = []
   /** Of each slot: its disk outlives the process. */
   readonly #disks: SimulatedMark[] = []
+  #halted = false
   readonly #registeredAtMs = new Map<string, number>()
   #count = 0
 
@@ -94,6 +95,21 @@ export class Gateways {
     return Math.min(...this.#disks.map(({ memory }) => memory?.revision ?? 0))
   }
 
+  /** All are ended, and none is started before `go`. */
+  halt(): void {
+    this.#halted = true
+    for (const { process } of this.all) process.die()
+  }
+
+  go(): void {
+    this.#halted = false
+  }
+
+  /** A disk of one that has served. */
+  get disk(): StoreMark {
+    return this.#options.random.pick(this.#disks) ?? new SimulatedMark()
+  }
+
   /** Its registration stands in the store. True where the same process was registered before. */
   registered(gateway: string): boolean {
     const isBack = this.#registeredAtMs.has(gateway)
@@ -109,6 +125,10 @@ export class Gateways {
     const { scheduler, random, profile, state, faults, record, strikes, calm, marks } = this.#options
     const mark = this.#disks[slot]
     if (this.#slots[slot] !== null || mark === undefined) return
+    if (this.#halted) {
+      scheduler.after(200, () => this.#start(slot))
+      return
+    }
     const name = `gateway-${slot + 1}-${++this.#count}`
     const rate = 1 + random.between(-profile.driftMax, profile.driftMax)
     const isSteady = profile.steady && slot === 0

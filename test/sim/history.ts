@@ -143,6 +143,13 @@ export type HistoryEvent = { readonly atMs: number } & (
   | { readonly kind: 'crashed'; readonly gateway: string | null; readonly error: string }
   /** The store was restored from a backup: its revision is `to` from now on, and what was later has never been. */
   | { readonly kind: 'restored'; readonly from: number; readonly to: number }
+  /** An operator has begun a new epoch in it. `fences` and `sessions`: what the backup brought back. */
+  | {
+      readonly kind: 'bumped'
+      readonly epoch: number
+      readonly fences: readonly { readonly session: string; readonly state: string }[]
+      readonly sessions: readonly string[]
+    }
   /** After everything was healed a gateway shows the lock as blocked: it goes on at a word only. */
   | { readonly kind: 'blocked'; readonly lock: string; readonly reason: string }
   /**

@@ -72,6 +72,11 @@ export class Holder {
     if (pid === this.#pid) this.#forget()
   }
 
+  /** An operator has stopped it, for good: whoever comes in its place remembers nothing. */
+  stop(): void {
+    this.#forget()
+  }
+
   /** Neither renews nor works for longer than its session lasts, and then goes on. */
   fallSilent(): void {
     this.#asleepUntilMs = this.#options.scheduler.nowMs + this.#ttlMs * 3

@@ -63,6 +63,8 @@ export const MARKS = [
   'wall clock set',
   'store without quorum',
   'store restored from a backup',
+  'new epoch begun',
+  'grant opened in a new epoch',
   'embedded store restarted',
   'lock blocked until a word',
 ] as const
@@ -124,6 +126,7 @@ function markEvent(marks: Marks, event: HistoryEvent): void {
   switch (event.kind) {
     case 'opened':
       marks.hit('grant opened')
+      if (event.token >= 2 ** 44) marks.hit('grant opened in a new epoch')
       return
     case 'sealed':
       marks.hit(`grant sealed: ${event.cause}`)
@@ -171,6 +174,9 @@ function markEvent(marks: Marks, event: HistoryEvent): void {
       return
     case 'restored':
       marks.hit('store restored from a backup')
+      return
+    case 'bumped':
+      marks.hit('new epoch begun')
       return
     case 'blocked':
       marks.hit('lock blocked until a word')

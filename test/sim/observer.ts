@@ -13,7 +13,7 @@ export function observe(
   layout: Layout,
   record: (event: HistoryEvent) => void,
   atMs: number,
-  sharedStore = true,
+  { sharedStore = true, position = (revision: number) => revision } = {},
 ): void {
   const by = committed.by ?? 'store'
   for (const event of committed.events) {
@@ -30,13 +30,21 @@ export function observe(
               atMs,
               lock,
               mode,
-              token: event.kv.createRevision,
+              token: position(event.kv.createRevision),
               session: event.kv.lease ?? meaning.lease ?? '',
             })
         } else if (before !== undefined) {
           const session = before.lease ?? meaning.lease ?? ''
           const leaseEnded = committed.endedLease !== null
-          record({ kind: 'unqueued', atMs, lock, token: before.createRevision, session, leaseEnded, by })
+          record({
+            kind: 'unqueued',
+            atMs,
+            lock,
+            token: position(before.createRevision),
+            session,
+            leaseEnded,
+            by,
+          })
         }
         break
       }
@@ -47,7 +55,7 @@ export function observe(
           (change) =>
             record(
               change.kind === 'sealed'
-                ? { ...change, atMs, lock: meaning.lock, by, revision: committed.revision }
+                ? { ...change, atMs, lock: meaning.lock, by, revision: position(committed.revision) }
                 : { ...change, atMs, lock: meaning.lock, by },
             ),
         )

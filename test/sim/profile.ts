@@ -74,6 +74,8 @@ export interface Profile {
   readonly downMsMax: number
   /** The store is restored from an older snapshot at the end of the chaos. */
   readonly restored: boolean
+  /** And an operator begins a new epoch then, in which everything goes on. */
+  readonly bumped: boolean
   /** Between two deeds of one holder, at most. */
   readonly idleMsMax: number
   /** Of a deed that ends the session, or lets it lapse. */
@@ -174,6 +176,7 @@ export function drawProfile(random: Random): Profile {
     deafProbability: 0,
     downMsMax: 8_000,
     restored: false,
+    bumped: false,
     idleMsMax: oneOf([200, 700, 1_500]),
     restlessProbability: oneOf([0.04, 0.13]),
     foreignLeaseMsMax: oneOf([60, 1_000]),
@@ -371,7 +374,23 @@ export function drawProfile(random: Random): Profile {
         },
       }
     case 'restored':
-      return { ...mixed, foreignHolders: 0, restored: true }
+      if (random.chance(0.3)) return { ...mixed, foreignHolders: 0, restored: true }
+      // And a new epoch, while calls that the store has forgotten are still on their way.
+      return {
+        ...mixed,
+        foreignHolders: 0,
+        gatewayLeaseMs: 2_000,
+        network: { ...mixed.network, lossProbability: oneOf([0, 0.01]), delayMsMax: oneOf([2, 30]) },
+        unevenness: 1,
+        everyMs: { ...nothing, crash: everyMs.crash, cut: everyMs.cut, order: everyMs.order },
+        downMsMax: 1_000,
+        slowEffectProbability: 0.8,
+        lostAnswerProbability: 0.4,
+        quietMs: 12_000,
+        effectMsMax: 11_400,
+        restored: true,
+        bumped: true,
+      }
     case 'returning':
       // Gateways that outlive their lease with calls open, come back slowly, and are vouched for in that moment.
       return {

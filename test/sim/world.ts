@@ -3,7 +3,11 @@
 
 import { createHash } from 'node:crypto'
 import type { LockName } from '../../gateway/core/names.ts'
+import { bumpEpoch, EpochRefused } from '../../gateway/locking/epoch-bump.ts'
+import { epochKeys, findEpoch } from '../../gateway/locking/epoch-record.ts'
 import { Layout } from '../../gateway/locking/layout.ts'
+import { fenceRecords } from '../../gateway/locking/records.ts'
+import { StoreUnavailable } from '../../gateway/spi/store.ts'
 import { SimulatedBackend } from './backend.ts'
 import { check, type Violation } from './checker.ts'
 import { ForeignHolder, SOURCE } from './foreign.ts'
@@ -16,8 +20,8 @@ import { observe } from './observer.ts'
 import { Operator } from './operator.ts'
 import { CALM, drawProfile, PREFIX, type Profile } from './profile.ts'
 import { Random } from './random.ts'
-import { Scheduler } from './scheduler.ts'
-import { type Backup, SharedState } from './store.ts'
+import { Scheduler, SimulatedProcess } from './scheduler.ts'
+import { type Backup, SharedState, SimulatedStore } from './store.ts'
 
 export interface Run {
   readonly seed: number
@@ -37,6 +41,7 @@ const PROBE_WAIT_MS = 30_000
 /** How far back a restored store goes at most, and how long it is watched then. */
 const BACKUP_MS = 30_000
 const RESTORED_MS = 25_000
+const BUMP_MS = 60_000
 
 /** Null where the seed's run is of another theme than the one that is wanted. */
 export async function simulate(seed: number): Promise<Run>
@@ -64,6 +69,8 @@ export async function simulate(seed: number, theme: string | null = null): Promi
   if (theme !== null && profile.theme !== theme) return null
   const layout = new Layout(PREFIX, profile.sourced ? [SOURCE] : [])
   let calm = false
+  /** What revisions of the store are as tokens. */
+  let toPosition = (revision: number): number => revision
   const isCalm = () => calm
   const { sharedStore } = profile
   const state = new SharedState({
@@ -71,7 +78,10 @@ export async function simulate(seed: number, theme: string | null = null): Promi
     random,
     marks,
     onCommit: (committed) => {
-      observe(committed, layout, record, scheduler.nowMs, sharedStore)
+      observe(committed, layout, record, scheduler.nowMs, {
+        sharedStore,
+        position: (revision) => toPosition(revision),
+      })
       markVersions(committed, marks)
     },
   })
@@ -150,7 +160,11 @@ export async function simulate(seed: number, theme: string | null = null): Promi
   try {
     const never = () => false
     await scheduler.run(profile.chaosMs, never)
-    if (profile.restored && (await goBack())) return judged()
+    if (profile.restored && (await goBack())) {
+      if (!profile.bumped) return judged()
+      await beginEpoch()
+      await scheduler.run(scheduler.nowMs + profile.chaosMs, never)
+    }
     calm = true
     if (sharedStore) endOutage()
     gateways.healAll()
@@ -178,11 +192,67 @@ export async function simulate(seed: number, theme: string | null = null): Promi
     record({ kind: 'restored', atMs: scheduler.nowMs, from: state.revision, to: backup.revision })
     state.goDown()
     state.restore(backup)
-    await scheduler.run(scheduler.nowMs + random.between(100, 6_000), () => false)
+    await scheduler.run(scheduler.nowMs + random.between(100, profile.bumped ? 500 : 6_000), () => false)
     state.comeUp('again')
     gateways.cutAll(0.3)
-    await scheduler.run(scheduler.nowMs + RESTORED_MS, () => false)
+    // An operator who knows what he does is quick, and calls of before are still on their way.
+    const seenMs = profile.bumped ? random.between(0, 1_000) : RESTORED_MS
+    await scheduler.run(scheduler.nowMs + seenMs, () => false)
     return true
+  }
+
+  /** As an operator is told to: gateways and holders are stopped, the epoch begun, and all started again. */
+  async function beginEpoch(): Promise<void> {
+    gateways.halt()
+    for (const holder of holders) holder.stop()
+    const { disk } = gateways
+    const process = new SimulatedProcess({
+      name: 'operator',
+      scheduler,
+      random,
+      rate: 1,
+      slowness: { requests: 1, watches: 1 },
+    })
+    const store = new SimulatedStore({
+      state,
+      process,
+      scheduler,
+      random,
+      faults: () => CALM,
+      shared: sharedStore,
+      deafProbability: () => 0,
+      onRead: () => undefined,
+    })
+    let begun = false
+    const word = { by: 'operator', reason: 'the disk broke', above: 0, again: false }
+    const newId = () => `epoch-${scheduler.steps}`
+    const bump = async (): Promise<void> => {
+      try {
+        await bumpEpoch({ store, prefix: PREFIX, mark: disk, clock: process.clock, newId, ...word })
+        begun = true
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable) && !(error instanceof EpochRefused)) throw error
+        scheduler.after(1_000, () => void bump())
+      }
+    }
+    void bump().catch((error: unknown) => crashed('operator', error))
+    await scheduler.run(scheduler.nowMs + BUMP_MS, () => begun)
+    if (!begun) return
+    const keys = epochKeys(layout.root)
+    const { epochs } = findEpoch(state.read(keys.record), keys)
+    toPosition = (revision) => epochs.position(revision)
+    const { items } = state.read(layout.root)
+    const fences = items.flatMap(({ key, value }) => {
+      const meaning = layout.meaning(key)
+      const fence = meaning.kind === 'fence' ? fenceRecords.decode(value) : null
+      return fence === null ? [] : [{ session: fence.id, state: fence.progress.state }]
+    })
+    const sessions = items.flatMap(({ key, lease }) => {
+      const meaning = layout.meaning(key)
+      return meaning.kind === 'session' ? [meaning.session] : lease === null ? [] : [lease]
+    })
+    record({ kind: 'bumped', atMs: scheduler.nowMs, epoch: epochs.epoch, fences, sessions })
+    gateways.go()
   }
 
   /** One gateway that says so is enough: what another counts, a gateway cannot judge. */
