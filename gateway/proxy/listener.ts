@@ -153,13 +153,16 @@ function openUpstreams(options: BackendListenerOptions, limits: ProxyLimits): Up
   return new Upstreams([first, ...others], balance ?? 'first')
 }
 
+/** Connections that wait to be taken, as far as the kernel goes along: when a gateway ends, all its clients come at once. */
+const BACKLOG = 4096
+
 function listening(
   server: Server,
   { host, port }: { readonly host: string; readonly port: number },
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ host, port }, () => {
+    server.listen({ host, port, backlog: BACKLOG }, () => {
       server.off('error', reject)
       resolve()
     })
