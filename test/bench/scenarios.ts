@@ -149,7 +149,7 @@ export const SCENARIOS: readonly Scenario[] = [
     expects: 'answered',
     request: (lock, running) => extendAfter(500, lock, running),
     warmUp: extend,
-    secondsMin: 4,
+    secondsMin: 3,
   },
   {
     ...PLAIN,
@@ -185,7 +185,7 @@ export const SCENARIOS: readonly Scenario[] = [
     kind: 'latency',
     id: 'latency',
     title: 'checked POST, one at a time',
-    calls: 2_000,
+    calls: 1_500,
   },
   { ...PLAIN, ...FRONT, kind: 'idle', id: 'idle', title: '10,000 idle connections', connections: 10_000 },
   {

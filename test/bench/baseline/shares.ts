@@ -10,7 +10,7 @@ import { run } from '../processes.ts'
 export const BASELINE_FILE = fileURLToPath(new URL('./recorded.json', import.meta.url))
 
 const KINDS = ['mutate', 'read', 'refused', 'soap'] as const
-const RUNS = 3
+const RUNS = 5
 const TOLERANCE = 0.15
 
 type Kind = (typeof KINDS)[number]
@@ -41,7 +41,7 @@ export async function measureShares(say: (line: string) => void): Promise<Shares
       name: 'the baseline',
       command: process.execPath,
       args: [fileURLToPath(new URL('./one-thread.ts', import.meta.url))],
-      timeoutMs: 180_000,
+      timeoutMs: 600_000,
     })
     const costs: Costs = JSON.parse(/^RESULT (.*)$/m.exec(output)?.[1] ?? 'null')
     taken.push(costs)

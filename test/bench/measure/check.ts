@@ -21,7 +21,7 @@ export interface CheckResult {
   readonly loadMs: number
 }
 
-const CALLS_PER_SAMPLE = 1_000_000
+const CALLS_PER_SAMPLE = 500_000
 
 export async function measureCheck(locks: number, samples: number): Promise<readonly CheckFigures[]> {
   return (await checkAlone(locks, samples, CALLS_PER_SAMPLE)).figures

@@ -11,8 +11,8 @@ import { type Chart, only, type Point } from './curve.ts'
 
 const SIZES = [1, 2, 4, 8, 16]
 const LANES = 8
-const WARM_UP_MS = 2_000
-const IDLE_MS = 3_000
+const WARM_UP_MS = 1_000
+const IDLE_MS = 2_000
 const HANDOVERS = 20
 const SESSION_TTL_SECONDS = 120
 

@@ -1,10 +1,11 @@
 // Cost as calls in flight grow, at the same number of calls a second: the backend takes longer as there are more of them.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { LoadGenerator } from '../load/generator.ts'
 import type { Contender, Field } from '../measure/field.ts'
-import { type LoadSample, sampleOf, warmUp } from '../measure/load.ts'
+import { sampleOf, warmUp } from '../measure/load.ts'
 import { median } from '../median.ts'
-import { family, residentBytes } from '../readings.ts'
+import { cpuMicroseconds, family, residentBytes } from '../readings.ts'
 import { extend, extendAfter, type LoadScenario } from '../scenarios.ts'
 import type { Chart, Point } from './curve.ts'
 
@@ -30,18 +31,20 @@ export async function measureInFlight(field: Field, options: Options): Promise<r
   for (const { contender } of lines) await warmUp(scenarioOf(10), contender, site)
   for (const inFlight of SIZES) {
     const scenario = scenarioOf(inFlight)
-    // Several times as long as a call, or those that are cut off at the end would count.
-    const seconds = Math.ceil(Math.max(options.seconds, (4 * inFlight) / CALLS_PER_SECOND))
-    const samples = new Map<Line, { readonly sample: LoadSample; readonly bytes: number }[]>()
-    for (let round = 0; round < Math.min(3, options.samples); round++)
+    // Several times as long as a call, or those that are cut off at the end would count; and connections have to be opened.
+    const seconds = Math.ceil(
+      Math.max(options.seconds, inFlight >= 1_000 ? 2 : 0) + (3 * inFlight) / CALLS_PER_SECOND,
+    )
+    const samples = new Map<Line, { readonly cpuUs: number; readonly bytes: number }[]>()
+    for (let round = 0; round < Math.min(2, options.samples); round++)
       for (const line of lines) {
         const pids = family(line.contender.running.roots)
         const before = residentBytes(pids)
-        const running = sampleOf(scenario, line.contender, { ...site, seconds })
-        const reading = new Promise<number>((resolve) =>
-          setTimeout(() => resolve(residentBytes(pids)), seconds * 900),
-        )
-        const taken = { sample: await running, bytes: ((await reading) - before) / inFlight }
+        const [, window] = await Promise.all([
+          sampleOf(scenario, line.contender, { ...site, seconds }),
+          readWindow(seconds, pids, field.ground.upstream.port),
+        ])
+        const taken = { cpuUs: window.cpuUs, bytes: (window.bytes - before) / inFlight }
         samples.set(line, [...(samples.get(line) ?? []), taken])
       }
     for (const line of lines) {
@@ -49,7 +52,7 @@ export async function measureInFlight(field: Field, options: Options): Promise<r
       line.cpu.push(
         pointOf(
           inFlight,
-          taken.map(({ sample }) => sample.cpuUs / sample.requests),
+          taken.map(({ cpuUs }) => cpuUs),
         ),
       )
       // Of the first: what a process has once taken it keeps for the next.
@@ -75,6 +78,24 @@ export async function measureInFlight(field: Field, options: Options): Promise<r
       series: lines.map(({ contender, memory }) => ({ title: contender.peer.title, points: memory })),
     },
   ]
+}
+
+/** In the latter half of a sample, when all connections are open: to open one costs more than many calls. */
+async function readWindow(
+  seconds: number,
+  pids: readonly number[],
+  upstreamPort: number,
+): Promise<{ readonly cpuUs: number; readonly bytes: number }> {
+  await sleep(seconds * 500)
+  const from = { cpuUs: cpuMicroseconds(pids), calls: await callsAt(upstreamPort) }
+  await sleep(seconds * 450)
+  const calls = (await callsAt(upstreamPort)) - from.calls
+  return { cpuUs: (cpuMicroseconds(pids) - from.cpuUs) / calls, bytes: residentBytes(pids) }
+}
+
+/** How many calls the backend has had. */
+async function callsAt(upstreamPort: number): Promise<number> {
+  return Number(await (await fetch(`http://127.0.0.1:${upstreamPort}/calls`)).text())
 }
 
 function scenarioOf(inFlight: number): LoadScenario {

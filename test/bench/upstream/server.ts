@@ -1,5 +1,5 @@
 // The backend of every sample, in a process of its own: answers each request with the same small 200, `GET …/down/N`
-// with N bytes, `…/up` with the number of bytes that came. Started as `node server.ts '<UpstreamOptions as JSON>'`; it
+// with N bytes, `…/up` with the number of bytes that came, `/calls` with the number of the others until now. Started as `node server.ts '<UpstreamOptions as JSON>'`; it
 // writes its port as one line to standard output, and ends on SIGTERM or when standard input closes.
 
 import { readFileSync } from 'node:fs'
@@ -22,7 +22,14 @@ function answer(body: string): string {
   return `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
 }
 
+let calls = 0
+
 function respond(socket: net.Socket, head: RequestHead, bodyBytes: number): void {
+  if (head.target === '/calls') {
+    socket.end(answer(String(calls)), 'latin1')
+    return
+  }
+  calls++
   const down = head.target.indexOf('/down/')
   if (down >= 0) {
     pour(socket, Number.parseInt(head.target.slice(down + 6), 10))
