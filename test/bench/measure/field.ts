@@ -27,7 +27,8 @@ export async function takeField(scenario: Scenario, peers: readonly Peer[]): Pro
   for (const peer of peers) {
     let running: RunningPeer | null = null
     try {
-      running = await peer.start(ground)
+      // Again, once: somebody may have taken one of its ports between the probe and the start.
+      running = await peer.start(ground).catch(() => peer.start(ground))
       await prove(peer, running, ground)
       contenders.push({ peer, running })
     } catch (error) {

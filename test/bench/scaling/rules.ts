@@ -47,7 +47,7 @@ export async function measureRules({ samples }: { readonly samples: number }): P
     },
     {
       id: 'rules-compile',
-      title: 'Compiling a policy, its examples tried',
+      title: 'Compiling a policy',
       x: 'rules',
       y: 'ms of CPU',
       isLogarithmic: true,

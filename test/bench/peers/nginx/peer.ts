@@ -32,7 +32,7 @@ export const nginxPeer: Peer = {
     })
     const port = await freePort()
     const folder = path.join(ground.folder, 'nginx')
-    mkdirSync(folder)
+    mkdirSync(folder, { recursive: true })
     const file = path.join(folder, 'nginx.conf')
     writeFileSync(file, configuration({ ground, port, checkerPort, folder }))
     const started = await startServer({
