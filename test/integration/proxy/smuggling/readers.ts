@@ -34,6 +34,8 @@ export class TappedServer {
   readonly #server: Server
   /** Of all connections, in the order in which they came to their ends. */
   readonly readings: Reading[] = []
+  /** Why what came could not be read, where that is not only that it was cut off. */
+  readonly malformed: string[] = []
   readonly #taken: { readonly bytes: Buffer[]; readonly readings: Reading[] }[] = []
 
   /** `keepsAlive`: whether a connection may have more than one request. */
@@ -57,6 +59,11 @@ export class TappedServer {
       })
     })
     this.#server.maxHeadersCount = 0
+    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      if (error.code?.startsWith('HPE_') === true && error.code !== 'HPE_INVALID_EOF_STATE')
+        this.malformed.push(`${error.code}: ${error.message}`)
+      socket.destroy()
+    })
     this.#server.on('connection', (socket: Socket) => {
       const taken = { bytes: [] as Buffer[], readings: [] as Reading[] }
       readings.set(socket, taken.readings)

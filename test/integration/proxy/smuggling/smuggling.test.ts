@@ -121,6 +121,8 @@ describe.each([
   test.each(CORPUS)('reach the backend as the calls that were checked: %s', async (_name, text) => {
     const { checked, seen } = await ground.send([text])
     expect(unchecked(seen, checked)).toBeNull()
+    // What one reader refuses another may take.
+    expect(ground.backend.malformed).toEqual([])
   })
 
   test('reach the backend as the calls that were checked, whatever they are', async () => {
@@ -130,6 +132,7 @@ describe.each([
         const { checked, seen } = await ground.send(pieces)
         forwarded += seen.length
         expect(unchecked(seen, checked)).toBeNull()
+        expect(ground.backend.malformed).toEqual([])
       }),
       { numRuns: RUNS },
     )
