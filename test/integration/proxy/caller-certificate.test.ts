@@ -91,7 +91,7 @@ describe('a client certificate', () => {
         method: 'POST',
         path: '/x',
         agent: false,
-        ...(shown ?? {}),
+        ...shown,
       })
       request.on('response', (response) => {
         response.resume().on('end', () => resolve(response.statusCode ?? 0))
