@@ -63,7 +63,7 @@ export const FOUNDING_RULES: readonly Mutant[] = [
     define: 'NO_RECHECK',
     in: LAPSE,
     rule: 'grant and lease are checked again before the first byte',
-    breaks: 'I2',
+    breaks: 'I1',
   },
   {
     define: 'NO_LIST_AFTER_SEAL',
