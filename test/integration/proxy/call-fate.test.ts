@@ -1,35 +1,11 @@
 // What the ledger is told of a call, for every way in which a call can come to its end; and that nothing is sent twice.
 
 import { connect } from 'node:net'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { startEchoBackend, startHttpBackend, startRawBackend } from '../../support/echo-backend.ts'
-import { eventually, startTestGateway, type TestGateway } from '../../support/echo-backend-gateway.ts'
+import { eventually, type TestGateway } from '../../support/echo-backend-gateway.ts'
 import { RawClient } from '../../support/raw-http.ts'
-
-const closers: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
-
-function kept<T extends { close(): Promise<void> }>(thing: T): T {
-  closers.push(() => thing.close())
-  return thing
-}
-
-async function gatewayTo(...args: Parameters<typeof startTestGateway>): Promise<TestGateway> {
-  const gateway = await startTestGateway(...args)
-  kept(gateway.listener)
-  return gateway
-}
-
-async function clientOf(gateway: TestGateway): Promise<RawClient> {
-  const client = await RawClient.open(gateway.port)
-  closers.push(() => {
-    client.close()
-    return Promise.resolve()
-  })
-  return client
-}
+import { clientOf, closeLater, gatewayTo, kept } from './kept.ts'
 
 const CHANGE = 'POST /x HTTP/1.1\r\nHost: a\r\nFencing-Token: 7\r\nContent-Length: 3\r\n\r\nabc'
 const STALE = { code: 'stale-token', detail: 'sealed a moment ago', lock: 'lock', token: '7' } as const
@@ -454,7 +430,7 @@ describe('a parked call', () => {
     expect(head).toBeLessThan(100)
     const size = 256 * 1024 * 1024
     const socket = connect({ port: gateway.port, host: '127.0.0.1' })
-    closers.push(() => {
+    closeLater(() => {
       socket.destroy()
       return Promise.resolve()
     })
@@ -494,7 +470,7 @@ describe('a client that does not read', () => {
     socket.on('error', onClose)
     socket.on('close', onClose)
     socket.pause()
-    closers.push(() => {
+    closeLater(() => {
       socket.destroy()
       return Promise.resolve()
     })

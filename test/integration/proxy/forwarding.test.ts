@@ -2,40 +2,15 @@
 
 import { createHash } from 'node:crypto'
 import { request as httpRequest } from 'node:http'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
   type EchoBackend,
   startEchoBackend,
   startHttpBackend,
   startRawBackend,
 } from '../../support/echo-backend.ts'
-import { eventually, startTestGateway, type TestGateway } from '../../support/echo-backend-gateway.ts'
-import { RawClient } from '../../support/raw-http.ts'
-
-const closers: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
-
-function kept<T extends { close(): Promise<void> }>(thing: T): T {
-  closers.push(() => thing.close())
-  return thing
-}
-
-async function gatewayTo(...args: Parameters<typeof startTestGateway>): Promise<TestGateway> {
-  const gateway = await startTestGateway(...args)
-  kept(gateway.listener)
-  return gateway
-}
-
-async function clientOf(gateway: TestGateway): Promise<RawClient> {
-  const client = await RawClient.open(gateway.port)
-  closers.push(() => {
-    client.close()
-    return Promise.resolve()
-  })
-  return client
-}
+import { eventually } from '../../support/echo-backend-gateway.ts'
+import { clientOf, gatewayTo, kept } from './kept.ts'
 
 const change = (head: string, body = '') =>
   `POST /x HTTP/1.1\r\nHost: a.example\r\nFencing-Token: 7\r\n${head}\r\n${body}`

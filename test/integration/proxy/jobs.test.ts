@@ -1,15 +1,11 @@
 // A call whose answer names a job ends with that job, and with nothing less.
 
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { JobProbe, JobRule } from '../../../gateway/spi/policy.ts'
 import { type Answerer, type SeenRequest, startEchoBackend } from '../../support/echo-backend.ts'
 import { eventually, type FakePolicyOptions, startTestGateway } from '../../support/echo-backend-gateway.ts'
 import { RawClient } from '../../support/raw-http.ts'
-
-const closers: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
+import { closeLater } from './kept.ts'
 
 const HTTP_PROBE: JobProbe = {
   kind: 'http',
@@ -46,15 +42,15 @@ async function setUp(options: {
     if (request.target === '/x') options.start(response)
     else options.look(request, response)
   })
-  closers.push(() => backend.close())
+  closeLater(() => backend.close())
   const gateway = await startTestGateway(
     backend.url,
     options.policy,
     options.observer === undefined ? {} : { observer: options.observer },
   )
-  closers.push(() => gateway.listener.close())
+  closeLater(() => gateway.listener.close())
   const client = await RawClient.open(gateway.port)
-  closers.push(() => {
+  closeLater(() => {
     client.close()
     return Promise.resolve()
   })

@@ -1,33 +1,11 @@
 // Too much of anything is turned away early and in words, and takes nothing else down with it.
 
 import { connect, type Socket } from 'node:net'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { startEchoBackend, startHttpBackend, startRawBackend } from '../../support/echo-backend.ts'
-import { eventually, startTestGateway, type TestGateway } from '../../support/echo-backend-gateway.ts'
+import { eventually } from '../../support/echo-backend-gateway.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
-import { RawClient } from '../../support/raw-http.ts'
-
-const closers: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
-
-function kept<T extends { close(): Promise<void> }>(thing: T): T {
-  closers.push(() => thing.close())
-  return thing
-}
-
-async function gatewayTo(...args: Parameters<typeof startTestGateway>): Promise<TestGateway> {
-  const gateway = await startTestGateway(...args)
-  kept(gateway.listener)
-  return gateway
-}
-
-async function clientOf(gateway: TestGateway): Promise<RawClient> {
-  const client = await RawClient.open(gateway.port)
-  closers.push(async () => client.close())
-  return client
-}
+import { clientOf, closeLater, gatewayTo, kept } from './kept.ts'
 
 const post = (head: string, body = '') =>
   `POST /x HTTP/1.1\r\nHost: a\r\nFencing-Token: 7\r\n${head}\r\n${body}`
@@ -74,7 +52,7 @@ describe('connections', () => {
     expect((await (await clientOf(gateway)).answer()).status).toBe(503)
     expect(gateway.listener.state.shed).toEqual({ address: 1 })
     const other: Socket = connect({ port: gateway.port, host: '127.0.0.1', localAddress: '127.0.0.9' })
-    closers.push(async () => void other.destroy())
+    closeLater(async () => void other.destroy())
     other.write(change)
     const said = await new Promise<Buffer>((resolve) => other.once('data', resolve))
     expect(said.toString('latin1')).toMatch(/^HTTP\/1.1 200/)
@@ -86,7 +64,7 @@ describe('connections', () => {
     const backend = kept(await startEchoBackend())
     const gateway = await gatewayTo(backend.url, {}, { limits: { clientIdleMs: 50 } })
     const stubborn = connect({ port: gateway.port, host: '127.0.0.1', allowHalfOpen: true })
-    closers.push(async () => void stubborn.destroy())
+    closeLater(async () => void stubborn.destroy())
     stubborn.on('error', () => stubborn.destroy())
     stubborn.write(change)
     stubborn.resume()

@@ -2,31 +2,16 @@
 // of it.
 
 import type { ServerResponse } from 'node:http'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Refusal } from '../../../gateway/core/verdict.ts'
 import { type EchoBackend, startEchoBackend, startRawBackend } from '../../support/echo-backend.ts'
-import { eventually, startTestGateway, type TestGateway } from '../../support/echo-backend-gateway.ts'
+import { eventually, type TestGateway } from '../../support/echo-backend-gateway.ts'
 import { RawClient } from '../../support/raw-http.ts'
-
-const closers: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
-
-function kept<T extends { close(): Promise<void> }>(thing: T): T {
-  closers.push(() => thing.close())
-  return thing
-}
-
-async function gatewayTo(...args: Parameters<typeof startTestGateway>): Promise<TestGateway> {
-  const gateway = await startTestGateway(...args)
-  kept(gateway.listener)
-  return gateway
-}
+import { closeLater, gatewayTo, kept } from './kept.ts'
 
 async function send(gateway: TestGateway, text: string): Promise<RawClient> {
   const client = await RawClient.open(gateway.port)
-  closers.push(() => {
+  closeLater(() => {
     client.close()
     return Promise.resolve()
   })

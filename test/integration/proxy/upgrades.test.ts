@@ -5,14 +5,10 @@ import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { eventually, startTestGateway, type TestGateway } from '../../support/echo-backend-gateway.ts'
-import { RawClient } from '../../support/raw-http.ts'
-
-const closers: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
+import type { RawClient } from '../../support/raw-http.ts'
+import { clientOf, closeLater } from './kept.ts'
 
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
 
@@ -48,7 +44,7 @@ async function consoleBackend() {
     })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  closers.push(async () => {
+  closeLater(async () => {
     for (const socket of sockets) socket.destroy()
     server.closeAllConnections()
     await new Promise((resolve) => server.close(resolve))
@@ -60,14 +56,8 @@ async function gatewayTo(
   ...[url, policy, options]: Parameters<typeof startTestGateway>
 ): Promise<TestGateway> {
   const gateway = await startTestGateway(url, policy, { upgrades: ['websocket'], ...options })
-  closers.push(() => gateway.listener.close())
+  closeLater(() => gateway.listener.close())
   return gateway
-}
-
-async function clientOf(gateway: TestGateway): Promise<RawClient> {
-  const client = await RawClient.open(gateway.port)
-  closers.push(async () => client.close())
-  return client
 }
 
 const asks = (target: string, fields = '') =>

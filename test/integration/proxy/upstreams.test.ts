@@ -1,32 +1,11 @@
 // Several addresses of one backend: whoever is well takes the calls, and no call is ever sent twice.
 
 import { createServer as createTcpServer, type LookupFunction } from 'node:net'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { type EchoBackend, startEchoBackend, startRawBackend } from '../../support/echo-backend.ts'
-import { eventually, startTestGateway, type TestGateway } from '../../support/echo-backend-gateway.ts'
+import { eventually, type TestGateway } from '../../support/echo-backend-gateway.ts'
 import { RawClient } from '../../support/raw-http.ts'
-
-const closers: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
-
-function kept<T extends { close(): Promise<void> }>(thing: T): T {
-  closers.push(() => thing.close())
-  return thing
-}
-
-async function gatewayTo(...args: Parameters<typeof startTestGateway>): Promise<TestGateway> {
-  const gateway = await startTestGateway(...args)
-  kept(gateway.listener)
-  return gateway
-}
-
-async function clientOf(gateway: TestGateway): Promise<RawClient> {
-  const client = await RawClient.open(gateway.port)
-  closers.push(async () => client.close())
-  return client
-}
+import { clientOf, gatewayTo, kept } from './kept.ts'
 
 /** A port on which nobody listens. */
 async function deadUrl(): Promise<string> {
