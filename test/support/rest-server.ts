@@ -1,13 +1,11 @@
 // A small JSON API on loopback for tests of those who call one: routes of the test's own, a log of what came, and faults
 // that the test plants: answers that are late, broken, huge, or not the API's at all.
 
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { selfSigned } from './certificates.ts'
 
 export interface RestCall {
   readonly method: string
@@ -42,6 +40,18 @@ export type RestFault =
   | 'redirect'
   | 'error'
   | 'lie'
+
+/** Answers from which nobody can see anything. */
+export const BLINDING: readonly RestFault[] = [
+  'proxy-404',
+  'empty',
+  'garbage',
+  'huge',
+  'redirect',
+  'error',
+  'drop',
+  'lie',
+]
 
 export interface RestServer {
   readonly url: string
@@ -169,24 +179,6 @@ function addressOf(address: AddressInfo | string | null): AddressInfo {
 
 /** Of nobody that anyone trusts, under another name than 127.0.0.1. */
 function certificate(): { readonly key: string; readonly cert: string; readonly fingerprint: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'fencegate-rest-'))
-  try {
-    const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
-    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2']
-    execFileSync(
-      'openssl',
-      ['req', '-x509', ...curve, '-subj', '/CN=array.test', '-keyout', key, '-out', cert],
-      { stdio: 'ignore' },
-    )
-    const shown = execFileSync('openssl', ['x509', '-in', cert, '-noout', '-fingerprint', '-sha256'], {
-      encoding: 'utf8',
-    })
-    return {
-      key: readFileSync(key, 'utf8'),
-      cert: readFileSync(cert, 'utf8'),
-      fingerprint: shown.trim().split('=')[1] ?? '',
-    }
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
+  const pair = selfSigned('/CN=array.test')
+  return { ...pair, fingerprint: new X509Certificate(pair.cert).fingerprint256 }
 }

@@ -2,6 +2,7 @@
 
 import { startVictim } from '../../integration/fencers/support.ts'
 import { fakeDomain } from '../../support/virsh.ts'
+import { ofVictim } from '../victim-world.ts'
 import { ALREADY_GONE, SLOW, type WorldMaker } from './world.ts'
 
 export default {
@@ -31,13 +32,7 @@ export default {
     return {
       options: { uri: 'qemu:///system', virsh: fake.program },
       fenceInfo: { domainUuid: fake.domainUuid, domainId: fake.domainId },
-      isAlive: () => Promise.resolve(victim.isAlive()),
-      slow: () => fake.first('sleep 0.4'),
-      destroy: () => victim.end(),
-      async close() {
-        await victim.end()
-        fake.close()
-      },
+      ...ofVictim(victim, fake),
     }
   },
   leave: () => Promise.resolve(),

@@ -3,6 +3,7 @@
 import { machine } from '../../../fencers/host/machine.ts'
 import { startVictim } from '../../integration/fencers/support.ts'
 import { fakeUnit } from '../../support/systemctl.ts'
+import { ofVictim } from '../victim-world.ts'
 import { ALREADY_GONE, SLOW, type WorldMaker } from './world.ts'
 
 export default {
@@ -31,13 +32,7 @@ export default {
     return {
       options: { systemctl: fake.program, graceMs: 100 },
       fenceInfo: { unit: fake.unit, invocationId: fake.invocationId, bootId, host },
-      isAlive: () => Promise.resolve(victim.isAlive()),
-      slow: () => fake.first('sleep 0.4'),
-      destroy: () => victim.end(),
-      async close() {
-        await victim.end()
-        fake.close()
-      },
+      ...ofVictim(victim, fake),
     }
   },
   leave: () => Promise.resolve(),

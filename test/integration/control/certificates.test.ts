@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { afterAll, describe, expect, test } from 'vitest'
 import { fetchWith } from '../../../gateway/cli/index.ts'
-import { Authority, type Signed } from '../../support/authority.ts'
+import { Authority, type Signed } from '../../support/certificates.ts'
 import { run as runWith } from '../../unit/cli/run-with.ts'
 import { start } from './start.ts'
 

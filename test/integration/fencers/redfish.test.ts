@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import driver from '../../../fencers/redfish.ts'
 import type { Fencer } from '../../../gateway/spi/fencer.ts'
 import { type RedfishBmc, SYSTEM_UUID, startRedfishBmc } from '../../support/redfish-bmc.ts'
-import type { RestCall, RestFault } from '../../support/rest-server.ts'
+import { BLINDING, type RestCall } from '../../support/rest-server.ts'
 import { anAttemptNow, realClock } from './support.ts'
 
 type Info = ReturnType<typeof driver.fenceInfo.parse>
@@ -139,17 +139,7 @@ describe('the Redfish fencer', () => {
     expect((await fencer.verify(info, anAttemptNow())).state).toBe('not-fenced')
   })
 
-  const blinding: readonly RestFault[] = [
-    'proxy-404',
-    'empty',
-    'garbage',
-    'huge',
-    'redirect',
-    'error',
-    'drop',
-    'lie',
-  ]
-  test.each(blinding)('a look that is answered by "%s" shows nothing', async (kind) => {
+  test.each(BLINDING)('a look that is answered by "%s" shows nothing', async (kind) => {
     const { bmc, fencer } = await start()
     const system = bmc.systems.get('1')
     if (system !== undefined) system.power = 'Off'

@@ -3,7 +3,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import driver from '../../../fencers/webhook.ts'
 import { FenceInfoFault, type Fencer } from '../../../gateway/spi/fencer.ts'
-import type { RestFault } from '../../support/rest-server.ts'
+import { BLINDING } from '../../support/rest-server.ts'
 import { startWebhookReceiver, type WebhookReceiver } from '../../support/webhook-receiver.ts'
 import { anAttemptNow, realClock } from './support.ts'
 
@@ -88,17 +88,7 @@ describe('the webhook fencer', () => {
     expect(await state(fencer)).toBe('unknown')
   })
 
-  const blinding: readonly RestFault[] = [
-    'proxy-404',
-    'empty',
-    'garbage',
-    'huge',
-    'redirect',
-    'error',
-    'drop',
-    'lie',
-  ]
-  test.each(blinding)('a status that is answered by "%s" shows nothing', async (kind) => {
+  test.each(BLINDING)('a status that is answered by "%s" shows nothing', async (kind) => {
     const { receiver, fencer } = await start()
     receiver.fenced.add('f00')
     receiver.server.fault(kind)

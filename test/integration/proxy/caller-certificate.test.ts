@@ -1,57 +1,18 @@
 // A client's certificate as the mark by which he is known: only where an authority of ours has signed it, and never a condition.
 
-import { execFileSync } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { request as httpsRequest } from 'node:https'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { CallerBook } from '../../../gateway/spi/callers.ts'
+import { type Pair, selfSigned } from '../../support/certificates.ts'
 import { type EchoBackend, startEchoBackend } from '../../support/echo-backend.ts'
 import { startTestGateway, type TestGateway } from '../../support/echo-backend-gateway.ts'
 
-interface Pair {
-  readonly cert: string
-  readonly key: string
-}
-
-const folder = mkdtempSync(join(tmpdir(), 'fencegate-client-'))
 const BOOK: CallerBook = {
   find: () => ({ kind: 'unknown' }),
   findCurrent: () => Promise.resolve({ kind: 'unknown' }),
   learn: () => Promise.resolve(null),
   forget: () => Promise.resolve(),
-}
-
-/** Signed by itself. */
-function pair(name: string): Pair {
-  const [key, cert] = [join(folder, `${name}.key`), join(folder, `${name}.pem`)]
-  execFileSync(
-    'openssl',
-    [
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:prime256v1',
-      '-nodes',
-      '-days',
-      '2',
-    ].concat([
-      '-subj',
-      `/CN=${name}`,
-      '-addext',
-      'subjectAltName=DNS:localhost',
-      '-keyout',
-      key,
-      '-out',
-      cert,
-    ]),
-    { stdio: 'ignore' },
-  )
-  return { key: readFileSync(key, 'utf8'), cert: readFileSync(cert, 'utf8') }
 }
 
 describe('a client certificate', () => {
@@ -62,9 +23,9 @@ describe('a client certificate', () => {
   let gateway: TestGateway
 
   beforeAll(async () => {
-    own = pair('gateway')
-    known = pair('nova-1')
-    stranger = pair('nobody')
+    own = selfSigned('/CN=gateway', 'DNS:localhost')
+    known = selfSigned('/CN=nova-1', 'DNS:localhost')
+    stranger = selfSigned('/CN=nobody', 'DNS:localhost')
     backend = await startEchoBackend()
     gateway = await startTestGateway(
       backend.url,
@@ -78,7 +39,6 @@ describe('a client certificate', () => {
   afterAll(async () => {
     await gateway.listener.close()
     await backend.close()
-    rmSync(folder, { recursive: true, force: true })
   })
 
   function call(shown: Pair | null): Promise<number> {

@@ -1,50 +1,15 @@
 // TLS on both sides: the listener's own certificate, and the backend's, checked under the upstream's name and no other.
 
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, request as httpsRequest } from 'node:https'
 import { type AddressInfo, connect } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { ProxyLimits } from '../../../gateway/proxy/limits.ts'
+import { selfSigned } from '../../support/certificates.ts'
 import { startTestGateway } from '../../support/echo-backend-gateway.ts'
+import { closeLater } from './kept.ts'
 
-let cert = ''
-let key = ''
-let folder = ''
-const closers: (() => Promise<void>)[] = []
-
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'fencegate-tls-'))
-  execFileSync(
-    'openssl',
-    [
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:prime256v1',
-      '-nodes',
-      '-days',
-      '2',
-    ].concat(
-      ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'],
-      ['-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')],
-    ),
-    { stdio: 'ignore' },
-  )
-  cert = readFileSync(join(folder, 'cert.pem'), 'utf8')
-  key = readFileSync(join(folder, 'key.pem'), 'utf8')
-})
-
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
-
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
+const { cert, key } = selfSigned('/CN=localhost', 'DNS:localhost')
 
 async function tlsBackend() {
   const servernames: unknown[] = []
@@ -55,9 +20,9 @@ async function tlsBackend() {
     request.resume().on('end', () => response.end('secure'))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  closers.push(
+  closeLater(
     () =>
-      new Promise((resolve) => {
+      new Promise<void>((resolve) => {
         server.close(() => resolve())
         server.closeAllConnections()
       }),
@@ -101,7 +66,7 @@ describe('TLS', () => {
         upstreamTls: { ca: cert },
       },
     )
-    closers.push(() => gateway.listener.close())
+    closeLater(() => gateway.listener.close())
     for (const host of ['one.example', 'two.example', 'three.example'])
       expect(await call(gateway.port, host)).toEqual({ status: 200, body: 'secure', authorized: true })
     expect(backend.servernames).toEqual(['localhost', 'localhost', 'localhost'])
@@ -124,7 +89,7 @@ describe('TLS', () => {
           upstreamTls: 'ca' in tls ? { ca: cert } : tls,
         },
       )
-      closers.push(() => gateway.listener.close())
+      closeLater(() => gateway.listener.close())
       expect((await call(gateway.port, 'localhost')).status).toBe(status)
       expect(backend.servernames).toHaveLength(status === 200 ? 1 : 0)
       expect(gateway.gate.entries[0]?.log).toEqual(['ended'])
@@ -138,7 +103,7 @@ describe('TLS', () => {
       {},
       { tls: { cert, key }, upstreamTls: { ca: cert }, limits },
     )
-    closers.push(() => gateway.listener.close())
+    closeLater(() => gateway.listener.close())
     return gateway
   }
 
@@ -146,7 +111,7 @@ describe('TLS', () => {
   function agreed(port: number, ALPNProtocols: string[]): Promise<string | false | null> {
     return new Promise((resolve, reject) => {
       const socket = connectTls({ port, host: '127.0.0.1', ca: cert, servername: 'localhost', ALPNProtocols })
-      closers.push(async () => void socket.destroy())
+      closeLater(async () => void socket.destroy())
       socket.once('secureConnect', () => resolve(socket.alpnProtocol))
       socket.once('error', reject)
     })
@@ -168,7 +133,7 @@ describe('TLS', () => {
   test('a client that does not begin its handshake is not waited for', async () => {
     const { listener, port } = await listening({ headMs: 100 })
     const silent = connect({ port, host: '127.0.0.1' })
-    closers.push(async () => void silent.destroy())
+    closeLater(async () => void silent.destroy())
     await expect.poll(() => listener.state.connections).toBe(1)
     await new Promise<void>((resolve) => silent.once('close', () => resolve()))
     await expect.poll(() => listener.state.connections).toBe(0)

@@ -1,32 +1,8 @@
 // What is said of certificates and keys before anything listens with them.
 
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { tlsFault } from '../../../gateway/knowledge.ts'
-
-interface Pair {
-  readonly cert: string
-  readonly key: string
-}
-
-function makePair(): Pair {
-  const folder = mkdtempSync(join(tmpdir(), 'fencegate-tls-'))
-  try {
-    const subject = ['-days', '2', '-subj', '/CN=localhost']
-    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
-    const files = ['-keyout', join(folder, 'key'), '-out', join(folder, 'cert')]
-    execFileSync('openssl', ['req', '-x509', ...curve, ...subject, ...files], { stdio: 'ignore' })
-    return {
-      cert: readFileSync(join(folder, 'cert'), 'utf8'),
-      key: readFileSync(join(folder, 'key'), 'utf8'),
-    }
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
-}
+import { type Pair, selfSigned } from '../../support/certificates.ts'
 
 const NO_CERTIFICATE = '-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n'
 
@@ -34,8 +10,8 @@ describe('what is wrong with TLS material', () => {
   let one: Pair
   let other: Pair
   beforeAll(() => {
-    one = makePair()
-    other = makePair()
+    one = selfSigned('/CN=localhost')
+    other = selfSigned('/CN=localhost')
   })
 
   test('a certificate with its key, and an authority, are good', () => {

@@ -1,25 +1,13 @@
 // TLS from the configuration file to the wire: the listener's certificate, the authority of the backend's, and a
 // certificate of the gateway's own where the backend asks for one.
 
-import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer, request, type Server } from 'node:https'
 import { join } from 'node:path'
 import type { TLSSocket } from 'node:tls'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { selfSigned } from '../../support/certificates.ts'
 import { GatewayFolder } from '../../support/gateway-process.ts'
-
-const OPENSSL = [
-  'req',
-  '-x509',
-  '-newkey',
-  'ec',
-  '-pkeyopt',
-  'ec_paramgen_curve:prime256v1',
-  '-nodes',
-  '-days',
-  '2',
-]
 
 describe('TLS on both sides', () => {
   let folder: GatewayFolder
@@ -27,17 +15,10 @@ describe('TLS on both sides', () => {
 
   beforeEach(async () => {
     folder = new GatewayFolder()
-    const [cert, key] = [join(folder.path, 'cert.pem'), join(folder.path, 'key.pem')]
-    const names = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost']
-    execFileSync('openssl', [...OPENSSL, ...names, '-keyout', key, '-out', cert], { stdio: 'ignore' })
-    const pem = readFileSync(cert, 'utf8')
-    const options = {
-      cert: pem,
-      key: readFileSync(key, 'utf8'),
-      ca: pem,
-      requestCert: true,
-      rejectUnauthorized: false,
-    }
+    const pair = selfSigned('/CN=localhost', 'DNS:localhost')
+    writeFileSync(join(folder.path, 'cert.pem'), pair.cert)
+    writeFileSync(join(folder.path, 'key.pem'), pair.key)
+    const options = { ...pair, ca: pair.cert, requestCert: true, rejectUnauthorized: false }
     backend = createServer(options, (call, answer) => {
       const { authorized } = call.socket as TLSSocket
       answer.end(authorized ? 'known' : 'unknown')

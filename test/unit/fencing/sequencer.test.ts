@@ -1,54 +1,12 @@
 // The sequencer with real attempts, scripted fencers, a journal in memory and a clock that a test moves.
 
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { InvariantViolation } from '../../../gateway/core/invariant.ts'
-import type { PlanSettings } from '../../../gateway/fencing/plans.ts'
-import { type Sequencer, startSequencer } from '../../../gateway/fencing/sequencer.ts'
-import type { GatewayEvent } from '../../../gateway/spi/events.ts'
+import { startSequencer } from '../../../gateway/fencing/sequencer.ts'
 import type { Attempt } from '../../../gateway/spi/fencer.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
-import {
-  ALIVE,
-  aRecord,
-  MemoryFences,
-  revision,
-  type Script,
-  SEEN,
-  scripted,
-  sessionId,
-  type TestJournal,
-} from './support.ts'
-
-const sequencers: Sequencer[] = []
-afterEach(async () => {
-  await Promise.all(sequencers.splice(0).map((sequencer) => sequencer.stop()))
-})
-
-function setUp(
-  scripts: Readonly<Record<string, Script>>,
-  plan: Partial<PlanSettings> & { readonly levels: PlanSettings['levels'] },
-) {
-  const clock = new ManualClock()
-  const fences = new MemoryFences()
-  const events: GatewayEvent[] = []
-  const faults: string[] = []
-  const { fencing, log } = scripted(clock, scripts, plan)
-  const start = (self: string): { readonly journal: TestJournal; readonly sequencer: Sequencer } => {
-    const journal = fences.journal(self)
-    const sequencer = startSequencer({
-      journal,
-      fencing,
-      clock,
-      random: () => 1,
-      events: (event) => events.push(event),
-      onFault: (message) => faults.push(message),
-    })
-    sequencers.push(sequencer)
-    return { journal, sequencer }
-  }
-  const due = (hex = 'a1') => fences.put(aRecord({ id: sessionId(hex), levels: plan.levels }))
-  return { clock, fences, events, faults, log, start, due }
-}
+import { setUp } from './sequencing.ts'
+import { ALIVE, aRecord, revision, SEEN, scripted } from './support.ts'
 
 const never = (): Promise<never> => new Promise(() => undefined)
 const fails = (): Promise<never> => Promise.reject(new Error('refused by the BMC'))

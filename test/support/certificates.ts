@@ -1,18 +1,35 @@
-// A certificate authority of a test's own: signs certificates that are good for a day.
+// Certificates of a test's own, good for a day: signed by themselves, or by an authority that the test has made.
 
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-export interface Signed {
+/** PEM. */
+export interface Pair {
   readonly cert: string
   readonly key: string
+}
+
+export interface Signed extends Pair {
   readonly certFile: string
   readonly keyFile: string
 }
 
 const KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1']
+
+/** `subject` as openssl writes it, such as `/CN=nova`; `names` as a subjectAltName, such as `DNS:nova`. */
+export function selfSigned(subject: string, names: string | null = null): Pair {
+  const folder = mkdtempSync(join(tmpdir(), 'fencegate-certificate-'))
+  try {
+    const [certFile, keyFile] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
+    const more = names === null ? [] : ['-addext', `subjectAltName=${names}`]
+    openssl(['req', '-x509', ...KEY, '-subj', subject, ...more, '-keyout', keyFile, '-out', certFile])
+    return { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8') }
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
 
 export class Authority {
   readonly #folder = mkdtempSync(join(tmpdir(), 'fencegate-authority-'))
@@ -28,7 +45,7 @@ export class Authority {
     return readFileSync(this.file, 'utf8')
   }
 
-  /** `subject` as openssl writes it, such as `/CN=nova`; `names` as a subjectAltName, such as `DNS:nova`. */
+  /** As `selfSigned`, and by this authority. */
   sign(subject: string, names: string | null = null): Signed {
     const base = join(this.#folder, `${++this.#count}`)
     const [certFile, keyFile] = [`${base}.pem`, `${base}.key`]
