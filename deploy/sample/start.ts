@@ -61,6 +61,13 @@ const { control, backends } = loaded.config
 const [backend] = Object.values(backends)
 if (backend === undefined) fail(`${file} has no backend`)
 
+function reasonOf(error: unknown): string {
+  const isTaken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE'
+  return isTaken
+    ? 'the port is taken, perhaps by an `npm start` that still runs; end what uses it'
+    : String(error)
+}
+
 const [address = ''] = backend.upstreams
 const upstream = new URL(address)
 await startVolumeBackend({
@@ -68,7 +75,7 @@ await startVolumeBackend({
   port: Number(upstream.port),
   workMs: 1_000,
   volumes: [{ id: volume, name: 'sample', sizeGb: 1 }],
-}).catch((error: unknown) => fail(`the volume backend cannot listen on ${address}: ${String(error)}`))
+}).catch((error: unknown) => fail(`the volume backend cannot listen on ${address}: ${reasonOf(error)}`))
 
 const controlUrl = `http://${formatListen(control.listen)}`
 const text = introduction(controlUrl, `http://${formatListen(backend.listen)}`, address)

@@ -2,13 +2,11 @@
 
 /** Undefined where there is none. Own members only: a name must not reach what every object has. */
 export function valueAt(scope: Readonly<Record<string, unknown>>, name: string): unknown {
-  let found: unknown = scope
-  for (const step of name.split('.')) {
-    const inside: unknown = found
-    found =
-      typeof inside === 'object' && inside !== null && Object.hasOwn(inside, step)
-        ? Reflect.get(inside, step)
-        : undefined
-  }
-  return found
+  return name.split('.').reduce<unknown>((found, step) => ownMember(found, step), scope)
+}
+
+export function ownMember(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, name)
+    ? Reflect.get(value, name)
+    : undefined
 }

@@ -2,6 +2,7 @@
 // A status alone shows nothing: every proxy has a 404. What fits neither is unknown.
 
 import { z } from 'zod'
+import { ownMember } from '../free-form/value-at.ts'
 import type { HttpAnswer } from './client.ts'
 import { renderScalar, type Scalar, type TemplateScope } from './template.ts'
 
@@ -123,13 +124,7 @@ function isScalar(value: unknown): value is Scalar {
 /** RFC 6901; undefined where there is nothing. */
 export function at(document: unknown, pointer: string): unknown {
   let found: unknown = document
-  for (const step of pointer.split('/').slice(1)) {
-    const key = step.replaceAll('~1', '/').replaceAll('~0', '~')
-    const inside: unknown = found
-    found =
-      typeof inside === 'object' && inside !== null && Object.hasOwn(inside, key)
-        ? Reflect.get(inside, key)
-        : undefined
-  }
+  for (const step of pointer.split('/').slice(1))
+    found = ownMember(found, step.replaceAll('~1', '/').replaceAll('~0', '~'))
   return found
 }

@@ -113,7 +113,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
     this.#call = call
     this.#open = open
     const { forwardedFields } = this.backend
-    const { peer, reader } = this.#client
+    const { reader } = this.#client
     const replaced = forwardedFields?.replaced ?? NOTHING
     this.#message = reader.forwarded(
       call.target,
@@ -121,7 +121,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
       (open !== null && call.job !== null) || this.learning !== null
         ? ['accept-encoding', ...replaced]
         : replaced,
-      forwardedFields?.lines(peer, (name) => reader.header(name)),
+      forwardedFields?.lines(this.#client.peer, (name) => reader.header(name)),
     )
     if (this.#bodyText !== null) this.#message += this.#bodyText
     if (open !== null) {
@@ -269,7 +269,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
     const { learning } = this
     const refusal = (await learning?.settle()) ?? null
     if (this.#finished) return
-    if (refusal !== null && this.pass(refusal) === false) return
+    if (refusal !== null && !this.pass(refusal)) return
     this.leave()
     if (this.#clientGone || learning === null) return
     const { body } = learning
