@@ -1,12 +1,12 @@
 // Takes the body of one request into memory, up to a bound, and knows when it last moved.
 
-import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
 import type { Clock } from '../spi/clock.ts'
 
 const EMPTY = Buffer.alloc(0)
 
 export class BodyIntake {
-  readonly #request: IncomingMessage
+  readonly #request: Readable
   readonly #clock: Clock
   /** Null where nobody takes it. */
   #chunks: Buffer[] | null = null
@@ -14,7 +14,7 @@ export class BodyIntake {
   /** 0 while none is being received. */
   #lastByteMs = 0
 
-  constructor(request: IncomingMessage, clock: Clock) {
+  constructor(request: Readable, clock: Clock) {
     this.#request = request
     this.#clock = clock
   }

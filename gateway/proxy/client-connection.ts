@@ -7,6 +7,8 @@ import type { ClientConnection, Exchange } from './exchange.ts'
 
 /** Calls sent ahead of their turn, beyond which the client is not read: what waits here counts nowhere else. */
 const WAITING_MAX = 64
+/** Calls that begin one after the other before everybody else has a turn, the control API among them. */
+const BEGUN_IN_A_ROW_MAX = 4
 
 export class OrderedConnection implements ClientConnection {
   readonly #socket: Duplex
@@ -14,6 +16,7 @@ export class OrderedConnection implements ClientConnection {
   #waiting: Exchange[] | null = null
   #gone: AbortController | null = null
   #sender: Sender | null = null
+  #begunInARow = 0
 
   constructor(socket: Duplex) {
     this.#socket = socket
@@ -48,9 +51,18 @@ export class OrderedConnection implements ClientConnection {
   left(exchange: Exchange): void {
     if (this.#active !== exchange) return
     const wasFull = this.#isFull
-    this.#active = this.#waiting?.shift() ?? null
+    const next = this.#waiting?.shift() ?? null
+    this.#active = next
     if (wasFull && !this.#isFull) this.#socket.resume()
-    this.#active?.start()
+    if (next === null) return
+    if (++this.#begunInARow < BEGUN_IN_A_ROW_MAX) {
+      next.start()
+      return
+    }
+    this.#begunInARow = 0
+    setImmediate(() => {
+      if (this.#active === next) next.start()
+    })
   }
 
   get sender(): Sender {

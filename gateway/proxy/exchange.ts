@@ -1,15 +1,14 @@
-// One call on node:http: takes of its body what the check needs, and sends it on. For whatever is not plain enough for raw
-// connections (wire/).
+// One call on node:http or on a stream of HTTP/2: takes of its body what the check needs, and sends it on. For whatever is
+// not plain enough for raw connections (wire/).
 
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Refusal } from '../core/verdict.ts'
 import type { CallHead } from '../spi/policy.ts'
-import { endAnswer } from './answering.ts'
 import type { Backend } from './backend.ts'
 import { BodyIntake } from './body-intake.ts'
 import type { Sender } from './callers.ts'
 import { type Call, CheckedCall } from './checked-call.ts'
+import type { ClientAnswer, ClientMessage, ClientRequest } from './client-message.ts'
 import { ForwardedBody } from './forwarded-body.ts'
 import type { ForwardingOwner } from './forwarded-call.ts'
 import { Forwarding } from './forwarding.ts'
@@ -39,6 +38,8 @@ export interface Upgrade {
   /** In lower case. */
   readonly protocol: string
   readonly socket: Duplex
+  /** Takes the answer off the connection, which is the tunnel's from then on. */
+  detach(): void
 }
 
 const NOTHING: readonly Buffer[] = []
@@ -48,8 +49,8 @@ const UNREAD_BODY_BYTES = 64 * 1024
 
 export class Exchange extends CheckedCall implements ForwardingOwner {
   readonly #connection: ClientConnection
-  readonly #request: IncomingMessage
-  readonly #response: ServerResponse
+  readonly #request: ClientRequest
+  readonly #answer: ClientAnswer
   readonly #upgrade: Upgrade | null
   #tunnel: Tunnel | null = null
   #head: RequestHead | null = null
@@ -72,35 +73,32 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
   constructor(
     backend: Backend,
     connection: ClientConnection,
-    message: {
-      readonly request: IncomingMessage
-      readonly response: ServerResponse
-      readonly upgrade?: Upgrade
-    },
-    awaitsContinue: boolean,
+    message: ClientMessage,
+    terms: { readonly awaitsContinue: boolean; readonly upgrade?: Upgrade },
   ) {
     super(backend)
     this.#connection = connection
     this.#request = message.request
-    this.#response = message.response
-    this.#upgrade = message.upgrade ?? null
-    this.#awaitsContinue = awaitsContinue
-    this.#intake = new BodyIntake(message.request, backend.clock)
+    this.#answer = message.answer
+    this.#upgrade = terms.upgrade ?? null
+    this.#awaitsContinue = terms.awaitsContinue
+    this.#intake = new BodyIntake(message.request.body, backend.clock)
   }
 
   start(): void {
     if (this.#clientGone) return
     const { limits, policy } = this.backend
     const request = this.#request
-    const target = request.url ?? ''
-    const reading = readRequestHead(request.rawHeaders, target, request.httpVersion)
+    const { method, target } = request
+    const reading = readRequestHead(request.fields, target, request.version)
     if (reading.kind === 'fault') {
+      this.#answer.endConnection()
       this.refuse({ code: reading.verdict, detail: reading.reason })
       return
     }
     if (!this.enter()) return
     const head = reading.head
-    if (request.rawHeaders.length > 2 * limits.headerFieldsMax) {
+    if (request.fields.length > 2 * limits.headerFieldsMax) {
       this.refuse(tooManyFields(limits.headerFieldsMax))
       return
     }
@@ -108,8 +106,8 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
       this.refuse(bodyTooLarge(limits.bodyBytesMax))
       return
     }
-    const fields = joinedFields(request, head.dropped)
-    const callHead = { method: request.method ?? '', target, header: (name: string) => fields[name] }
+    const fields = joinedFields(request.joined, head.dropped)
+    const callHead = { method, target, header: (name: string) => fields[name] }
     this.#head = head
     this.#callHead = callHead
     const needed = policy.bodyBytesNeeded(callHead)
@@ -158,10 +156,10 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
 
   /** The parser gave up on the connection; true where an answer is still to come that must not be disturbed. */
   framingBroken(): boolean {
-    if (this.#request.complete) {
+    if (this.#request.isComplete) {
       // Nothing more can be read from this connection: the answer under way is its last.
-      if (!this.#response.headersSent) this.#response.shouldKeepAlive = false
-      return !this.#response.writableFinished
+      this.#answer.endConnection()
+      return !this.#answer.isOver
     }
     if (this.#forwarding === null || this.#answered) return false
     this.#forwarding.clientGone()
@@ -192,7 +190,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
       method,
       target: call.target,
       token: head.token,
-      fields: this.#request.rawHeaders,
+      fields: this.#request.fields,
       body,
     }
     const first = repeats.find(named)
@@ -237,12 +235,11 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
 
   #answerAsFirst(status: number, reason: string, fields: readonly string[], body: Buffer): void {
     this.leave()
-    if (this.backend.closing) this.#response.shouldKeepAlive = false
     try {
-      this.#response.writeHead(status, reason, [...fields])
+      this.#answer.head(status, reason, fields)
     } catch {
       // As with the first copy: an answer that cannot be passed on.
-      this.#response.destroy()
+      this.#answer.abort()
       return
     }
     this.endAnswer(body, null)
@@ -276,7 +273,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
   #continue(): void {
     if (!this.#awaitsContinue) return
     this.#awaitsContinue = false
-    this.#response.writeContinue()
+    this.#answer.continue()
   }
 
   /** `body` is null where it is still to come; `checked`: whether the policy asked to see it. */
@@ -302,9 +299,9 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
     this.#forwarding = new Forwarding(
       this.backend,
       this,
-      { request: this.#request, response: this.#response },
+      this.#answer,
       {
-        method: this.#request.method ?? '',
+        method: this.#request.method,
         target: call.target,
         headers,
         body: body === null ? this.#stream(head, open) : body.length === 0 ? null : body,
@@ -324,9 +321,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
     const callHead = this.#callHead
     if (forwardedFields === null || callHead === null) return
     for (const name of forwardedFields.replaced) removeField(headers, name)
-    const { socket } = this.#request
-    const peer = { address: socket.remoteAddress ?? '', isTls: 'encrypted' in socket }
-    headers.push(...forwardedFields.fields(peer, (name) => callHead.header(name)))
+    headers.push(...forwardedFields.fields(this.#request.peer, (name) => callHead.header(name)))
   }
 
   #stream(head: RequestHead, open: OpenCall | null): ForwardedBody {
@@ -334,7 +329,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
     this.#continue()
     this.#intake.moved()
     const { enforce, garbage, limits } = this.backend
-    const body = new ForwardedBody(this.#request, this.#prefix, {
+    const body = new ForwardedBody(this.#request.body, this.#prefix, {
       onProgress: (bytes) => {
         this.#intake.moved()
         garbage.moved(bytes)
@@ -342,14 +337,13 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
       bytesMax: limits.bodyBytesMax,
       mayGoOn: () => open === null || open.leaseStands || !enforce,
     })
-    this.#request.once('end', () => this.#intake.end())
+    this.#request.body.once('end', () => this.#intake.end())
     this.#body = body
     return body
   }
 
   protected answer(answer: RefusalAnswer): void {
-    if (this.backend.closing || !this.#request.complete) this.#response.shouldKeepAlive = false
-    this.#response.writeHead(answer.status, answer.headers)
+    this.#answer.head(answer.status, null, answer.headers)
     this.endAnswer(answer.body, null)
   }
 
@@ -359,7 +353,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
 
   endAnswer(last: Buffer | null, trailers: [string, string][] | null): void {
     this.#answered = true
-    endAnswer({ request: this.#request, response: this.#response }, last, trailers, this.backend)
+    this.#answer.end(last, trailers)
   }
 
   upgraded(fields: readonly string[], upstream: Duplex, open: OpenCall | null): void {
@@ -367,7 +361,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
     const { protocol, socket } = this.#upgrade
     this.#tunnel = new Tunnel(this.backend, { client: socket, upstream }, open, () => this.leave())
     this.#answered = true
-    this.#response.detachSocket(this.#request.socket)
+    this.#upgrade.detach()
     for (const event of ['data', 'end']) socket.removeAllListeners(event)
     let head = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n`
     for (let i = 0; i + 1 < fields.length; i += 2) head += `${fields[i]}: ${fields[i + 1]}\r\n`

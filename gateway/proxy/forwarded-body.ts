@@ -1,7 +1,6 @@
 // A request's body on its way to the backend where it is too large to be held. Keeps undici's hands off the client's
 // connection: it may destroy this stream, never the request that feeds it.
 
-import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import { BodyTooLong, LeaseOver, RequestCutOff } from './call-faults.ts'
 
@@ -14,12 +13,12 @@ export interface ForwardedBodyTerms {
 }
 
 export class ForwardedBody extends Readable {
-  readonly #request: IncomingMessage
+  readonly #request: Readable
   readonly #mayGoOn: () => boolean
   #complete = false
 
   constructor(
-    request: IncomingMessage,
+    request: Readable,
     prefix: readonly Buffer[],
     { onProgress, bytesMax, mayGoOn }: ForwardedBodyTerms,
   ) {

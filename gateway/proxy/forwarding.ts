@@ -1,7 +1,6 @@
 // One call at the backend: sends it, streams the answer back, and reports to the ledger what became of it. After the
 // first byte may have gone out nothing here repeats a call, and no client's disappearing loses its answer.
 
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { InvariantViolation } from '../core/invariant.ts'
@@ -9,6 +8,7 @@ import type { Timer } from '../spi/clock.ts'
 import { type AnswerHead, answerFields, readAnswerHead, readTrailers } from './answer-head.ts'
 import type { Backend } from './backend.ts'
 import { AnswerFault, BrokenOff, backendDown, isOurs, RequestCutOff, unknownReason } from './call-faults.ts'
+import type { ClientAnswer } from './client-message.ts'
 import { ForwardedBody } from './forwarded-body.ts'
 import type { ForwardedCall, ForwardingOwner } from './forwarded-call.ts'
 import { JobAnswer } from './job-answer.ts'
@@ -24,8 +24,7 @@ const PLAIN_REASON = /^[\t\x20-\x7e]*$/
 export class Forwarding implements Dispatcher.DispatchHandler {
   readonly #backend: Backend
   readonly #owner: ForwardingOwner
-  readonly #request: IncomingMessage
-  readonly #response: ServerResponse
+  readonly #answer: ClientAnswer
   readonly #call: ForwardedCall
   #open: OpenCall | null
   /** Where it goes; `#tried` are the addresses that could not be reached before. */
@@ -46,14 +45,13 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   constructor(
     backend: Backend,
     owner: ForwardingOwner,
-    message: { readonly request: IncomingMessage; readonly response: ServerResponse },
+    answer: ClientAnswer,
     call: ForwardedCall,
     open: OpenCall | null,
   ) {
     this.#backend = backend
     this.#owner = owner
-    this.#request = message.request
-    this.#response = message.response
+    this.#answer = answer
     this.#call = call
     this.#open = open
     this.#upstream = backend.upstreams.first
@@ -168,7 +166,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     queueMicrotask(() => {
       if (this.#delivery === 'head-held' && this.#held === null) {
         this.#writeHead()
-        this.#response.flushHeaders()
+        this.#answer.flush()
       }
     })
   }
@@ -212,7 +210,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
       this.#writeHead()
     }
     this.#backend.garbage.moved(chunk.length)
-    if (this.#delivery === 'streaming' && !this.#response.write(chunk)) this.#waitForClient()
+    if (this.#delivery === 'streaming' && !this.#answer.write(chunk)) this.#waitForClient()
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
@@ -272,7 +270,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     this.#delivery = 'done'
     this.#finish()
     if (unanswered) this.#owner.refuse(backendDown(error, true))
-    else this.#response.destroy()
+    else this.#answer.abort()
   }
 
   /** Nothing was sent: where it could not be reached, another address may have it. */
@@ -288,30 +286,21 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   }
 
   #informational(status: number, headers: NodeJS.Dict<string | string[]>): void {
-    if (this.#delivery !== 'waiting' || this.#request.httpVersion === '1.0') return
+    if (this.#delivery !== 'waiting') return
     const link = headers['link']
-    if (status === 102) this.#response.writeProcessing()
-    if (status !== 103 || link === undefined) return
-    try {
-      this.#response.writeEarlyHints({ link })
-    } catch {
-      // A hint that node will not write is not worth the call.
-      return
-    }
+    if (status === 102) this.#answer.processing()
+    if (status === 103 && link !== undefined) this.#answer.earlyHints(link)
   }
 
   #writeHead(): void {
-    const response = this.#response
     this.#delivery = 'streaming'
-    if (this.#backend.closing || !this.#request.complete) response.shouldKeepAlive = false
     try {
-      if (PLAIN_REASON.test(this.#statusText))
-        response.writeHead(this.#status, this.#statusText, this.#head?.list ?? [])
-      else response.writeHead(this.#status, this.#head?.list ?? [])
+      const reason = PLAIN_REASON.test(this.#statusText) ? this.#statusText : null
+      this.#answer.head(this.#status, reason, this.#head?.list ?? [])
     } catch {
       // The backend has answered in a way that cannot be passed on. The call has happened all the same.
       this.#discard()
-      response.destroy()
+      this.#answer.abort()
     }
   }
 
@@ -328,7 +317,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   /** The client does not read. That may hold up a call whose holder is alive, not the drain of a sealed lock. */
   #waitForClient(): void {
     this.#controller?.pause()
-    this.#response.once('drain', () => {
+    this.#answer.whenDrained(() => {
       this.#stall?.cancel()
       this.#stall = null
       this.#controller?.resume()
@@ -339,7 +328,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
         this.#stall = null
         if (this.#over || this.#controller?.paused !== true) return
         this.#discard()
-        this.#response.destroy()
+        this.#answer.abort()
       })
     })
   }

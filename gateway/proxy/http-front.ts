@@ -17,6 +17,7 @@ import type { Timer } from '../spi/clock.ts'
 import type { Backend } from './backend.ts'
 import { OrderedConnection } from './client-connection.ts'
 import { Exchange } from './exchange.ts'
+import { http1Message } from './http1-message.ts'
 import { sayAndClose } from './last-words.ts'
 import type { ProxyLimits } from './limits.ts'
 
@@ -90,7 +91,8 @@ function serveHttp(server: Server, backend: Backend, connections: WeakMap<Duplex
   }
   const accept = (request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean) => {
     const connection = connectionOf(request.socket)
-    const exchange = new Exchange(backend, connection, { request, response }, awaitsContinue)
+    const message = http1Message(backend, { request, response })
+    const exchange = new Exchange(backend, connection, message, { awaitsContinue })
     response.on('close', () => {
       if (!response.writableFinished) exchange.clientGone()
       connection.left(exchange)
@@ -107,8 +109,10 @@ function serveHttp(server: Server, backend: Backend, connections: WeakMap<Duplex
       return
     }
     const response = responseOn(socket, request)
-    const upgrade = { protocol: (request.headers.upgrade ?? '').toLowerCase(), socket }
-    const exchange = new Exchange(backend, connection, { request, response, upgrade }, false)
+    const protocol = (request.headers.upgrade ?? '').toLowerCase()
+    const upgrade = { protocol, socket, detach: () => response.detachSocket(request.socket) }
+    const message = http1Message(backend, { request, response })
+    const exchange = new Exchange(backend, connection, message, { awaitsContinue: false, upgrade })
     response.on('close', () => exchange.clientGone())
     connection.enter(exchange)
   })

@@ -1,8 +1,6 @@
 // The head of a request: refuses what two parsers could read in two ways, and makes the header list that the backend
 // gets. Pure; the parser of node:http has refused most malformed framings before this sees them.
 
-import type { IncomingMessage } from 'node:http'
-
 export interface RequestHead {
   /** Names and values in turn, as received, without hop-by-hop fields, our own, and those that frame the body. */
   readonly forwarded: string[]
@@ -152,10 +150,9 @@ export function fieldValue(list: readonly string[], name: string): string | null
  * any use for, comes as a list.
  */
 export function joinedFields(
-  request: IncomingMessage,
+  headers: Readonly<Record<string, string | string[] | undefined>>,
   dropped: readonly string[],
 ): Readonly<Record<string, string | undefined>> {
-  const headers = request.headers
   const list = headers['set-cookie']
   if (list === undefined && dropped.length === 0)
     return headers as Readonly<Record<string, string | undefined>>

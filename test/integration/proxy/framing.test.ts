@@ -214,8 +214,7 @@ describe('framing', () => {
       order.push(target)
       return null
     }
-    // On node:http a refused call ends its connection.
-    const inFront = await startTestGateway(backend.url, { classify }, { raw: true })
+    const inFront = await startTestGateway(backend.url, { classify })
     const [flood, other] = [await RawClient.open(inFront.port), await RawClient.open(inFront.port)]
     const ofOther = get('').replace('/x', '/denied/other')
     // Once each, so that both connections are past their first steps.

@@ -64,6 +64,16 @@ describe('a refusal', () => {
     expect(gateway.listener.inFlight).toBe(0)
   })
 
+  test('keeps the connection of a call without a body too, whichever way the call takes', async () => {
+    const { client } = await start()
+    for (let i = 0; i < 2; i++) {
+      client.send('GET /denied HTTP/1.1\r\nHost: a\r\n\r\n')
+      const answer = await client.answer()
+      expect(answer.status).toBe(403)
+      expect(answer.headers['connection'] ?? 'keep-alive').toBe('keep-alive')
+    }
+  })
+
   test('is an error object towards OpenStack clients', async () => {
     const { gateway, client } = await start({ dialect: 'openstack' })
     gateway.gate.decide = () => HANDOVER
