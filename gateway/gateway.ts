@@ -7,6 +7,7 @@ import { type Config, formatListen, type ListenAddress, lockSources, openInvento
 import { type Credential, type RunningControl, startControl } from './control/index.ts'
 import { GatewayError } from './core/errors.ts'
 import { parseFencingToken } from './core/fencing-token.ts'
+import { createCallbacks } from './fencing/callbacks.ts'
 import { startMonitoring } from './fencing/monitoring.ts'
 import { countOpenFences } from './fencing/open-fences.ts'
 import { createFencing } from './fencing/plans.ts'
@@ -188,6 +189,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
     onFault: (message) => log.error({}, message),
   })
   parts.add(() => sequencer.stop())
+  const callbacks = createCallbacks({ ...common, journal: locking.journal, fencing })
   const undoing = startUndoing({ ...common, journal: locking.journal, fencing, events: events.sink })
   parts.add(() => undoing.stop())
   metrics.observeFencing({
@@ -212,6 +214,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
       fencers: () => monitoring.health(),
       backends: () => listeners.map(({ state }) => state),
       undoFence: (id, word) => undoing.undo(id, word),
+      takeCallback: (delivery) => callbacks.take(delivery),
       previewFence(session, plan) {
         const record = locking.plane.previewFence?.(session, plan)
         if (record === undefined) throw new GatewayError('not-found', 'nobody can tell what a fence would do')

@@ -93,6 +93,17 @@ const Fence = z.looseObject({
       startedAt: z.string(),
     }),
   ),
+  callbacks: z
+    .array(
+      z.looseObject({
+        fencer: z.string(),
+        attempt: z.number(),
+        state: z.string(),
+        at: z.string(),
+        evidence: z.string(),
+      }),
+    )
+    .optional(),
   undone: z
     .array(
       z.looseObject({
@@ -280,6 +291,8 @@ function showFence(fence: z.output<typeof Fence>): string {
     lines.push(
       `attempt ${attempt.number} of ${attempt.fencer} on level ${attempt.level + 1}: ${attempt.outcome} (${attempt.startedAt}) ${attempt.output}`,
     )
+  for (const { fencer, attempt, state, at, evidence } of fence.callbacks ?? [])
+    lines.push(`said    ${fencer} called back ${state} to attempt ${attempt}: ${evidence} (${at})`)
   for (const { fencer, proves, observedAt, observed } of fence.proofs)
     lines.push(`proof   ${fencer} (${proves.join(', ')}): ${observed} (${observedAt})`)
   if (fence.closedAt !== undefined)

@@ -71,7 +71,8 @@ export function presentLock(lock: LockInfo): z.output<typeof Lock> {
 }
 
 export function presentFence(record: FenceRecord): z.output<typeof Fence> {
-  const { progress, levels, targets, attempts, proofs, undone, holder, fenceInfo, ...rest } = record
+  const { progress, levels, targets, attempts, proofs, callbacks, undone, holder, fenceInfo, ...rest } =
+    record
   return {
     ...rest,
     session: record.id,
@@ -81,6 +82,7 @@ export function presentFence(record: FenceRecord): z.output<typeof Fence> {
     levels: levels.map((level) => [...level]),
     targets: [...targets],
     attempts: [...attempts],
+    ...(callbacks === undefined ? {} : { callbacks: [...callbacks] }),
     ...(undone === undefined ? {} : { undone: [...undone] }),
     proofs: proofs.map(({ fencer, proves, observedAt, observed, request }) => ({
       fencer,

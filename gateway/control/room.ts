@@ -10,6 +10,7 @@ import type { BackendState } from '../spi/backend-state.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { ControlPlane, SessionInfo } from '../spi/control-plane.ts'
 import type { FencePreview } from '../spi/fence-preview.ts'
+import type { CallbackDelivery } from '../spi/fencer.ts'
 import type { FencerHealth } from '../spi/fencer-health.ts'
 import { type Caller, mustSpeakFor, type Right } from './authentication.ts'
 import type { KnownBy } from './bindings.ts'
@@ -20,9 +21,13 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** What the caller of this route must be allowed. Every route has one. */
     right?: Right
+    /** The body is signed: the handler finds it in `text`, byte for byte. */
+    signed?: boolean
   }
   interface FastifyRequest {
     caller: Caller
+    /** Undefined where the route is not `signed`. */
+    text: string | undefined
   }
 }
 
@@ -56,6 +61,8 @@ export interface ControlRoom {
     id: string,
     word: { readonly by: string; readonly reason: string },
   ) => Promise<FenceRecord>
+  /** What a fencer's service says by itself. Rejects with GatewayError, also where it is not that service's word. */
+  readonly takeCallback: (delivery: Omit<CallbackDelivery, 'wallMs'>) => Promise<'taken' | 'known'>
   /** How a backend knows its callers; null where there is none of that name. */
   readonly callers: (backend: string) => KnownBy | null
   readonly ttlMsMin: number

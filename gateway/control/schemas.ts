@@ -270,6 +270,18 @@ export const Fence = z.object({
       output: z.string(),
     }),
   ),
+  callbacks: z
+    .array(
+      z.object({
+        fencer: z.string(),
+        attempt: z.number().int(),
+        state: z.enum(['fenced', 'failed']),
+        at: time,
+        evidence: z.string(),
+      }),
+    )
+    .optional()
+    .describe('What fencers’ services have said by themselves.'),
   undone: z
     .array(
       z.object({

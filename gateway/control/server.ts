@@ -17,6 +17,7 @@ import { GatewayError } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
 import { type Credential, createAuthentication } from './authentication.ts'
 import { backendRoutes } from './backends.ts'
+import { callbackRoutes } from './callbacks.ts'
 import { type CheckSources, checkRoutes } from './check.ts'
 import { clientCertificateOf } from './client-certificate.ts'
 import { type EventFeed, eventRoutes } from './event-stream.ts'
@@ -38,7 +39,7 @@ export interface ControlTls {
 export interface ControlOptions
   extends Omit<
     ControlRoom,
-    'leaving' | 'closing' | 'fencers' | 'backends' | 'previewFence' | 'undoFence' | 'callers'
+    'leaving' | 'closing' | 'fencers' | 'backends' | 'previewFence' | 'undoFence' | 'takeCallback' | 'callers'
   > {
   /** Absent: there are none. */
   readonly fencers?: ControlRoom['fencers']
@@ -47,6 +48,8 @@ export interface ControlOptions
   readonly previewFence?: ControlRoom['previewFence']
   /** Absent: nothing can be undone. */
   readonly undoFence?: ControlRoom['undoFence']
+  /** Absent: no fencer's service calls back. */
+  readonly takeCallback?: ControlRoom['takeCallback']
   /** Absent: no backend knows its callers. */
   readonly callers?: ControlRoom['callers']
   readonly listen: { readonly host: string; readonly port: number }
@@ -90,6 +93,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     backends: options.backends ?? (() => []),
     previewFence: options.previewFence ?? noPreview,
     undoFence: options.undoFence ?? noUndoing,
+    takeCallback: options.takeCallback ?? noCallbacks,
     callers: options.callers ?? (() => null),
     ttlMsMin: options.ttlMsMin,
     ttlMsMax: options.ttlMsMax,
@@ -143,6 +147,7 @@ async function createApp(options: ControlOptions, room: ControlRoom): Promise<Co
   }).withTypeProvider<ZodTypeProvider>()
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
+  app.decorateRequest('text')
   takeOnlyJson(app)
   authenticate(app, options, room)
   answerErrors(app, room)
@@ -162,6 +167,7 @@ async function createApp(options: ControlOptions, room: ControlRoom): Promise<Co
   sessionRoutes(app, room)
   lockRoutes(app, room)
   fenceRoutes(app, room)
+  callbackRoutes(app, room)
   fencerRoutes(app, room)
   backendRoutes(app, room)
   checkRoutes(app, options.check)
@@ -178,6 +184,10 @@ async function createApp(options: ControlOptions, room: ControlRoom): Promise<Co
 
 function noUndoing(): Promise<never> {
   return Promise.reject(new GatewayError('not-found', 'this gateway has no fencers that could undo anything'))
+}
+
+function noCallbacks(): Promise<never> {
+  return Promise.reject(new GatewayError('unauthorized', 'no fencer of this gateway takes callbacks'))
 }
 
 function noPreview(): never {
@@ -224,8 +234,10 @@ function takeOnlyJson(app: ControlApp): void {
   const parse = app.getDefaultJsonParser('error', 'error')
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     // Many clients name a content type on every POST, also where they send nothing.
-    if (body.length === 0) done(null, undefined)
-    else return parse(request, body.toString(), done)
+    const text = body.toString()
+    if (request.routeOptions.config.signed === true) request.text = text
+    if (text.length === 0) done(null, undefined)
+    else return parse(request, text, done)
   })
 }
 

@@ -30,6 +30,18 @@ export interface FenceProof {
   readonly request: string
 }
 
+/** What a fencer's service has said by itself, in a callback. */
+export interface FenceCallback {
+  readonly fencer: string
+  /** Number of the attempt whose order it answers. */
+  readonly attempt: number
+  readonly state: 'fenced' | 'failed'
+  /** Wall clock, RFC 3339; for people. */
+  readonly at: string
+  /** Redacted, bounded. */
+  readonly evidence: string
+}
+
 /** What an operator had undone of a closed fence. */
 export interface FenceUndoing {
   readonly fencer: string
@@ -98,6 +110,8 @@ export interface FenceRecord {
   readonly dryRun?: boolean | undefined
   /** A dry run since all gateways were in shadow mode: it ends as `unfenced`, by itself. */
   readonly shadow?: boolean | undefined
+  /** Oldest first; absent where nobody called. */
+  readonly callbacks?: readonly FenceCallback[] | undefined
   /** Oldest first; absent where nothing was. */
   readonly undone?: readonly FenceUndoing[] | undefined
   readonly progress: FenceState

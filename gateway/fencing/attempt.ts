@@ -1,7 +1,7 @@
 // One attempt of one fencer: acts, waits for the seal where its proof needs that, then looks until it has seen the
 // holder harmless or its time is over. It takes nobody's word: not the driver's, not an exit code's.
 
-import type { FenceAttempt, FenceProof, FenceRecord } from '../core/fence-record.ts'
+import type { FenceAttempt, FenceCallback, FenceProof, FenceRecord } from '../core/fence-record.ts'
 import { SEAL_NOT_AWAITED } from '../core/fence-sequence.ts'
 import type { Revision } from '../core/names.ts'
 import type { Clock } from '../spi/clock.ts'
@@ -19,6 +19,8 @@ export interface AttemptRequest {
   readonly clock: Clock
   /** Aborted when the fence is not this gateway's to run any more. */
   readonly signal: AbortSignal
+  /** What has been called back about the fence by now. Absent: nothing can be. */
+  readonly callbacks?: () => readonly FenceCallback[]
   /** Of the journal: whether the claim is provably held. */
   mayStrike(): boolean
   sealedEverywhere(signal: AbortSignal): Promise<Revision>
@@ -183,7 +185,7 @@ interface Phase {
 
 /** A stretch of an attempt with a hard deadline, broken off where the claim is lost. */
 function phase(request: AttemptRequest, lengthMs: number, note: (line: string) => void): Phase {
-  const { clock, record } = request
+  const { callbacks, clock, record } = request
   const deadlineMs = clock.monotonicMs() + lengthMs
   const controller = new AbortController()
   const isPast = (): boolean => clock.monotonicMs() >= deadlineMs
@@ -203,6 +205,10 @@ function phase(request: AttemptRequest, lengthMs: number, note: (line: string) =
       note,
       fenceId: record.id,
       number: request.number,
+      fencer: request.configured.name,
+      ...(callbacks === undefined
+        ? {}
+        : { callbacks: () => callbacks().filter(({ fencer }) => fencer === request.configured.name) }),
       holder: record.holder,
       signal: controller.signal,
       deadlineMs,

@@ -88,6 +88,7 @@ async function attemptOf(
     timeoutMs,
     clock,
     signal,
+    callbacks: () => journal.get(record.id)?.record.callbacks ?? [],
     mayStrike: () => journal.mayStrike(),
     sealedEverywhere: (aborted) => journal.sealedEverywhere(record.id, aborted),
   }).finally(giveBack)

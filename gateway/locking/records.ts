@@ -21,6 +21,7 @@ import {
   type SessionId,
 } from '../core/names.ts'
 import type { HolderIdentity } from '../spi/control-plane.ts'
+import { fenceFields } from './fence-fields.ts'
 import { plainLockRecord } from './plain-record.ts'
 
 /** Of this version of the gateway: the newest format that it reads, and the one that it writes. */
@@ -124,18 +125,8 @@ const fenceRecord = z.looseObject({
   delaysMs: z.array(z.number().min(0)).optional(),
   dryRun: z.boolean().optional(),
   shadow: z.boolean().optional(),
-  undone: z
-    .array(
-      z.looseObject({
-        fencer: z.string(),
-        at: z.string(),
-        by: z.string(),
-        reason: z.string(),
-        outcome: z.enum(['undone', 'failed', 'timed-out']),
-        output: z.string(),
-      }),
-    )
-    .optional(),
+  callbacks: fenceFields.callbacks,
+  undone: fenceFields.undone,
   progress: z.discriminatedUnion('state', [
     z.looseObject({ state: z.literal('due'), level: z.int() }),
     z.looseObject({
@@ -152,17 +143,7 @@ const fenceRecord = z.looseObject({
       reason: z.string().nullable(),
     }),
   ]),
-  attempts: z.array(
-    z.looseObject({
-      level: z.int(),
-      fencer: z.string(),
-      number: z.int(),
-      startedAt: z.string(),
-      endedAt: z.string(),
-      outcome: z.enum(['verified', 'failed', 'timed-out', 'unknown', 'refused']),
-      output: z.string(),
-    }),
-  ),
+  attempts: fenceFields.attempts,
   proofs: z.array(
     z.looseObject({
       fencer: z.string(),

@@ -25,6 +25,9 @@ export interface GatewayEvent {
     | 'fence.held'
     /** At an operator's word, of a closed fence. */
     | 'fence.undone'
+    /** A fencer's service has said what became of an order; it has said the opposite as well. */
+    | 'callback.taken'
+    | 'callback.contradicted'
     /** A fencer could not do its job when it was asked; it can again. */
     | 'fencer.unhealthy'
     | 'fencer.recovered'

@@ -2,6 +2,7 @@
 // A driver never certifies itself: `fence` acts, and the sequencer believes only what `verify` has seen.
 
 import type { ZodType } from 'zod'
+import type { FenceCallback } from '../core/fence-record.ts'
 import type { Clock } from './clock.ts'
 
 /**
@@ -33,8 +34,12 @@ export interface FencerContext {
 export interface Attempt extends FencerContext {
   /** Of the fence; the same on every attempt, so usable as an idempotency key. */
   readonly fenceId: string
-  /** From 1. */
+  /** From 1. A gateway that takes a fence over may use the number of an attempt that nobody could write down. */
   readonly number: number
+  /** Name of the fencer in the configuration: callbacks come under it. Absent where none can come. */
+  readonly fencer?: string
+  /** What has been called back for this fencer and this fence up to now, whichever gateway took it. Absent: nothing can be. */
+  callbacks?(): readonly FenceCallback[]
   /** Aborted at the attempt's deadline, or when the claim on the fence is lost: stop at once, strike no more. */
   readonly signal: AbortSignal
   /** Monotonic. Every destructive step checks at the last instant that it is not past. */
@@ -58,6 +63,18 @@ export class FenceInfoFault extends Error {
   override readonly name = 'FenceInfoFault'
 }
 
+/** A request that came to the control API under a fencer's name, from whomever. */
+export interface CallbackDelivery {
+  /** Its name in the configuration, and the fence that it is about, as the request's path has them. */
+  readonly fencer: string
+  readonly fenceId: string
+  /** By its name in small letters. */
+  readonly header: (name: string) => string | undefined
+  /** The body, byte for byte as it was signed. */
+  readonly text: string
+  readonly wallMs: number
+}
+
 /** A configured fencer. `Info` is the part of the holder's `fenceInfo` that the driver's schema picks. */
 export interface Fencer<Info> {
   /**
@@ -72,6 +89,12 @@ export interface Fencer<Info> {
   fence(info: Info, attempt: Attempt): Promise<void>
   /** Looks, changes nothing. Begins its observation after it is called. */
   verify(info: Info, attempt: Attempt): Promise<Verification>
+  /**
+   * What the delivery says, if it is provably the word of this fencer's own service about that fence; null where it is not,
+   * or where that cannot be told. Nobody else has asked who sends it. No I/O. It is written down, and `verify` finds it in
+   * `attempt.callbacks`. Only where the driver takes callbacks.
+   */
+  callback?(delivery: CallbackDelivery): Pick<FenceCallback, 'attempt' | 'state' | 'evidence'> | null
   /** Could this fencer do its job right now (credentials, reachability)? Changes nothing; rejects with the reason. */
   monitor(context: FencerContext & { readonly signal: AbortSignal }): Promise<void>
   /** Undoes what a fence did that outlasts the holder. Only where the driver has such a thing. */

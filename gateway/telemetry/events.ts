@@ -68,6 +68,8 @@ const LEVELS: Readonly<Record<GatewayEvent['type'], Exclude<LogLevel, 'silent'>>
   'fence.blocked': 'error',
   'fence.held': 'error',
   'fence.undone': 'warn',
+  'callback.taken': 'warn',
+  'callback.contradicted': 'error',
   'calls.shed': 'warn',
   'upstream.unhealthy': 'warn',
   'upstream.recovered': 'info',

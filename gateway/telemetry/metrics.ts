@@ -192,6 +192,8 @@ export function createMetrics(options: {
         case 'fence.due':
         case 'fence.started':
         case 'fence.undone':
+        case 'callback.taken':
+        case 'callback.contradicted':
         case 'call.joined':
         case 'calls.shed':
         case 'upstream.unhealthy':

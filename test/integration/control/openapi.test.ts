@@ -19,6 +19,7 @@ const PUBLISHED = [
   'GET /v1/fences/{id}',
   'POST /v1/locks/{name}/vouch',
   'POST /v1/fences/{id}/retry',
+  'POST /v1/fences/{id}/callback/{fencer}',
   'POST /v1/fences/{id}/confirm',
   'POST /v1/fences/{id}/unfence',
   'POST /v1/sessions/{id}/bindings',

@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { performance } from 'node:perf_hooks'
+import type { FenceCallback } from '../../../gateway/core/fence-record.ts'
 import type { Clock } from '../../../gateway/spi/clock.ts'
 import type { Attempt } from '../../../gateway/spi/fencer.ts'
 
@@ -22,7 +23,14 @@ export interface TestAttempt extends Attempt {
 
 /** `mayStrike: false` is an attempt whose claim was lost. */
 export function anAttemptNow(
-  settings: { readonly lengthMs?: number; readonly number?: number; readonly mayStrike?: boolean } = {},
+  settings: {
+    readonly lengthMs?: number
+    readonly number?: number
+    readonly mayStrike?: boolean
+    /** Under its name, what has been called back. */
+    readonly fencer?: string
+    readonly callbacks?: readonly FenceCallback[]
+  } = {},
 ): TestAttempt {
   const notes: string[] = []
   const controller = new AbortController()
@@ -35,6 +43,8 @@ export function anAttemptNow(
     notes,
     fenceId: 'f00',
     number: settings.number ?? 1,
+    ...(settings.fencer === undefined ? {} : { fencer: settings.fencer }),
+    callbacks: () => settings.callbacks ?? [],
     holder: { id: 'a-test' },
     signal: controller.signal,
     deadlineMs,
