@@ -294,9 +294,11 @@ class Compiler {
         return []
       }
       const each = lock.each === undefined ? -1 : names(lock.each)
+      // An operator may put all objects of a kind under one lock.
+      const isCoarser = this.#overrides?.locks?.[lock.lock] !== undefined
       if (
         typeof each !== 'number' ||
-        (each !== -1 && !capturesOf(template).some((used) => used.slot === each))
+        (each !== -1 && !isCoarser && !capturesOf(template).some((used) => used.slot === each))
       ) {
         faults.push({
           path: at,

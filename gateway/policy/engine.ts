@@ -186,7 +186,7 @@ class PackPolicy implements Policy {
         const named = locksOf(rule, match, this.#compiled.defaultLock)
         if (typeof named === 'string') return refused('bad-request', `${rule.id}: ${named}`)
         locks = named
-        job = rule.job?.bind(match, call.target.prefix) ?? null
+        job = rule.job?.bind(match, call) ?? null
       }
       const classified: Classification = {
         kind: 'call',

@@ -30,6 +30,14 @@ export const FILTERS: ReadonlyMap<string, { readonly summary: string; readonly a
     },
   ],
   [
+    'moref',
+    {
+      summary: 'the id of a vSphere object; one whose number has leading zeros is refused',
+      // `vm-12` and `vm-012` may be one machine to somebody who reads the number.
+      apply: single((value) => (/^[a-z]+-[a-z]?0[0-9]+$/i.test(value) ? null : [value])),
+    },
+  ],
+  [
     'integer',
     {
       summary: 'a decimal number without sign or leading zeros; anything else is refused',

@@ -5,7 +5,8 @@ import type { JobProbe, JobRule } from '../spi/policy.ts'
 import type { PackFault } from './fault.ts'
 import { compileRequest, type RequestFiller } from './job-request.ts'
 import { readJson } from './json-reader.ts'
-import { pointerSteps, valuesAt } from './reading.ts'
+import { compilePattern, type Pattern } from './pattern.ts'
+import { type CallReading, pointerSteps, valuesAt } from './reading.ts'
 import type { JobSource } from './schema.ts'
 import { SoapPaths } from './soap-paths.ts'
 import { readSoap } from './soap-reader.ts'
@@ -28,8 +29,8 @@ type JobReading = ReturnType<JobRule['read']>
 
 export interface CompiledJob {
   readonly name: string
-  /** The job rule of one call, which knows the call's captures, and the prefix that its path stands below. */
-  bind(slots: Slots, prefix: string): JobRule
+  /** The job rule of one call, which knows the call's captures, and where it was sent. */
+  bind(slots: Slots, call: CallReading): JobRule
 }
 
 export interface JobTerms {
@@ -90,7 +91,7 @@ function compileHttpJob(terms: JobTerms, source: HttpJob, faults: PackFault[]): 
   const probeOf = compileProbe(terms, source, probes, request)
   return {
     name: terms.name,
-    bind: (slots, prefix) => ({
+    bind: (slots, { target: { prefix } }) => ({
       appliesTo: (status) => statuses.has(status),
       bodyBytesMax: findId === null ? 0 : JOB_ANSWER_BYTES_MAX,
       read: (status, body) => {
@@ -227,29 +228,49 @@ function compileTask(terms: JobTerms, source: TaskJob, faults: PackFault[]): Com
     faults.push({ path: [...terms.path, 'path'], message: 'not a path of elements such as returnval/task' })
     return null
   }
+  const methods = source.methods === undefined ? null : compilePattern(source.methods)
+  if (typeof methods === 'string') {
+    faults.push({ path: [...terms.path, 'methods'], message: methods })
+    return null
+  }
+  const named = taskRule(source, false)
+  if (methods === null) return { name: terms.name, bind: () => named }
+  const perhaps = taskRule(source, true)
+  return { name: terms.name, bind: (_, call) => (isOf(methods, call) ? named : perhaps) }
+}
+
+/** A call whose method cannot be told counts as one of them. */
+function isOf(methods: Pattern, call: CallReading): boolean {
+  const method = call.method('soap')
+  return !method.ok || methods.match(method.value) !== null
+}
+
+/** `perhaps`: of a method that starts no task as far as anybody knows, in whose answer there may be one all the same. */
+function taskRule(source: TaskJob, perhaps: boolean): JobRule {
   const paths = new SoapPaths()
   const text = paths.want(source.path)
   const type = paths.want(`${source.path}@type`)
   const statuses = new Set(source.statuses)
-  const rule: JobRule = {
+  return {
     appliesTo: (status) => statuses.has(status),
     bodyBytesMax: JOB_ANSWER_BYTES_MAX,
     read: (status, body) => {
       if (!statuses.has(status)) return { kind: 'none' }
-      if (body.length > JOB_ANSWER_BYTES_MAX) return unreadable('the answer is too long')
+      if (body.length >= JOB_ANSWER_BYTES_MAX)
+        return perhaps ? { kind: 'none' } : unreadable('the answer is too long')
       const reading = readSoap(body, paths)
-      if (!reading.ok) return unreadable(reading.reason)
+      if (!reading.ok) return perhaps ? { kind: 'none' } : unreadable(reading.reason)
       const tasks = reading.values[text.value]
       if (tasks === undefined && source.optional) return { kind: 'none' }
       const [task] = tasks ?? []
       const [kind] = reading.values[type.value] ?? []
+      if (perhaps && !reading.values[type.value]?.includes('Task')) return { kind: 'none' }
       if (tasks?.length !== 1 || typeof task !== 'string' || kind !== 'Task' || !TASK_ID.test(task))
         return unreadable(`the answer ${reading.method} does not name one Task`)
       const probe: JobProbe = { kind: 'vsphere-task', task }
       return { kind: 'job', id: task, probe }
     },
   }
-  return { name: terms.name, bind: () => rule }
 }
 
 function unreadable(reason: string): JobReading {

@@ -42,7 +42,8 @@ export function loadPack(text: string, file: string): Checked<Pack, PolicyFault>
     }
   let value: unknown
   try {
-    value = document.toJS({ maxAliasCount: 50 })
+    // A pack says the path of its rules once, and may have hundreds of them.
+    value = document.toJS({ maxAliasCount: 500 })
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     return { ok: false, faults: [at(0, [], `the YAML cannot be resolved: ${message}`)] }

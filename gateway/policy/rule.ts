@@ -175,6 +175,7 @@ export function locksOf(
 /** Adds the lock's names to `into`; null, or why it cannot. */
 function fillLock(lock: CompiledLock, slots: Slots, into: RequiredLock[]): string | null {
   if (lock.isOptional && capturesOf(lock.template).some((used) => isMissing(slots[used.slot]))) return null
+  if (lock.isOptional && lock.eachSlot !== -1 && isMissing(slots[lock.eachSlot])) return null
   if (lock.eachSlot === -1) return addLock(fillTemplate(lock.template, slots, lockPart), lock, into)
   const values = slots[lock.eachSlot]
   if (typeof values === 'string' || values === undefined || values.length === 0)

@@ -87,6 +87,8 @@ export const jobSchema = z.discriminatedUnion('kind', [
     statuses: z.array(z.number().int().min(200).max(299)).min(1).default([200]),
     /** Path of the Task's reference below the answer's first element. */
     path: z.string().default('returnval'),
+    /** RE2 over the call's method: answers to all others name a task only where there is one in them. */
+    methods: z.string().optional(),
     optional: z.boolean().default(false),
   }),
   z.strictObject({

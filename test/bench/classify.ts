@@ -128,7 +128,7 @@ const figures: readonly CheckFigures[] = [
     title: 'SOAP: a call of 4 KiB with its lock, by the pack for vSphere',
     targetNs: SOAP_NS,
     policy: shipped('vsphere'),
-    rule: () => 'vm-task',
+    rule: () => 'vm-by-id',
     call: soapCall,
     headers: { 'content-type': 'text/xml; charset=utf-8' },
   }),

@@ -11,7 +11,7 @@ import {
   vcenterSimulatorAvailable,
 } from '../../support/vcenter-simulator.ts'
 
-const LOCK = 'vmware'
+const LOCK = 'vmware/folder/group-d1'
 const patient = { timeout: 15_000, interval: 20 }
 
 const SessionShown = z.object({
