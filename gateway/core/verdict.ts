@@ -117,6 +117,8 @@ export interface Refusal {
   /** Status where it differs from the table's (`backend-down`: 502, 503 or 504). */
   readonly status?: number
   readonly retryAfterSeconds?: number
+  /** Nothing says who sends the call, and he would, if he were asked in this way (the value of WWW-Authenticate). */
+  readonly challenge?: string
   readonly lock?: string
   /** The token that was presented, decimal. */
   readonly token?: string

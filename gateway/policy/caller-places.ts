@@ -3,13 +3,14 @@
 
 import type { CallerClaim, CallerWay } from '../core/caller.ts'
 import { callerValue } from '../core/caller.ts'
-import { basicName } from './login.ts'
+import { basicName, credentialsOf } from './login.ts'
 import type { CallReading } from './reading.ts'
 import type { CallerPlaceSource } from './schema.ts'
 import type { SoapPath, SoapPaths } from './soap-paths.ts'
 
 type Place =
   | { readonly kind: 'cookie' | 'header'; readonly name: string }
+  | { readonly kind: 'credentials'; readonly scheme: string }
   | { readonly kind: 'soap-header'; readonly path: SoapPath }
 
 export interface CallerPlaces {
@@ -51,6 +52,7 @@ export function compileCallerPlaces(
 function placeOf(source: CallerPlaceSource, soapPaths: SoapPaths): Place {
   if ('cookie' in source) return { kind: 'cookie', name: source.cookie }
   if ('header' in source) return { kind: 'header', name: source.header.toLowerCase() }
+  if ('credentials' in source) return { kind: 'credentials', scheme: source.credentials }
   return { kind: 'soap-header', path: soapPaths.wantHeader(source.soap_header) }
 }
 
@@ -62,6 +64,8 @@ function valueAt(
   switch (place.kind) {
     case 'header':
       return call.head.header(place.name)?.trim() ?? null
+    case 'credentials':
+      return credentialsOf(call.head.header('authorization'), place.scheme)
     case 'cookie': {
       const field = call.head.header('cookie')
       return field === undefined ? null : cookieIn(field, place.name)

@@ -132,6 +132,7 @@ class Compiler {
       bodyBytesMax: overrides?.body_limit ?? source.body_limit,
       loginKeys: overrides?.login_keys ?? source.login_keys,
       callers: compileCallerPlaces(overrides?.callers ?? source.callers, this.#identify, this.#xmlPaths.soap),
+      asksLogin: overrides?.asks_login ?? source.asks_login,
       xmlPaths: this.#xmlPaths,
       takesSlashes: this.#takesSlashes,
       pathPrefixes: overrides?.path_prefixes ?? source.path_prefixes,

@@ -24,6 +24,7 @@ export interface CompiledPack {
   readonly bodyBytesMax: number
   readonly loginKeys: readonly string[]
   readonly callers: CallerPlaces | null
+  readonly asksLogin: PackSource['asks_login']
   readonly xmlPaths: Readonly<Record<XmlForm, SoapPaths>>
   /** A path of a rule takes `%2F` as data. */
   readonly takesSlashes: boolean

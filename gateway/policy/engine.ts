@@ -42,6 +42,7 @@ class PackPolicy implements Policy {
   readonly quietMs: number | null
   readonly bodyBytesMax: number
   readonly loginKeys: readonly string[]
+  readonly asksLogin: NonNullable<Policy['asksLogin']>
   readonly #compiled: CompiledPack
   readonly #targetRules: TargetRules
   readonly #terms: BodyTerms
@@ -55,6 +56,7 @@ class PackPolicy implements Policy {
     this.quietMs = compiled.quietMs
     this.bodyBytesMax = compiled.bodyBytesMax
     this.loginKeys = compiled.loginKeys
+    this.asksLogin = compiled.asksLogin
     this.#compiled = compiled
     this.#targetRules = {
       doubleEncoding: compiled.source.double_encoding,

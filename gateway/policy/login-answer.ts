@@ -17,6 +17,14 @@ type Place =
   | { readonly kind: 'cookie' | 'header'; readonly name: string }
   | { readonly kind: 'json'; readonly steps: readonly string[]; readonly name: string }
   | { readonly kind: 'soap'; readonly path: SoapPath; readonly name: string }
+  /** The texts of the elements, and their names, side by side. */
+  | { readonly kind: 'xml'; readonly texts: SoapPath; readonly names: SoapPath; readonly name: string }
+
+/** What is wanted of a SOAP answer, and of one in plain XML. */
+interface XmlPaths {
+  readonly soap: SoapPaths
+  readonly plain: SoapPaths
+}
 
 /** Why a value cannot be told. */
 class Unclear extends Error {}
@@ -27,17 +35,21 @@ export function compileLoginAnswer(
   faults: PackFault[],
 ): LoginAnswer | null {
   if (source.session.length === 0) {
-    if (Object.keys(source.collect).length + Object.keys(source.note).length > 0)
-      faults.push({ path, message: 'collect and note need session: what the answer opens' })
+    if (Object.keys({ ...source.collect, ...source.note }).length > 0 || source.opened_if !== undefined)
+      faults.push({ path, message: 'opened_if, collect and note need session: what the answer opens' })
     return null
   }
-  const soapPaths = new SoapPaths()
+  const paths = { soap: new SoapPaths(), plain: new SoapPaths() }
   const compiled = (written: AnswerPlaceSource, at: readonly PropertyKey[]): Place[] => {
-    const place = placeOf(written, soapPaths)
+    const place = placeOf(written, paths)
     if (typeof place !== 'string') return [place]
     faults.push({ path: [...path, ...at], message: place })
     return []
   }
+  const { opened_if: condition } = source
+  const [opened] = condition === undefined ? [] : compiled(condition.place, ['opened_if', 'place'])
+  const openedIf =
+    condition === undefined || opened === undefined ? null : { place: opened, value: condition.value }
   const sessions = source.session.flatMap((place, index) => compiled(place, ['session', index]))
   const named = (section: 'collect' | 'note'): readonly (readonly [string, Place])[] =>
     Object.entries(source[section]).flatMap(([name, place]) =>
@@ -50,8 +62,10 @@ export function compileLoginAnswer(
     bodyBytesMax: LOGIN_ANSWER_BYTES_MAX,
     appliesTo: (status) => statuses.has(status),
     read(fields, body) {
-      const answer = new Answer(fields, body, soapPaths)
+      const answer = new Answer(fields, body, paths)
       try {
+        if (openedIf !== null && answer.value(openedIf.place) !== openedIf.value)
+          return { kind: 'not-opened' }
         return readAnswer(answer, { sessions, collect, note })
       } catch (error) {
         if (error instanceof Unclear) return { kind: 'unreadable', reason: error.message }
@@ -83,13 +97,13 @@ function readAnswer(
 class Answer {
   readonly #fields: AnswerFields
   readonly #body: Buffer
-  readonly #soapPaths: SoapPaths
-  #soap: SoapReading | null = null
+  readonly #paths: XmlPaths
+  readonly #read: { soap?: SoapReading; plain?: SoapReading } = {}
 
-  constructor(fields: AnswerFields, body: Buffer, soapPaths: SoapPaths) {
+  constructor(fields: AnswerFields, body: Buffer, paths: XmlPaths) {
     this.#fields = fields
     this.#body = body
-    this.#soapPaths = soapPaths
+    this.#paths = paths
   }
 
   /** Null where there is none. */
@@ -116,16 +130,27 @@ class Answer {
         if (typeof values === 'string') throw new Unclear(values)
         return values
       }
-      case 'soap': {
-        this.#soap ??= readSoap(this.#body, this.#soapPaths)
-        if (!this.#soap.ok) throw new Unclear(this.#soap.reason)
-        return this.#soap.values[place.path.value] ?? []
+      case 'soap':
+        return this.#xml('soap').values[place.path.value] ?? []
+      case 'xml': {
+        const { values } = this.#xml('plain')
+        const texts = values[place.texts.value] ?? []
+        const names = values[place.names.value] ?? []
+        if (texts.length !== names.length) throw new Unclear(`the answer's ${place.name} has no name`)
+        return texts.filter((_, index) => names[index] === place.name)
       }
     }
   }
+
+  #xml(form: 'soap' | 'plain'): Extract<SoapReading, { ok: true }> {
+    const reading = this.#read[form] ?? readSoap(this.#body, this.#paths[form], form)
+    this.#read[form] = reading
+    if (!reading.ok) throw new Unclear(reading.reason)
+    return reading
+  }
 }
 
-function placeOf(source: AnswerPlaceSource, soapPaths: SoapPaths): Place | string {
+function placeOf(source: AnswerPlaceSource, paths: XmlPaths): Place | string {
   if ('cookie' in source) return { kind: 'cookie', name: source.cookie }
   if ('header' in source) return { kind: 'header', name: source.header.toLowerCase() }
   if ('json' in source) {
@@ -134,8 +159,14 @@ function placeOf(source: AnswerPlaceSource, soapPaths: SoapPaths): Place | strin
       ? `${JSON.stringify(source.json)} is not a JSON pointer`
       : { kind: 'json', steps, name: `json ${source.json}` }
   }
+  if ('xml' in source) {
+    const { xml, named } = source
+    if (!SoapPaths.isPath(xml) || xml.includes('@'))
+      return `${JSON.stringify(xml)} is not a path such as OBJECT/PROPERTY`
+    return { kind: 'xml', texts: paths.plain.want(xml), names: paths.plain.want(`${xml}@name`), name: named }
+  }
   return SoapPaths.isPath(source.soap)
-    ? { kind: 'soap', path: soapPaths.want(source.soap), name: `soap ${source.soap}` }
+    ? { kind: 'soap', path: paths.soap.want(source.soap), name: `soap ${source.soap}` }
     : `${JSON.stringify(source.soap)} is not a path such as returnval/key`
 }
 

@@ -68,11 +68,26 @@ function nameOf(login: CompiledLogin, slots: Slots, call: CallReading): Login {
 
 /** The user of `Authorization: Basic …`; null where there is none, or none that can be read. */
 export function basicName(field: string | undefined): string | null {
+  const pair = basicPair(field)
+  return pair === null ? null : pair.name
+}
+
+/** What stands behind the scheme in Authorization; of Basic the password. Null where there is none. */
+export function credentialsOf(field: string | undefined, scheme: string): string | null {
+  if (scheme.toLowerCase() === 'basic') return basicPair(field)?.password ?? null
+  const [written = '', ...rest] = (field ?? '').trim().split(/ +/)
+  const [credentials] = rest
+  if (rest.length !== 1 || credentials === undefined || written.toLowerCase() !== scheme.toLowerCase())
+    return null
+  return credentials
+}
+
+function basicPair(field: string | undefined): { readonly name: string; readonly password: string } | null {
   const encoded = /^basic +(?<credentials>[A-Za-z0-9+/_-]+={0,2}) *$/i.exec(field ?? '')?.groups?.[
     'credentials'
   ]
   if (encoded === undefined) return null
   const credentials = Buffer.from(encoded, 'base64').toString('utf8')
   const colon = credentials.indexOf(':')
-  return colon < 1 ? null : credentials.slice(0, colon)
+  return colon < 1 ? null : { name: credentials.slice(0, colon), password: credentials.slice(colon + 1) }
 }

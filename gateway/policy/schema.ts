@@ -109,8 +109,10 @@ const answerPlaceSchema = z.union(
     z.strictObject({ header: fieldName }),
     z.strictObject({ json: z.string() }),
     z.strictObject({ soap: z.string() }),
+    /** Of a plain XML answer: the element at this path below the root whose attribute `name` is `named`. */
+    z.strictObject({ xml: z.string(), named: z.string().min(1) }),
   ],
-  { error: 'expected {cookie}, {header}, {json} or {soap}' },
+  { error: 'expected {cookie}, {header}, {json}, {soap} or {xml, named}' },
 )
 
 /** Where calls bear the backend's session. */
@@ -119,8 +121,10 @@ const callerPlaceSchema = z.union(
     z.strictObject({ cookie: fieldName }),
     z.strictObject({ header: fieldName }),
     z.strictObject({ soap_header: z.string().regex(/^[A-Za-z_][\w.-]*$/, 'not the name of an element') }),
+    /** What stands behind this scheme in Authorization; of Basic the password. */
+    z.strictObject({ credentials: fieldName }),
   ],
-  { error: 'expected {cookie}, {header} or {soap_header}' },
+  { error: 'expected {cookie}, {header}, {soap_header} or {credentials}' },
 )
 
 const loginSchema = z.strictObject({
@@ -132,6 +136,8 @@ const loginSchema = z.strictObject({
   strict: z.boolean().default(false),
   /** Answers with these statuses open a session. */
   statuses: z.array(z.number().int().min(200).max(299)).min(1).default([200, 201]),
+  /** Of an answer that says elsewhere than in its status whether a session was opened: where, and in which words. */
+  opened_if: z.strictObject({ place: answerPlaceSchema, value: z.string() }).optional(),
   /** Where the answer says by what later calls name the session. Where it says nothing, it is the one it was sent on. */
   session: z.array(answerPlaceSchema).default([]),
   /** Of the answer, for the holder's fenceInfo: name → place; all values of a name become a list. */
@@ -236,6 +242,7 @@ const settings = {
     .max(16),
   login_keys: z.array(z.string().min(1).max(64)).max(16),
   callers: z.array(callerPlaceSchema).max(8),
+  asks_login: z.enum(['basic', 'no']),
   covering: z.array(z.string().min(1).max(256)).max(64),
   variables: z.record(captureName, z.string()),
   locks: z.record(z.string().regex(/^[a-z][a-z0-9-]*$/, 'a lock template has a lower-case name'), z.string()),
@@ -259,6 +266,8 @@ export const packSchema = z.strictObject({
   login_keys: settings.login_keys.default(['login']),
   /** Where calls bear the backend's session: by it a caller without a token is known. */
   callers: settings.callers.default([]),
+  /** `basic`: a change that says nothing of its sender is asked for his name, as the backend itself would ask. */
+  asks_login: settings.asks_login.default('no'),
   /** Folders that have a lock of their own, covering what is below them, beside those at the top: `vmware_base/*`. */
   covering: settings.covering.default([]),
   /** `refuse`: headers that change method or path behind the gateway's back are a bad request. */
@@ -291,6 +300,7 @@ export const overridesSchema = z.strictObject({
   path_prefixes: settings.path_prefixes.optional(),
   login_keys: settings.login_keys.optional(),
   callers: settings.callers.optional(),
+  asks_login: settings.asks_login.optional(),
   covering: settings.covering.optional(),
   variables: settings.variables.optional(),
   locks: settings.locks.optional(),

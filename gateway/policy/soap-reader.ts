@@ -27,7 +27,7 @@ export interface SoapMessage {
 export type SoapReading = SoapMessage | { readonly ok: false; readonly reason: string }
 
 /** Reads the whole of `body`. Never throws; time and memory are linear in its length. */
-export function readSoap(body: Buffer, paths: SoapPaths, form: XmlForm = 'soap'): SoapReading {
+export function readSoap(body: Buffer, paths: SoapPaths, form: XmlForm | 'plain' = 'soap'): SoapReading {
   if (body.length === 0) return { ok: false, reason: 'the body is empty' }
   if (!isUtf8(body)) return { ok: false, reason: 'the body is not UTF-8' }
   const text = body.toString('utf8')

@@ -1,5 +1,5 @@
-// What stands around the one call of an XML message: SOAP 1.1, or NetApp's ZAPI. Anything beside that form is a fault,
-// as a backend may take it for a second call.
+// What stands around the one call of an XML message: SOAP 1.1, or NetApp's ZAPI; of an answer in plain XML nothing. Anything
+// beside that form is a fault, as a backend may take it for a second call.
 
 export const SOAP_ENVELOPE = 'http://schemas.xmlsoap.org/soap/envelope/'
 export const ZAPI_NAMESPACE = 'http://www.netapp.com/filer/admin'
@@ -18,8 +18,16 @@ export interface Envelope {
   leave(depth: number): void
 }
 
-export function envelopeOf(form: XmlForm): Envelope {
-  return form === 'soap' ? new SoapEnvelope() : new ZapiEnvelope()
+/** `plain` is for answers only: its one element is what stands for the method. */
+export function envelopeOf(form: XmlForm | 'plain'): Envelope {
+  switch (form) {
+    case 'soap':
+      return new SoapEnvelope()
+    case 'zapi':
+      return new ZapiEnvelope()
+    case 'plain':
+      return new PlainEnvelope()
+  }
 }
 
 const PART_DEPTH = 1
@@ -81,6 +89,22 @@ class ZapiEnvelope implements Envelope {
     }
     if (this.#sawMethod) return 'the netapp element holds two methods'
     this.#sawMethod = true
+    return null
+  }
+
+  leave(): void {
+    // Nothing of this form ends before the document does.
+  }
+}
+
+class PlainEnvelope implements Envelope {
+  readonly methodDepth = 0
+  readonly inCall = true
+  #sawRoot = false
+
+  enter(): string | null {
+    if (this.#sawRoot) return 'the document holds two elements'
+    this.#sawRoot = true
     return null
   }
 

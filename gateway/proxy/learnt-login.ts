@@ -50,6 +50,7 @@ export class LearntLogin {
     if (this.#isEncoded) return unreadable('it is compressed')
     const reading = this.#rule.read(this.#fields, this.body)
     if (reading.kind === 'unreadable') return unreadable(reading.reason)
+    if (reading.kind === 'not-opened') return null
     const { opened } = reading
     const sentOn = this.#caller.claims.filter(({ by }) => by === 'session').map(({ value }) => value)
     const sessions = opened.sessions.length > 0 ? opened.sessions : sentOn

@@ -17,6 +17,9 @@ export const DIALECTS = [
   'jsonrpc',
   'oceanstor',
   'hitachi',
+  'msa',
+  'powerflex',
+  'powerstore',
   'redfish',
 ] as const
 export type Dialect = (typeof DIALECTS)[number]
@@ -63,6 +66,8 @@ export type LoginReading =
       /** `sessions` is empty where the session is the one that the login was sent on. */
       readonly opened: OpenedLogin
     }
+  /** The login failed, in spite of its status: nothing is to be learnt. */
+  | { readonly kind: 'not-opened' }
   | { readonly kind: 'unreadable'; readonly reason: string }
 
 export interface LoginAnswer {
@@ -149,6 +154,8 @@ export interface Policy {
   readonly quietMs: number | null
   /** Keys of a holder's fenceInfo under which his login name at this backend may stand. Absent: none. */
   readonly loginKeys?: readonly string[]
+  /** `basic`: a change of nobody known, without Authorization, is asked for his name. Absent: `no`. */
+  readonly asksLogin?: 'basic' | 'no'
   /**
    * How many bytes of the body `classify` needs for a call with this head. 0: none, it streams. A body that is
    * longer than that is `too-large`.

@@ -112,6 +112,27 @@ describe('a call to OpenStack bears its token', () => {
   })
 })
 
+describe('a call to an array bears its session', () => {
+  const basic = (pair: string) => `Basic ${btoa(pair)}`
+  it.each([
+    ['hpe-msa', { sessionkey: 'k1' }, ['session k1']],
+    ['hpe-msa', { cookie: 'wbiusername=a; wbisessionkey=k1' }, ['session k1']],
+    ['oceanstor', { ibasetoken: 't', cookie: 'session=ismsession=c' }, ['session t', 'session ismsession=c']],
+    ['hitachi', { authorization: 'Session b4-c' }, ['session b4-c']],
+    ['hitachi', { authorization: 'session  b4-c' }, ['session b4-c']],
+    ['hitachi', { authorization: 'Sessions b4-c' }, []],
+    ['hitachi', { authorization: 'Session b4-c d' }, []],
+    ['hitachi', { authorization: basic('cinder:p') }, ['login cinder']],
+    ['powerflex', { authorization: basic('cinder:t:1') }, ['session t:1', 'login cinder']],
+    ['powerstore', { cookie: 'auth_cookie=a1' }, ['session a1']],
+    ['powerstore', { authorization: basic('cinder:p') }, ['login cinder']],
+    ['powermax', { authorization: basic('cinder:p') }, ['login cinder']],
+    ['ontap', { authorization: basic('cinder:p') }, ['login cinder']],
+  ])('at %s %j', (name, headers, expected) => {
+    expect(claimsOf(policy(name).classify(callHead('DELETE', '/any', headers), null))).toEqual(expected)
+  })
+})
+
 describe('the answer to a login', () => {
   function answer(
     of: Policy,
@@ -159,6 +180,70 @@ describe('the answer to a login', () => {
   ])('of vCenter’s REST at %s tells the session', (target, body) => {
     const head = callHead('POST', target, { authorization: `Basic ${btoa('nova:x')}` })
     expect(answer(policy('vsphere'), head, null, {}, body)).toMatchObject({ opened: { sessions: ['r-1'] } })
+  })
+
+  const MSA = callHead('GET', '/api/login/0123abcd', { authorization: `Basic ${btoa('cinder:p')}` })
+  const msa = (numeric: string, more = '') =>
+    '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n<RESPONSE VERSION="L100" REQUEST="login">\n' +
+    '  <COMP G="0" P="1"/>\n  <OBJECT basetype="status" name="status" oid="1">\n' +
+    '    <PROPERTY name="response-type" type="string">Success</PROPERTY>\n' +
+    `    <PROPERTY name="response-type-numeric" type="uint32">${numeric}</PROPERTY>\n` +
+    `    <PROPERTY name="response" type="string">k&amp;1</PROPERTY>${more}\n  </OBJECT>\n</RESPONSE>\n`
+
+  it('of an MSA tells the key, with a name and without', () => {
+    const opened = { kind: 'opened', opened: { sessions: ['k&1'], collect: {}, note: {} } }
+    expect(answer(policy('hpe-msa'), MSA, null, {}, msa('0'))).toEqual(opened)
+    expect(answer(policy('hpe-msa'), callHead('GET', '/api/login/0123abcd', {}), null, {}, msa('0'))).toEqual(
+      opened,
+    )
+  })
+
+  it.each([
+    ['no key in it', '<RESPONSE><OBJECT/></RESPONSE>', 'not-opened'],
+    ['the array’s refusal', msa('1'), 'not-opened'],
+    ['two keys', msa('0', '<PROPERTY name="response">k2</PROPERTY>'), 'unreadable'],
+    ['a value without a name', msa('0', '<PROPERTY>k2</PROPERTY>'), 'unreadable'],
+    ['two documents', msa('0') + msa('0'), 'unreadable'],
+    ['a document type', `<!DOCTYPE RESPONSE>${msa('0')}`, 'unreadable'],
+    ['no XML', 'Forbidden', 'unreadable'],
+  ])('of an MSA with %s opens nothing', (_, body, kind) => {
+    expect(answer(policy('hpe-msa'), MSA, null, {}, body)).toMatchObject({ kind })
+  })
+
+  it('of an OceanStor tells token and cookie, and nothing where its code is another than 0', () => {
+    const head = callHead('POST', '/deviceManager/rest/xx/sessions', { 'content-type': 'application/json' })
+    const request = Buffer.from('{"username":"cinder","password":"p"}')
+    const cookies = { 'set-cookie': ['session=ismsession=c;path=/deviceManager/rest/1'] }
+    const body = (code: number | string) => JSON.stringify({ data: { iBaseToken: 't' }, error: { code } })
+    for (const code of [0, '0'])
+      expect(answer(policy('oceanstor'), head, request, cookies, body(code))).toMatchObject({
+        opened: { sessions: ['t', 'ismsession=c'] },
+      })
+    for (const code of [1077949061, -401, '00'])
+      expect(answer(policy('oceanstor'), head, request, cookies, body(code))).toEqual({ kind: 'not-opened' })
+  })
+
+  it.each([
+    [
+      'hitachi',
+      'POST',
+      '/ConfigurationManager/v1/objects/storages/1/sessions',
+      {},
+      '{"token":"b4","sessionId":3}',
+      ['b4'],
+    ],
+    ['powerflex', 'GET', '/api/login', {}, '"t1"', ['t1']],
+    [
+      'powerstore',
+      'GET',
+      '/api/rest/login_session',
+      { 'set-cookie': ['auth_cookie=a1; Secure'] },
+      '[]',
+      ['a1'],
+    ],
+  ])('of %s tells the session', (name, method, target, fields, body, sessions) => {
+    const head = callHead(method, target, { authorization: `Basic ${btoa('cinder:p')}` })
+    expect(answer(policy(name), head, null, fields, body)).toMatchObject({ opened: { sessions } })
   })
 
   it('of an identity service tells the token, by a policy of an operator', () => {
