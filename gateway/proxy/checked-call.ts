@@ -204,15 +204,26 @@ export abstract class CheckedCall implements Flight {
       caller: callers === null ? null : callerOf(callers, this.sender, call, head),
     }
     const result = gate.admit(asked, waitMs > 0 ? this.goneSignal() : null, waitMs > 0 ? this.heldBytes : 0)
+    const asksLogin = this.#asksLogin(head)
     // The gate does not reject: where it did, it would be wrong about itself, and the process ends.
-    if (result instanceof Promise) void result.then((settled) => this.#admitted(settled, call))
-    else this.#admitted(result, call)
+    if (result instanceof Promise) void result.then((settled) => this.#admitted(settled, call, asksLogin))
+    else this.#admitted(result, call, asksLogin)
   }
 
-  #admitted(result: AdmissionResult, call: Call): void {
+  /** Many clients name themselves only where they are asked, which the backend cannot do for what never reaches it. */
+  #asksLogin(head: CallHead): boolean {
+    const { callers, policy } = this.backend
+    if (policy.asksLogin !== 'basic' || callers === null) return false
+    return callers.implicit && callers.ways.has('login') && head.header('authorization') === undefined
+  }
+
+  #admitted(result: AdmissionResult, call: Call, asksLogin: boolean): void {
     if (result.kind === 'refused') {
+      const { refusal } = result
+      const asks = asksLogin && refusal.code === 'missing-token'
       if (this.isUnwanted) this.leave()
-      else if (this.pass(result.refusal)) this.forward(call, null)
+      else if (this.pass(asks ? { ...refusal, challenge: 'Basic realm="fencegate"' } : refusal))
+        this.forward(call, null)
       return
     }
     const { session } = result.entry

@@ -16,6 +16,7 @@ interface Said {
 export function dialectStatus(refusal: Refusal, dialect: Dialect): number {
   const status = refusal.status ?? REFUSALS[refusal.code].status
   if (isFraming(refusal)) return status
+  if (refusal.challenge !== undefined) return 401
   switch (dialect) {
     case 'soap':
       return 500
@@ -23,6 +24,12 @@ export function dialectStatus(refusal: Refusal, dialect: Dialect): number {
     case 'oceanstor':
       // These clients throw the body away where the status is an error, and with it every reason.
       return 200
+    case 'hitachi':
+      // Cinder's driver repeats a call for minutes at any 5xx, which is right only for what was not sent.
+      return refusal.code === 'backend-down' && status !== 503 ? 409 : status
+    case 'powerflex':
+      // Cinder's driver logs in again at a 403 and repeats the call.
+      return status === 403 ? 409 : status
     default:
       return status
   }
@@ -40,6 +47,8 @@ export function renderBody(said: Said, dialect: Dialect): { type: string; text: 
       return { type: 'text/xml; charset=utf-8', text: soapFault(said.refusal) }
     case 'zapi':
       return { type: 'text/xml; charset=utf-8', text: zapiResults(said.refusal) }
+    case 'msa':
+      return { type: 'text/xml; charset=utf-8', text: msaResponse(said) }
     case 'jsonrpc':
       return { type: 'application/json', text: jsonRpc(said) }
     default:
@@ -48,12 +57,17 @@ export function renderBody(said: Said, dialect: Dialect): { type: string; text: 
 }
 
 const JSON_BODIES: Readonly<
-  Record<Exclude<Dialect, 'problem' | 'soap' | 'zapi' | 'jsonrpc'>, (said: Said) => Record<string, unknown>>
+  Record<
+    Exclude<Dialect, 'problem' | 'soap' | 'zapi' | 'msa' | 'jsonrpc'>,
+    (said: Said) => Record<string, unknown>
+  >
 > = {
   openstack,
   ontap,
   oceanstor,
   hitachi,
+  powerflex,
+  powerstore,
   redfish,
 }
 
@@ -161,6 +175,42 @@ function hitachi({ refusal }: Said): Record<string, unknown> {
     errorCode: {},
     ...facts(refusal),
   }
+}
+
+/**
+ * The array's own form of an error. Cinder's driver takes an answer without one for a broken connection, logs in, sends the
+ * call again, and then goes on as if it had succeeded. Codes of the array are large, and some are "it is done already".
+ */
+function msaResponse({ refusal, status }: Said): string {
+  const property = (name: string, type: string, value: string): string =>
+    `<PROPERTY name="${name}" type="${type}">${escapeXml(value)}</PROPERTY>`
+  const properties = [
+    property('response-type', 'string', 'Error'),
+    property('response-type-numeric', 'uint32', '1'),
+    property('response', 'string', sentence(refusal)),
+    property('return-code', 'sint32', `-${status}`),
+    property('component-id', 'string', `fencing.${refusal.code}`),
+  ]
+  return (
+    '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n' +
+    `<RESPONSE VERSION="L100"><OBJECT basetype="status" name="status" oid="1">${properties.join('')}</OBJECT></RESPONSE>\n`
+  )
+}
+
+/** The array's own codes are no negative numbers; Cinder's driver takes some of them for success. */
+function powerflex({ refusal, status }: Said): Record<string, unknown> {
+  return { message: sentence(refusal), httpStatusCode: status, errorCode: -status, ...facts(refusal) }
+}
+
+/** Cinder's driver writes all of this to its log, and raises without the reason. */
+function powerstore({ refusal }: Said): Record<string, unknown> {
+  const message = {
+    code: `fencing.${refusal.code}`,
+    severity: 'Error',
+    message_l10n: sentence(refusal),
+    arguments: [refusal.lock ?? ''],
+  }
+  return { messages: [message], ...facts(refusal) }
 }
 
 function redfish({ refusal, status }: Said): Record<string, unknown> {

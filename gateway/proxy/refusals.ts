@@ -83,6 +83,7 @@ export function renderRefusal(refusal: Refusal, dialect: Dialect, callId = 'null
   ]
   if (retryAfterSeconds !== null)
     headers.push('Retry-After', String(Math.max(1, Math.ceil(retryAfterSeconds))))
+  if (refusal.challenge !== undefined) headers.push('WWW-Authenticate', refusal.challenge)
   headers.push('Cache-Control', 'no-store')
   return { status, headers, body }
 }

@@ -67,11 +67,47 @@ describe.each(codes)('the verdict %s', (code) => {
 
   test("is an error object of Hitachi's, and none that says that another has the resource group", () => {
     const said = say(code, 'hitachi')
-    expect(said.status).toBe(status)
+    // A lost answer must not be taken for "again", as a 5xx is.
+    expect(said.status).toBe(code === 'backend-down' ? 409 : status)
     const body = JSON.parse(said.text)
     expect(body).toMatchObject({ errorSource: 'fencegate', message: expect.stringContaining('because') })
     expect(body.messageId).not.toMatch(/^KART/)
     expect(body.errorCode).toEqual({})
+  })
+
+  test("is an error of MSA's in its XML, with none of the codes that its driver takes for done or for a lost login", () => {
+    const said = say(code, 'msa')
+    expect(said.status).toBe(status)
+    const properties = [...said.text.matchAll(/<PROPERTY name="([^"]+)" type="[^"]+">([^<]*)<\/PROPERTY>/g)]
+    const found = Object.fromEntries(properties.map(([, name = '', value = '']) => [name, value]))
+    expect(found).toMatchObject({ 'response-type-numeric': '1', 'return-code': `-${status}` })
+    expect(found['response']).toContain('because &quot;&lt;&amp;&gt;')
+    expect(found['response']).not.toMatch(/\(-\d{5}\)/)
+    expect(readSoap(Buffer.from(said.text), new SoapPaths(), 'plain')).toMatchObject({ ok: true })
+  })
+
+  test("is an error object of PowerFlex's, with a code that is none of its own, and no status that asks for a login", () => {
+    const said = say(code, 'powerflex')
+    expect(said.status).toBe(status === 403 ? 409 : status)
+    const body = JSON.parse(said.text)
+    expect(body).toMatchObject({ message: expect.stringContaining('because'), httpStatusCode: said.status })
+    expect(body.errorCode).toBe(-said.status)
+  })
+
+  test("is a list of messages of PowerStore's", () => {
+    const said = say(code, 'powerstore')
+    expect(said.status).toBe(status)
+    const [message] = JSON.parse(said.text).messages
+    expect(message).toMatchObject({ code: `fencing.${code}`, arguments: ['löck'] })
+    expect(message.message_l10n).toContain('because')
+  })
+
+  test('asks who sends the call, where that is what it is refused for', () => {
+    for (const dialect of ['zapi', 'ontap', 'jsonrpc'] as const) {
+      const asked = renderRefusal({ code, detail: 'x', challenge: 'Basic realm="a"' }, dialect)
+      expect(asked.status).toBe(isFraming(code) ? status : 401)
+      expect(asked.headers.join('\n')).toContain('WWW-Authenticate\nBasic realm="a"')
+    }
   })
 
   test('is an error object of Redfish with its extended information', () => {
@@ -87,7 +123,8 @@ describe.each(codes)('the verdict %s', (code) => {
 
 test('a refusal that a status of its own is given says that one, in every dialect that has one', () => {
   const refusal = { code: 'backend-down', detail: 'x', status: 504 } as const
-  for (const dialect of ['ontap', 'jsonrpc', 'hitachi', 'redfish'] as const)
+  for (const dialect of ['ontap', 'jsonrpc', 'msa', 'redfish'] as const)
     expect(renderRefusal(refusal, dialect).status).toBe(504)
+  expect(renderRefusal({ ...refusal, status: 503 }, 'hitachi').status).toBe(503)
   expect(JSON.parse(renderRefusal(refusal, 'oceanstor').body.toString()).error.code).toBe(504)
 })
