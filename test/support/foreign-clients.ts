@@ -13,7 +13,10 @@ const GOPATH = '/usr/share/gocode'
 const CACHE = fileURLToPath(new URL('../../.cache/', import.meta.url))
 const GO_SOURCE = fileURLToPath(new URL('go-mutex/', import.meta.url))
 const OPENSTACK_PROGRAM = fileURLToPath(new URL('openstack-clients.py', import.meta.url))
+const ARRAYS_PROGRAM = fileURLToPath(new URL('array-drivers.py', import.meta.url))
 const TOOZ_PROGRAM = fileURLToPath(new URL('tooz-client.py', import.meta.url))
+/** Where deploy/checkout/run.sh unpacks Cinder, unless it is installed. */
+const CINDER = join(CACHE, 'cinder/usr/lib/python3/dist-packages')
 /** Whose packages apt-get installs; another one in the path has none of them. */
 const PYTHON = '/usr/bin/python3'
 /** The first build compiles etcd's client and gRPC. */
@@ -25,8 +28,8 @@ export class ForeignClient {
   #rest = ''
   #errors = ''
 
-  constructor(program: string, args: readonly string[]) {
-    this.#child = spawn(program, args, { stdio: 'pipe' })
+  constructor(program: string, args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    this.#child = spawn(program, args, { stdio: 'pipe', env: { ...process.env, ...env } })
     this.#child.stdout.setEncoding('utf8').on('data', (text: string) => {
       const lines = (this.#rest + text).split('\n')
       this.#rest = lines.pop() ?? ''
@@ -104,6 +107,26 @@ export async function startOpenstackClients(args: readonly string[]): Promise<Fo
   const client = new ForeignClient(PYTHON, [OPENSTACK_PROGRAM, ...args])
   await client.next()
   return client
+}
+
+/** False where Cinder's drivers are not there. Under `CI=true` it throws instead. */
+export function arrayDriversAvailable(): boolean {
+  const found = spawnSync(PYTHON, ['-c', 'import cinder, eventlet, oslo_vmware'], { env: withCinder() })
+  return isAvailable(found.status === 0, 'python3-cinder is neither installed nor unpacked')
+}
+
+/** Once they have said `ready`. `places`: host and port by family. `folder`: for what Cinder stores. */
+export async function startArrayDrivers(
+  places: Readonly<Record<string, readonly [host: string, port: number]>>,
+  folder: string,
+): Promise<ForeignClient> {
+  const client = new ForeignClient(PYTHON, [ARRAYS_PROGRAM, JSON.stringify(places), folder], withCinder())
+  await client.next(60_000)
+  return client
+}
+
+function withCinder(): Record<string, string> {
+  return existsSync(CINDER) ? { PYTHONPATH: CINDER } : {}
 }
 
 function isAvailable(found: boolean, reason: string): boolean {
