@@ -92,7 +92,7 @@ const solidfire: Answering = (call, { change }) => {
   // More the driver asks for when it starts, and goes on without.
   const result = { clusterInfo, clusterAPIVersion: '12.3' }
   const error = { code: 500, name: 'xUnknownAPIMethod', message: 'not here' }
-  const isKnown = !/^GetClusterCapacity/.test(method)
+  const isKnown = !method.startsWith('GetClusterCapacity')
   return { status: 200, json: isKnown ? { id: null, result } : { id: null, error } }
 }
 
