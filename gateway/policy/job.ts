@@ -190,7 +190,7 @@ function idFinder(written: string): IdFinder | string {
     }
   }
   const steps = pointerSteps(written)
-  return steps === null || steps.length === 0
+  return steps === null
     ? 'neither a JSON pointer such as /volume/id nor a path such as result-jobid'
     : (body) => idIn(body, steps)
 }

@@ -59,8 +59,8 @@ export const jobSchema = z.discriminatedUnion('kind', [
     /** Statuses of answers that name a job. */
     statuses: z.array(z.number().int().min(200).max(299)).min(1).default([202]),
     /**
-     * JSON pointer to the job's id in the answer, captured as `{id}`; without one the request names it all. Not
-     * beginning with a slash it is a path below the `results` of a ZAPI answer.
+     * JSON pointer to the job's id in the answer, captured as `{id}` (`""`: the whole answer); without one the request
+     * names it all. Not beginning with a slash it is a path below the `results` of a ZAPI answer.
      */
     id: z.string().optional(),
     /** Where to ask: a template of a target. A segment `{name?}` falls away where the call has no such capture. */

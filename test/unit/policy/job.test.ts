@@ -18,6 +18,11 @@ const policy = policyOf(`
     path: "/p/{project}/v/{v}"
     effect: mutate
     job: { kind: http, probe: "/p/{project}/v/{v}" }
+  - id: bare
+    method: POST
+    path: /bare
+    effect: mutate
+    job: { kind: http, id: "", probe: "/tasks/{id}" }
   - id: task
     method: POST
     path: /sdk
@@ -48,6 +53,12 @@ describe('a job rule', () => {
       false,
     ])
     expect(found.kind === 'call' && found.job?.bodyBytesMax).toBe(65_536)
+  })
+
+  it('takes an answer that is nothing but the id', () => {
+    expect(answer('POST', '/bare', 202, '"a:b"')).toBe('bare:a:b at /tasks/a%3Ab')
+    for (const body of ['', '{}', '{"id":"a"}', 'null', '[]', '""', '"a" "b"'])
+      expect(answer('POST', '/bare', 202, body)).toMatchObject({ kind: 'unreadable' })
   })
 
   it('takes an answer that names none for the end only where it may name none', () => {
