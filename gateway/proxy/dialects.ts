@@ -69,6 +69,7 @@ const JSON_BODIES: Readonly<
   powerflex,
   powerstore,
   redfish,
+  vapi,
 }
 
 function problem({ refusal, status }: Said): Record<string, unknown> {
@@ -234,6 +235,24 @@ function redfish({ refusal, status }: Said): Record<string, unknown> {
         },
       ],
     },
+  }
+}
+
+/**
+ * The error of /api, with that of /rest around it: each reader finds his own. Never UNAUTHENTICATED, which clients take for
+ * "log in and repeat".
+ */
+function vapi({ refusal, status }: Said): Record<string, unknown> {
+  const type = status >= 500 ? 'SERVICE_UNAVAILABLE' : isFraming(refusal) ? 'INVALID_REQUEST' : 'UNAUTHORIZED'
+  const error = {
+    error_type: type,
+    messages: [{ id: `fencing.${refusal.code}`, default_message: sentence(refusal), args: [] }],
+  }
+  return {
+    ...error,
+    type: `com.vmware.vapi.std.errors.${type.toLowerCase()}`,
+    value: error,
+    ...facts(refusal),
   }
 }
 

@@ -22,6 +22,7 @@ const CREDENTIALS = [
   'x-csrf-token',
   'x-dot-svm-name',
   'ibasetoken',
+  'vmware-api-session-id',
 ]
 
 export function credentialsOf(headers: readonly string[]): string[] {

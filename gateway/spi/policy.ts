@@ -21,6 +21,7 @@ export const DIALECTS = [
   'powerflex',
   'powerstore',
   'redfish',
+  'vapi',
 ] as const
 export type Dialect = (typeof DIALECTS)[number]
 

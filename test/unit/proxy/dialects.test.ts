@@ -119,11 +119,23 @@ describe.each(codes)('the verdict %s', (code) => {
     expect(info.MessageId).toMatch(/^Base\.1\.0\.[A-Z]/)
     expect(info.Resolution).toBe(REFUSALS[code].remedy)
   })
+
+  test('is the error of vCenter that /api has, and the one that /rest has, and never one to log in again after', () => {
+    const said = say(code, 'vapi')
+    expect(said.status).toBe(status)
+    const body = JSON.parse(said.text)
+    expect(body.error_type).toMatch(/^(?:UNAUTHORIZED|SERVICE_UNAVAILABLE|INVALID_REQUEST)$/)
+    expect(body.type).toBe(`com.vmware.vapi.std.errors.${body.error_type.toLowerCase()}`)
+    const [message] = body.messages
+    expect(message.default_message).toContain('because')
+    expect(body.value.messages).toEqual(body.messages)
+    expect(body.error_type === 'SERVICE_UNAVAILABLE').toBe(status >= 500)
+  })
 })
 
 test('a refusal that a status of its own is given says that one, in every dialect that has one', () => {
   const refusal = { code: 'backend-down', detail: 'x', status: 504 } as const
-  for (const dialect of ['ontap', 'jsonrpc', 'msa', 'redfish'] as const)
+  for (const dialect of ['ontap', 'jsonrpc', 'msa', 'redfish', 'vapi'] as const)
     expect(renderRefusal(refusal, dialect).status).toBe(504)
   expect(renderRefusal({ ...refusal, status: 503 }, 'hitachi').status).toBe(503)
   expect(JSON.parse(renderRefusal(refusal, 'oceanstor').body.toString()).error.code).toBe(504)
