@@ -18,6 +18,8 @@ export default defineConfig({
         test: {
           name: 'by node:http',
           include: ['test/integration/proxy/**/*.test.ts'],
+          // Has a way of its own.
+          exclude: ['test/integration/proxy/http2/**'],
           env: { FENCEGATE_TEST_WAY: 'node-http' },
         },
       },

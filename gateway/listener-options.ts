@@ -16,6 +16,7 @@ export function listenerOptions(
     name,
     listen: backend.listen,
     ...(backend.tls === null ? {} : { tls: { ...revealed(backend.tls), clientCa: backend.tls.clientCa } }),
+    http2: backend.http2,
     upstream: backend.upstreams,
     ...(upstreamTls === null
       ? {}
@@ -42,6 +43,7 @@ export function listenerOptions(
       connectionsPerAddressMax: limits.connectionsPerAddress,
       inFlightMax: limits.calls,
       inFlightPerSessionMax: limits.callsPerSession,
+      streamsMax: limits.streams,
       upstreamConnectionsMax: limits.upstreamConnections,
       headMs: limits.headTimeoutMs,
       bodyIdleMs: limits.bodyTimeoutMs,

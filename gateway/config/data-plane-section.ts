@@ -114,6 +114,8 @@ export const limits = strict(
     /** Calls between their head and their end at the backend; of them, changes under the grants of one session. */
     calls: whole(1, 100_000).default(4096),
     callsPerSession: whole(0, 100_000).default(1024),
+    /** Calls at a time on one connection of HTTP/2. */
+    streams: whole(1, 10_000).default(100),
     /** To each address of the backend. */
     upstreamConnections: whole(1, 10_000).default(256),
     /** Calls of this backend that wait for a handover. */

@@ -154,6 +154,8 @@ const backend = strict(
     /** Further ways in, by name; each may be one holder's alone (`identify: [listener]`). */
     listeners: named(listen, 'addresses by name').default({}),
     tls: serverTls.optional(),
+    /** Whether HTTP/2 is offered to clients where there is `tls`. */
+    http2: flag.default(true),
     upstream,
     /** Which of several addresses takes a call: the first that is well, or the one with the fewest calls. */
     balance,

@@ -15,6 +15,8 @@ export interface ClientRequest {
   /** By names in lower case; the values of repeated ones are joined. */
   readonly joined: Readonly<Record<string, string | string[] | undefined>>
   readonly body: Readable
+  /** Why it cannot be understood; null where it can. */
+  readonly fault: string | null
   /** Nothing more of it is to come. */
   readonly isComplete: boolean
   readonly peer: Peer

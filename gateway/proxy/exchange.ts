@@ -23,7 +23,13 @@ import {
   tooManyFields,
 } from './refusals.ts'
 import type { FirstCopy, FirstCopyOutcome } from './repeats.ts'
-import { joinedFields, type RequestHead, readRequestHead, removeField } from './request-head.ts'
+import {
+  joinedFields,
+  malformedHead,
+  type RequestHead,
+  readRequestHead,
+  removeField,
+} from './request-head.ts'
 import { Tunnel } from './tunnel.ts'
 
 /** What a call needs to know of its client's connection. */
@@ -90,7 +96,10 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
     const { limits, policy } = this.backend
     const request = this.#request
     const { method, target } = request
-    const reading = readRequestHead(request.fields, target, request.version)
+    const reading =
+      request.fault === null
+        ? readRequestHead(request.fields, target, request.version)
+        : malformedHead(request.fault)
     if (reading.kind === 'fault') {
       this.#answer.endConnection()
       this.refuse({ code: reading.verdict, detail: reading.reason })
@@ -111,7 +120,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
     this.#head = head
     this.#callHead = callHead
     const needed = policy.bodyBytesNeeded(callHead)
-    if (!head.chunked && head.contentLength <= 0) this.#decide(EMPTY, needed > 0)
+    if (!head.chunked && head.contentLength <= 0 && request.isComplete) this.#decide(EMPTY, needed > 0)
     else if (needed > 0) this.#takeForCheck(head, needed)
     else if (
       head.contentLength >= 0 &&

@@ -27,6 +27,8 @@ export interface ServerTls {
   readonly key: string
   /** Who may sign clients' certificates; absent: they are not asked for one. */
   readonly clientCa?: string | undefined
+  /** The protocols that are offered, the first before the second; only HTTP/1.1 where absent. */
+  readonly protocols?: readonly string[]
 }
 
 /** `tls`: null for plain HTTP. */
@@ -74,10 +76,13 @@ function makeHttpServer(
 }
 
 /** Who shows no certificate is let in all the same: it says who he is, not whether he may come. */
-function tlsTerms({ cert, key, clientCa }: ServerTls): TlsOptions {
-  return clientCa === undefined
-    ? { cert, key }
-    : { cert, key, ca: clientCa, requestCert: true, rejectUnauthorized: false }
+function tlsTerms({ cert, key, clientCa, protocols }: ServerTls): TlsOptions {
+  return {
+    cert,
+    key,
+    ALPNProtocols: protocols ?? ['http/1.1'],
+    ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: false }),
+  }
 }
 
 function serveHttp(server: Server, backend: Backend, connections: WeakMap<Duplex, OrderedConnection>): void {

@@ -18,6 +18,8 @@ export function http1Message(
 }
 
 class Http1Request implements ClientRequest {
+  /** The parser refuses those before anybody sees them. */
+  readonly fault = null
   readonly #request: IncomingMessage
   readonly #hasBody: boolean
 

@@ -15,6 +15,8 @@ export interface ProxyLimits {
   readonly inFlightMax: number
   /** Of them those that change something under the grants of one session. 0: none of its own. */
   readonly inFlightPerSessionMax: number
+  /** Streams that a client may have open on one connection of HTTP/2. */
+  readonly streamsMax: number
   /** Connections to the backend. */
   readonly upstreamConnectionsMax: number
   readonly connectMs: number
@@ -61,6 +63,7 @@ export const DEFAULT_LIMITS: ProxyLimits = {
   clientStallMs: 300_000,
   inFlightMax: 4096,
   inFlightPerSessionMax: 1024,
+  streamsMax: 100,
   upstreamConnectionsMax: 256,
   connectMs: 5_000,
   upstreamAgeMs: 300_000,

@@ -17,6 +17,7 @@ import { Flights } from './flights.ts'
 import { ForwardedFields, type ForwardedTerms } from './forwarded-fields.ts'
 import { HealthChecks, type HealthCheckTerms } from './health-checks.ts'
 import { openHttpServer, type ServerTls } from './http-front.ts'
+import { HTTP2_PROTOCOL, Http2Plane } from './http2/http2-plane.ts'
 import { JobWatch } from './jobs.ts'
 import { DEFAULT_LIMITS, type ProxyLimits } from './limits.ts'
 import { CALL_ID_DEFAULT, Repeats } from './repeats.ts'
@@ -33,7 +34,9 @@ export interface BackendListenerOptions {
   readonly name: string
   readonly listen: { readonly host: string; readonly port: number }
   /** PEM contents; without them the listener speaks plain HTTP. */
-  readonly tls?: ServerTls
+  readonly tls?: Omit<ServerTls, 'protocols'>
+  /** Whether HTTP/2 is offered where the listener has TLS; it is where absent. */
+  readonly http2?: boolean
   /** `http(s)://host[:port]`, nothing more; several where any of them can take any call. At least one. */
   readonly upstream: string | readonly string[]
   readonly upstreamTls?: UpstreamTls
@@ -116,21 +119,25 @@ export async function startBackendListener(options: BackendListenerOptions): Pro
     refusing: false,
   }
   const connections = new ClientConnections(backend)
-  const server = openHttpServer(backend, options.tls ?? null)
+  const protocols = options.http2 === false ? ['http/1.1'] : [HTTP2_PROTOCOL, 'http/1.1']
+  const server = openHttpServer(backend, options.tls === undefined ? null : { ...options.tls, protocols })
   const fast = new FastPlane(backend, server)
   if (options.raw !== false) fast.attach(options.tls === undefined ? 'connection' : 'secureConnection')
+  const http2 = new Http2Plane(backend)
+  if (options.tls !== undefined) http2.attach(server)
   connections.attach(server, options.tls !== undefined)
   try {
     await listening(server, options.listen)
   } catch (error) {
     fast.close()
+    http2.close()
     connections.close()
     await upstreams.close()
     throw error
   }
   const checks =
     options.health === undefined ? null : new HealthChecks(upstreams.all, options.health, options.clock)
-  return new RunningListener(server, backend, { fast, connections, checks })
+  return new RunningListener(server, backend, { fast, http2, connections, checks })
 }
 
 function openUpstreams(options: BackendListenerOptions, limits: ProxyLimits): Upstreams {
@@ -171,6 +178,7 @@ function listening(
 
 interface ListenerParts {
   readonly fast: FastPlane
+  readonly http2: Http2Plane
   readonly connections: ClientConnections
   readonly checks: HealthChecks | null
 }
@@ -221,6 +229,7 @@ class RunningListener implements BackendListener {
 
   leave(): void {
     this.#backend.closing = true
+    this.#parts.http2.leave()
   }
 
   close(): Promise<void> {
@@ -230,8 +239,8 @@ class RunningListener implements BackendListener {
 
   async #close(): Promise<void> {
     const { clock, flights, jobs, limits, shedding, upstreams } = this.#backend
-    const { checks, connections, fast } = this.#parts
-    this.#backend.closing = true
+    const { checks, connections, fast, http2 } = this.#parts
+    this.leave()
     this.#backend.refusing = true
     let connected = true
     const closed = new Promise<void>((resolve) => {
@@ -258,10 +267,12 @@ class RunningListener implements BackendListener {
     const timer = clock.after(Math.min(limits.lingerMs, limits.closeMs), () => {
       this.#server.closeAllConnections()
       fast.close()
+      http2.close()
     })
     await closed
     timer.cancel()
     fast.close()
+    http2.close()
     checks?.close()
     connections.close()
     shedding.close()

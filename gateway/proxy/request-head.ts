@@ -17,7 +17,6 @@ export type HeadReading =
   | { readonly kind: 'head'; readonly head: RequestHead }
   | { readonly kind: 'fault'; readonly verdict: 'bad-request' | 'bad-token'; readonly reason: string }
 
-const VIA = '1.1 fencegate'
 const NOTHING: readonly string[] = []
 
 const HOP_BY_HOP = new Set([
@@ -41,9 +40,10 @@ const SPECIAL_LENGTHS = new Uint8Array(32)
 for (const name of [...HOP_BY_HOP, 'host']) SPECIAL_LENGTHS[name.length] = 1
 
 export function readRequestHead(raw: readonly string[], target: string, version: string): HeadReading {
-  if (version !== '1.1' && version !== '1.0') return fault('only HTTP/1.1 and HTTP/1.0 are spoken here')
-  if (target.charCodeAt(0) !== 0x2f) return fault('the target must begin with a slash')
-  if (target.includes('#')) return fault('the target must not have a fragment')
+  if (version !== '1.1' && version !== '1.0' && version !== '2')
+    return malformedHead('only HTTP/1.1, HTTP/1.0 and, with TLS, HTTP/2 are spoken here')
+  if (target.charCodeAt(0) !== 0x2f) return malformedHead('the target must begin with a slash')
+  if (target.includes('#')) return malformedHead('the target must not have a fragment')
   const forwarded: string[] = []
   let token: string | null = null
   let contentLength = -1
@@ -61,25 +61,27 @@ export function readRequestHead(raw: readonly string[], target: string, version:
     const lower = name.toLowerCase()
     switch (lower) {
       case 'host':
-        if (++hosts > 1) return fault('there is more than one Host')
+        if (++hosts > 1) return malformedHead('there is more than one Host')
         forwarded.push(name, value)
         break
       case 'content-length':
-        if (contentLength !== -1) return fault('there is more than one Content-Length')
-        if (!/^\d{1,16}$/.test(value)) return fault('Content-Length is not a number that can be meant')
+        if (contentLength !== -1) return malformedHead('there is more than one Content-Length')
+        if (!/^\d{1,16}$/.test(value))
+          return malformedHead('Content-Length is not a number that can be meant')
         contentLength = Number(value)
         if (!Number.isSafeInteger(contentLength))
-          return fault('Content-Length is not a number that can be meant')
+          return malformedHead('Content-Length is not a number that can be meant')
         break
       case 'transfer-encoding':
-        if (chunked) return fault('there is more than one Transfer-Encoding')
-        if (value.toLowerCase() !== 'chunked') return fault('the only transfer coding taken here is chunked')
-        if (version === '1.0') return fault('HTTP/1.0 has no transfer codings')
+        if (chunked) return malformedHead('there is more than one Transfer-Encoding')
+        if (value.toLowerCase() !== 'chunked')
+          return malformedHead('the only transfer coding taken here is chunked')
+        if (version === '1.0') return malformedHead('HTTP/1.0 has no transfer codings')
         chunked = true
         break
       case 'expect':
         if (expectsContinue || value.toLowerCase() !== '100-continue')
-          return fault('the only expectation met here is 100-continue')
+          return malformedHead('the only expectation met here is 100-continue')
         expectsContinue = true
         break
       case 'fencing-token':
@@ -102,14 +104,15 @@ export function readRequestHead(raw: readonly string[], target: string, version:
         if (!HOP_BY_HOP.has(lower)) forwarded.push(name, value)
     }
   }
-  if (chunked && contentLength !== -1) return fault('there are both Content-Length and Transfer-Encoding')
+  if (chunked && contentLength !== -1)
+    return malformedHead('there are both Content-Length and Transfer-Encoding')
   const dropped = connection === '' ? NOTHING : stripNamed(forwarded, connection)
   // Only now: what the client lists in Connection must not be able to remove a field of ours.
-  forwarded.push('Via', VIA)
+  forwarded.push('Via', version === '2' ? '2 fencegate' : '1.1 fencegate')
   return { kind: 'head', head: { forwarded, token, contentLength, chunked, expectsContinue, dropped } }
 }
 
-function fault(reason: string): HeadReading {
+export function malformedHead(reason: string): HeadReading {
   return { kind: 'fault', verdict: 'bad-request', reason }
 }
 

@@ -117,10 +117,11 @@ describe('TLS', () => {
     })
   }
 
-  test('only HTTP/1.1 is spoken behind it, whatever else a client offers', async () => {
+  test('HTTP/2 and HTTP/1.1 are spoken behind it, and nothing else', async () => {
     const { port } = await listening()
-    expect(await agreed(port, ['h2', 'http/1.1'])).toBe('http/1.1')
-    await expect(agreed(port, ['h2'])).rejects.toThrow(/alert/)
+    expect(await agreed(port, ['http/1.1', 'h2'])).toBe('h2')
+    expect(await agreed(port, ['spdy/3', 'http/1.1'])).toBe('http/1.1')
+    await expect(agreed(port, ['h3', 'spdy/3'])).rejects.toThrow(/alert/)
   })
 
   test('many handshakes at once are all served, each in its turn', async () => {

@@ -129,6 +129,7 @@ describe('a configuration without faults', () => {
           "trust": [],
         },
         "health": null,
+        "http2": true,
         "identify": [],
         "implicit": false,
         "limits": {
@@ -148,6 +149,7 @@ describe('a configuration without faults', () => {
           "parked": 1024,
           "parkedBytes": 33554432,
           "readTimeoutMs": 300000,
+          "streams": 100,
           "tunnelIdleMs": 3600000,
           "upstreamAgeMs": 300000,
           "upstreamConnections": 256,

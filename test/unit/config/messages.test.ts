@@ -25,7 +25,7 @@ backends:
     policy: cinder
 `),
   ).toMatchInlineSnapshot(`
-    "f:4:5: unknown key "lisen" in backends.cinder — expected one of listen, listeners, tls, upstream, balance, health, upstreamTls, policy, enforce, wait, quiet, limits, upgrade, forwarded, callIds, identify, implicit, callersOf, observer; did you mean "listen"?
+    "f:4:5: unknown key "lisen" in backends.cinder — expected one of listen, listeners, tls, http2, upstream, balance, health, upstreamTls, policy, enforce, wait, quiet, limits, upgrade, forwarded, callIds, identify, implicit, callersOf, observer; did you mean "listen"?
     "
   `)
 })

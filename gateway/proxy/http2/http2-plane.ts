@@ -1,0 +1,213 @@
+// HTTP/2 in front of a backend: takes the connections whose TLS handshake agreed on it, and makes of each stream a call
+// like any other (exchange.ts), sent on in HTTP/1.1. What one connection may ask of this process is bounded here.
+
+import type { Server } from 'node:http'
+import {
+  constants,
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2'
+import type { TLSSocket } from 'node:tls'
+import type { Timer } from '../../spi/clock.ts'
+import type { Backend } from '../backend.ts'
+import { Sender } from '../callers.ts'
+import { type ClientConnection, Exchange } from '../exchange.ts'
+import { Turns } from '../turns.ts'
+import { readRequestFields } from './request-fields.ts'
+import { StreamAnswer, StreamRequest } from './stream-message.ts'
+
+export const HTTP2_PROTOCOL = 'h2'
+
+const SWEEP_MS_MAX = 1_000
+/** Calls that begin in one turn of the loop. */
+const BEGUN_IN_A_TURN = 4
+/** Streams that a client may take back at once, and a second on top; beyond that its connection ends. */
+const RESETS_AT_ONCE = 200
+const RESETS_A_SECOND = 33
+/** Frames that are not understood, empty, or on streams that were refused. */
+const BAD_FRAMES_MAX = 100
+/** Pings and changes of settings between two looks. */
+const IDLE_FRAMES_MAX = 200
+/** What the library keeps for one connection: heads that are being read, answers that wait. */
+const CONNECTION_MEGABYTES_MAX = 16
+const ANSWER_HEAD_BYTES_MAX = 1024 * 1024
+
+export class Http2Plane {
+  readonly #backend: Backend
+  readonly #connections = new Set<Http2Connection>()
+  #timer: Timer | null = null
+  #closed = false
+
+  constructor(backend: Backend) {
+    this.#backend = backend
+  }
+
+  /** Before those who count connections, and after those who serve the other protocol. */
+  attach(server: Server): void {
+    const listeners = server.listeners('secureConnection')
+    server.removeAllListeners('secureConnection')
+    server.on('secureConnection', (socket: TLSSocket) => {
+      if (socket.alpnProtocol === HTTP2_PROTOCOL) this.#open(socket)
+      else for (const listener of listeners) listener.call(server, socket)
+    })
+    this.#sweepLater()
+  }
+
+  #open(socket: TLSSocket): void {
+    const connection = new Http2Connection(this.#backend, socket, () => this.#connections.delete(connection))
+    this.#connections.add(connection)
+    if (this.#backend.closing) connection.leave()
+  }
+
+  /** Tells every client that nothing more begins on its connection; what is under way goes on to its end. */
+  leave(): void {
+    for (const connection of this.#connections) connection.leave()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#timer?.cancel()
+    for (const connection of this.#connections) connection.destroy()
+  }
+
+  #sweepLater(): void {
+    const { clock, limits } = this.#backend
+    const { clientIdleMs, clientStallMs, headMs } = limits
+    const everyMs = Math.max(20, Math.min(SWEEP_MS_MAX, headMs / 4, clientIdleMs / 4, clientStallMs / 4))
+    this.#timer = clock.after(everyMs, () => {
+      const nowMs = clock.monotonicMs()
+      for (const connection of this.#connections) connection.look(nowMs)
+      if (!this.#closed) this.#sweepLater()
+    })
+  }
+}
+
+class Http2Connection {
+  readonly #backend: Backend
+  readonly #socket: TLSSocket
+  readonly #session: ServerHttp2Session
+  readonly #sender: Sender
+  readonly #answers = new Set<StreamAnswer>()
+  readonly #starting = new Turns<Exchange>(BEGUN_IN_A_TURN, (exchange) => exchange.start())
+  #isFresh = true
+  #idleFrames = 0
+  /** Since when no stream is open. */
+  #quietSinceMs: number
+  /** Since when nothing more begins here; 0 where it may. */
+  #leavingSinceMs = 0
+
+  constructor(backend: Backend, socket: TLSSocket, onClosed: () => void) {
+    const { limits } = backend
+    this.#backend = backend
+    this.#socket = socket
+    this.#sender = new Sender(socket)
+    this.#quietSinceMs = backend.clock.monotonicMs()
+    socket.setNoDelay(true)
+    this.#session = performServerHandshake(socket, {
+      settings: {
+        maxConcurrentStreams: limits.streamsMax,
+        maxHeaderListSize: limits.headerBytesMax,
+        enablePush: false,
+        enableConnectProtocol: false,
+      },
+      // Beyond the limit of fields by so much that it can be told who asked; the stream of one far beyond is reset.
+      maxHeaderListPairs: 2 * limits.headerFieldsMax + 8,
+      maxSendHeaderBlockLength: ANSWER_HEAD_BYTES_MAX,
+      maxSessionInvalidFrames: BAD_FRAMES_MAX,
+      maxSessionRejectedStreams: BAD_FRAMES_MAX,
+      maxSessionMemory: CONNECTION_MEGABYTES_MAX,
+      streamResetBurst: RESETS_AT_ONCE,
+      streamResetRate: RESETS_A_SECOND,
+      // Not left out by the library: refused (request-fields.ts).
+      strictFieldWhitespaceValidation: false,
+      // What the backend sends twice goes on twice.
+      strictSingleValueFields: false,
+    })
+    this.#session.on('stream', (stream, _headers, _flags, raw) => this.#begin(stream, raw))
+    this.#session.on('ping', () => this.#idleFrame())
+    this.#session.on('remoteSettings', () => this.#idleFrame())
+    // Its streams are told, and the socket is closed.
+    this.#session.on('error', ignoreTold)
+    socket.once('close', onClosed)
+  }
+
+  #begin(stream: ServerHttp2Stream, raw: string[]): void {
+    const backend = this.#backend
+    this.#isFresh = false
+    this.#idleFrames = 0
+    const { remoteAddress } = this.#socket
+    const head = readRequestFields(raw, !stream.endAfterHeaders)
+    const request = new StreamRequest(stream, head, { address: remoteAddress ?? '', isTls: true })
+    const answer = new StreamAnswer(stream, request)
+    const connection = new StreamConnection(this.#sender)
+    const awaitsContinue = request.joined['expect']?.toLowerCase() === '100-continue'
+    const exchange = new Exchange(backend, connection, { request, answer }, { awaitsContinue })
+    const gone = () => {
+      if (answer.isOver) return
+      connection.gone()
+      exchange.clientGone()
+    }
+    this.#answers.add(answer)
+    stream.on('error', ignoreTold)
+    stream.on('aborted', gone)
+    stream.on('close', () => {
+      this.#answers.delete(answer)
+      if (this.#answers.size === 0) this.#quietSinceMs = backend.clock.monotonicMs()
+      gone()
+    })
+    this.#starting.add(exchange)
+  }
+
+  #idleFrame(): void {
+    if (++this.#idleFrames > IDLE_FRAMES_MAX)
+      this.#session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM)
+  }
+
+  leave(): void {
+    if (this.#leavingSinceMs !== 0) return
+    this.#leavingSinceMs = this.#backend.clock.monotonicMs()
+    if (!this.#session.destroyed) this.#session.close()
+  }
+
+  destroy(): void {
+    this.#session.destroy()
+    this.#socket.destroy()
+  }
+
+  look(nowMs: number): void {
+    const { clientIdleMs, clientStallMs, headMs, lingerMs } = this.#backend.limits
+    this.#idleFrames = 0
+    for (const answer of this.#answers) answer.endStalled(nowMs, clientStallMs)
+    if (this.#answers.size > 0) return
+    if (this.#leavingSinceMs === 0) {
+      if (nowMs - this.#quietSinceMs > (this.#isFresh ? headMs : clientIdleMs)) this.leave()
+    } else if (nowMs - Math.max(this.#leavingSinceMs, this.#quietSinceMs) > lingerMs) this.destroy()
+  }
+}
+
+/** What a call needs of its client: here a stream, which is given up by itself. */
+class StreamConnection implements ClientConnection {
+  readonly sender: Sender
+  #isGone = false
+  #gone: AbortController | null = null
+
+  constructor(sender: Sender) {
+    this.sender = sender
+  }
+
+  goneSignal(): AbortSignal {
+    this.#gone ??= new AbortController()
+    if (this.#isGone) this.#gone.abort()
+    return this.#gone.signal
+  }
+
+  gone(): void {
+    this.#isGone = true
+    this.#gone?.abort()
+  }
+}
+
+function ignoreTold(_error: Error): void {
+  return
+}
