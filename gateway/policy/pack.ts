@@ -69,7 +69,8 @@ export function loadPolicies(folder: string): {
   const packs = new Map<string, Pack>()
   const faults: PolicyFault[] = []
   const files = readdirSync(folder).filter((file) => /\.ya?ml$/.test(file))
-  for (const file of files.toSorted()) {
+  const nameOf = (file: string): string => file.slice(0, file.lastIndexOf('.'))
+  for (const file of files.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1))) {
     const path = join(folder, file)
     const loaded = loadPack(readFileSync(path, 'utf8'), path)
     if (loaded.ok) packs.set(loaded.value.name, loaded.value)
