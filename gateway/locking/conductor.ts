@@ -21,7 +21,7 @@ import type { LiveGrant, LockState } from './lock-state.ts'
 import { OverdueJobs } from './overdue-jobs.ts'
 import type { Precedence } from './precedence.ts'
 import { fenceRecords, lockRecords } from './records.ts'
-import { StepBatch } from './step-batch.ts'
+import type { StepBatch } from './step-batch.ts'
 import { tellMove, tellSeal } from './step-events.ts'
 import { Turns } from './turns.ts'
 import type { View } from './view.ts'
@@ -39,6 +39,7 @@ const SWEEP_MS_EACH = 0.01
 
 export interface ConductorOptions {
   readonly store: Store
+  readonly steps: StepBatch
   readonly layout: Layout
   readonly view: View
   readonly barrier: Barrier
@@ -71,7 +72,6 @@ export class Conductor {
   readonly #keys: WaiterKeys
   readonly #jobs: OverdueJobs
   readonly #turns: Turns
-  readonly #batch: StepBatch
   #sweep: Timer | null = null
   #stopped = false
 
@@ -84,7 +84,6 @@ export class Conductor {
       overdue: (lock, createRevision) => options.barrier.ownOverdue(lock.grantOf(createRevision)),
       again,
     })
-    this.#batch = new StepBatch(options.store)
     this.#turns = new Turns(options.clock, (lock) => this.poke(lock))
   }
 
@@ -299,7 +298,7 @@ export class Conductor {
     })
     for (const session of newFences) this.#fencing.add(session)
     try {
-      const result = await this.#batch.transact({ compare, writes })
+      const result = await this.#options.steps.transact({ compare, writes })
       if (!result.succeeded) return null
       tellSeal(this.#options.events, lock, step, fences)
       // The session's other locks need the fence record in the view, or each would try to create it.
@@ -319,7 +318,7 @@ export class Conductor {
     const key = layout.lockRecord(lock.name)
     const now = new Date(clock.wallMs()).toISOString()
     const next = moveGrants(lock.name, lock.record, step, now, lock.queue)
-    const result = await this.#batch.transact({
+    const result = await this.#options.steps.transact({
       compare: [
         { key, modRevision: lock.recordRevision },
         ...step.open.map((waiter) => ({ key: waiter.key, createRevision: waiter.createRevision })),

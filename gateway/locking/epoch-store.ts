@@ -9,6 +9,8 @@ import {
   type Store,
   type StoreEvent,
   StoreUnavailable,
+  type Transaction,
+  type TransactionResult,
   type WatchListener,
 } from '../spi/store.ts'
 import type { EpochKeys } from './epoch-record.ts'
@@ -49,6 +51,15 @@ export function epochStore(options: EpochStoreOptions): Store {
     'createRevision' in compare
       ? { key: compare.key, createRevision: epochs.revision(compare.createRevision) }
       : { key: compare.key, modRevision: epochs.revision(compare.modRevision) }
+  const inThisEpoch = ({ compare, writes }: Transaction): Transaction => ({
+    // Without it a gateway that has not heard of a bump yet would still write what it thought before.
+    compare: [...compare.map(comparison), { key: keys.record, modRevision: recordRevision }],
+    writes,
+  })
+  const resultOf = ({ succeeded, revision }: TransactionResult): TransactionResult => ({
+    succeeded,
+    revision: epochs.position(revision),
+  })
   const outdated = (reason: string): StoreUnavailable => {
     options.onOutdated(reason)
     return new StoreUnavailable(reason)
@@ -72,13 +83,14 @@ export function epochStore(options: EpochStoreOptions): Store {
       return positioned(() => ({ revision: epochs.position(revision), items: items.map(item) }))
     },
 
-    async transact({ compare, writes }) {
-      const { succeeded, revision } = await store.transact({
-        // Without it a gateway that has not heard of a bump yet would still write what it thought before.
-        compare: [...compare.map(comparison), { key: keys.record, modRevision: recordRevision }],
-        writes,
-      })
-      return positioned(() => ({ succeeded, revision: epochs.position(revision) }))
+    async transact(transaction) {
+      const result = await store.transact(inThisEpoch(transaction))
+      return positioned(() => resultOf(result))
+    },
+
+    async transactEach(transactions) {
+      const results = await store.transactEach(transactions.map(inThisEpoch))
+      return positioned(() => results.map(resultOf))
     },
 
     async currentRevision() {

@@ -20,6 +20,10 @@ export function guardStore(store: Store, forbidden: () => string | null): Store 
       check()
       return await store.transact(transaction)
     },
+    async transactEach(transactions) {
+      check()
+      return await store.transactEach(transactions)
+    },
     async grantLease(ttlMs) {
       check()
       return await store.grantLease(ttlMs)

@@ -29,6 +29,7 @@ import { Reporting } from './reporting.ts'
 import { SessionKeeper } from './session-keeper.ts'
 import { inShadow } from './shadow.ts'
 import { SourceAgreement } from './source-agreement.ts'
+import { StepBatch } from './step-batch.ts'
 import { Sweeper } from './sweeper.ts'
 import { View, type ViewChange } from './view.ts'
 import { Vouching } from './vouching.ts'
@@ -125,8 +126,10 @@ class LockingRoom implements Locking {
     this.#incarnation = this.#newIncarnation()
     this.#barrier = new Barrier({ view, ledger: this.#ledger, clock, self })
     const precedence = new Precedence({ view, clock, self })
+    const steps = new StepBatch({ store, clock })
     this.#conductor = new Conductor({
       store,
+      steps,
       layout,
       view,
       barrier: this.#barrier,
@@ -156,6 +159,7 @@ class LockingRoom implements Locking {
     this.#sessions = new SessionKeeper({ ...base, planner, ttlMsMin, ttlMsMax })
     this.#queue = new LockQueue({
       ...base,
+      steps,
       conductor: this.#conductor,
       sealHere: (grant) => this.#sealHere(grant),
       ownWord: (grant) => this.#barrier.ownWord(grant),

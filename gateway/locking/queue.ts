@@ -14,6 +14,7 @@ import type { LiveGrant, LockState } from './lock-state.ts'
 import { type ChangedGrant, type ModeChange, ModeChanges } from './mode-changes.ts'
 import { waiterKeyValue } from './records.ts'
 import { Releases, type Writing } from './releases.ts'
+import type { StepBatch } from './step-batch.ts'
 import type { View } from './view.ts'
 
 /** A step under way may still bring the grant after the deadline; a store that stands still must not. */
@@ -26,6 +27,7 @@ const RELEASES_AT_ONCE_MAX = 64
 
 export interface QueueOptions {
   readonly store: Store
+  readonly steps: StepBatch
   readonly layout: Layout
   readonly view: View
   readonly clock: Clock

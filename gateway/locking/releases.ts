@@ -11,6 +11,7 @@ import type { Layout } from './layout.ts'
 import type { LiveGrant, LockState, QueuedWaiter } from './lock-state.ts'
 import { PendingReleases } from './pending-releases.ts'
 import { lockRecords, waiterWords } from './records.ts'
+import type { StepBatch } from './step-batch.ts'
 import type { View } from './view.ts'
 
 const RELEASE_RETRY_MS = 500
@@ -22,6 +23,7 @@ const NOBODY_GONE = new AbortController().signal
 
 export interface ReleasesOptions {
   readonly store: Store
+  readonly steps: StepBatch
   readonly layout: Layout
   readonly view: View
   readonly clock: Clock
@@ -189,7 +191,7 @@ export class Releases {
     { lock: name, session, writing }: Release,
     own: readonly QueuedWaiter[],
   ): Promise<boolean> {
-    const { store, layout, view, clock, events } = this.#options
+    const { steps, layout, view, clock, events } = this.#options
     const lock = view.locks.get(name)
     for (const waiter of own) {
       const grant = lock?.record?.grants.find((other) => other.createRevision === waiter.createRevision)
@@ -205,7 +207,7 @@ export class Releases {
         const now = new Date(clock.wallMs()).toISOString()
         const drainedAt = this.#options.ownWord(lock.grantOf(grant.createRevision))
         const sealed = sealGrants(lock.record, [{ grant, cause: 'released', drainedAt }], now)
-        const result = await store.transact({
+        const result = await steps.transact({
           compare: [...compare, { key, modRevision: lock.recordRevision }],
           writes: [...writes, { put: key, value: lockRecords.encode(sealed) }],
         })
@@ -221,7 +223,7 @@ export class Releases {
         continue
       }
       // A waiter that may be opened in this very moment: then its missing key reads as released, as its lease lives.
-      const result = await store.transact({ compare, writes })
+      const result = await steps.transact({ compare, writes })
       if (!result.succeeded) return false
     }
     return true

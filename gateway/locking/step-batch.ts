@@ -1,88 +1,133 @@
-// Steps of several locks that are due in the same tick go to the store in one transaction: a session that ends with very many locks
-// would otherwise keep it, and everybody else, busy with as many. Each is a compare-and-swap of its own: where one fails the store
-// has carried out none, and each is asked for alone.
+// Steps of several locks go to the store together, those of one tick and those that come while others are under way: each is a
+// transaction of its own, and all of them are one request. What a request costs is a multiple of what a step costs.
 
-import type { Comparison, Store, Transaction, TransactionResult, Write } from '../spi/store.ts'
+import type { Clock, Timer } from '../spi/clock.ts'
+import {
+  type Store,
+  TRANSACTIONS_TOGETHER,
+  type Transaction,
+  type TransactionResult,
+  type Write,
+} from '../spi/store.ts'
 
-/** Below what a transaction may have, with room for what is compared with every one. */
-const OPERATIONS_MAX = 100
+/** How long steps are collected while a request is under way; nobody waits for longer, however far away the store is. */
+const COLLECT_MS = 5
+const REQUESTS_AT_ONCE_MAX = 16
+/** With room for what is compared with every step. */
+const OPERATIONS_MAX = TRANSACTIONS_TOGETHER.operationsMax - 4
 const BYTES_MAX = 600_000
 
 interface Waiting {
   readonly transaction: Transaction
-  readonly resolve: (result: TransactionResult | Promise<TransactionResult>) => void
+  readonly resolve: (result: TransactionResult) => void
   readonly reject: (error: unknown) => void
 }
 
-export class StepBatch {
-  readonly #store: Pick<Store, 'transact'>
-  #waiting: Waiting[] = []
+export interface StepBatchOptions {
+  readonly store: Pick<Store, 'transact' | 'transactEach'>
+  readonly clock: Clock
+}
 
-  constructor(store: Pick<Store, 'transact'>) {
+export class StepBatch {
+  readonly #store: StepBatchOptions['store']
+  readonly #clock: Clock
+  #waiting: Waiting[] = []
+  #underWay = 0
+  #lookDue = false
+  #timer: Timer | null = null
+
+  constructor({ store, clock }: StepBatchOptions) {
     this.#store = store
+    this.#clock = clock
   }
 
-  /** As `Store.transact`, of keys of one lock. It must create no waiter key: two with one token could not be told apart. */
+  /**
+   * As `Store.transact`, of keys of one lock and under no lease. It must create no waiter key: two with one token could not be
+   * told apart.
+   */
   transact(transaction: Transaction): Promise<TransactionResult> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ transaction, resolve, reject })
-      if (this.#waiting.length === 1) queueMicrotask(() => this.#send())
+      if (this.#lookDue) return
+      this.#lookDue = true
+      queueMicrotask(() => {
+        this.#lookDue = false
+        this.#look()
+      })
     })
   }
 
-  #send(): void {
-    const waiting = this.#waiting
-    this.#waiting = []
-    let batch = new Batch()
-    for (const each of waiting) {
-      if (!batch.takes(each)) {
-        void this.#carryOut(batch)
-        batch = new Batch()
-      }
-      batch.add(each)
-    }
-    void this.#carryOut(batch)
+  #look(): void {
+    if (this.#waiting.length === 0) return
+    if (this.#underWay === 0 || this.#waiting.length >= TRANSACTIONS_TOGETHER.transactionsMax) this.#send()
+    else
+      this.#timer ??= this.#clock.after(COLLECT_MS, () => {
+        this.#timer = null
+        this.#send()
+      })
   }
 
-  async #carryOut({ members, compare, writes }: Batch): Promise<void> {
+  #send(): void {
+    this.#timer?.cancel()
+    this.#timer = null
+    while (this.#waiting.length > 0 && this.#underWay < REQUESTS_AT_ONCE_MAX) {
+      const group = new Group()
+      this.#waiting = this.#waiting.filter((each) => !group.take(each))
+      this.#underWay++
+      void this.#carryOut(group.members).finally(() => {
+        this.#underWay--
+        this.#look()
+      })
+    }
+  }
+
+  async #carryOut(members: readonly Waiting[]): Promise<void> {
     try {
-      const result = await this.#store.transact({ compare, writes })
-      for (const { transaction, resolve } of members)
-        if (result.succeeded || members.length === 1) resolve(result)
-        else resolve(this.#store.transact(transaction))
+      const results = await this.#ask(members.map(({ transaction }) => transaction))
+      for (const [i, result] of results.entries()) members[i]?.resolve(result)
     } catch (error) {
       for (const { reject } of members) reject(error)
     }
   }
+
+  async #ask(transactions: readonly Transaction[]): Promise<readonly TransactionResult[]> {
+    const [first, ...others] = transactions
+    // One that is alone may be larger than one among others.
+    if (first !== undefined && others.length === 0) return [await this.#store.transact(first)]
+    return await this.#store.transactEach(transactions)
+  }
 }
 
-class Batch {
+class Group {
   readonly members: Waiting[] = []
-  readonly compare: Comparison[] = []
-  readonly writes: Write[] = []
   readonly #written = new Set<string>()
+  readonly #compared = new Set<string>()
   #bytes = 0
+  #isFull = false
 
-  takes({ transaction }: Waiting): boolean {
-    const { compare, writes } = transaction
-    if (this.members.length === 0) return true
-    return (
-      this.compare.length + compare.length <= OPERATIONS_MAX &&
-      this.writes.length + writes.length <= OPERATIONS_MAX &&
-      this.#bytes + bytesOf(transaction) <= BYTES_MAX &&
-      // A transaction writes a key once; what another writes must not be what this one compares.
-      writes.every((write) => !this.#written.has(keyOf(write))) &&
-      compare.every(({ key }) => !this.#written.has(key))
-    )
+  /** False where it has to wait for another request. */
+  take(each: Waiting): boolean {
+    const { compare, writes } = each.transaction
+    const isFirst = this.members.length === 0
+    if (!isFirst && (this.#isFull || this.members.length === TRANSACTIONS_TOGETHER.transactionsMax))
+      return false
+    const bytes = bytesOf(each.transaction)
+    const isLarge = bytes > BYTES_MAX || Math.max(compare.length, writes.length) > OPERATIONS_MAX
+    if (!isFirst && (isLarge || this.#bytes + bytes > BYTES_MAX || this.#meets(each.transaction)))
+      return false
+    this.members.push(each)
+    this.#bytes += bytes
+    this.#isFull = isLarge
+    for (const { key } of compare) this.#compared.add(key)
+    for (const write of writes) this.#written.add(keyOf(write))
+    return true
   }
 
-  add(each: Waiting): void {
-    const { compare, writes } = each.transaction
-    this.members.push(each)
-    this.compare.push(...compare)
-    this.writes.push(...writes)
-    this.#bytes += bytesOf(each.transaction)
-    for (const write of writes) this.#written.add(keyOf(write))
+  #meets({ compare, writes }: Transaction): boolean {
+    return (
+      compare.some(({ key }) => this.#written.has(key)) ||
+      writes.some((write) => this.#written.has(keyOf(write)) || this.#compared.has(keyOf(write)))
+    )
   }
 }
 

@@ -33,6 +33,9 @@ export interface Transaction {
   readonly writes: readonly Write[]
 }
 
+/** What `transactEach` takes. etcd allows 128 operations on each level, less those of the levels above. */
+export const TRANSACTIONS_TOGETHER = { transactionsMax: 64, operationsMax: 60 } as const
+
 export interface TransactionResult {
   readonly succeeded: boolean
   /** The store's revision after the transaction: that of the writes where it succeeded and wrote. */
@@ -90,6 +93,12 @@ export interface Store {
   /** A linearizable read of all keys under the prefixes, at one revision. */
   read(prefixes: Prefixes): Promise<Snapshot>
   transact(transaction: Transaction): Promise<TransactionResult>
+  /**
+   * Several transactions in one request, each for itself: those whose comparisons hold are carried out at one revision, the
+   * others not. All of it happens or, where it rejects with `StoreUnavailable`, perhaps. Each writes something, and under no
+   * lease; none writes what another writes or compares, so that their order says nothing.
+   */
+  transactEach(transactions: readonly Transaction[]): Promise<readonly TransactionResult[]>
   /** Events of revisions greater than `after`, for keys under the prefixes. Does no waiting. */
   watch(prefixes: Prefixes, after: Revision, listener: WatchListener): Watch
   grantLease(ttlMs: number): Promise<LeaseState>

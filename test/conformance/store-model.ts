@@ -26,6 +26,11 @@ type Step =
       }[]
       readonly writes: readonly ModelWrite[]
     }
+  /** One key each, by what is right or wrong of it. */
+  | {
+      readonly step: 'together'
+      readonly each: readonly { readonly key: number; readonly guess: Guess; readonly isPut: boolean }[]
+    }
   | { readonly step: 'revoke'; readonly lease: number }
   | { readonly step: 'read'; readonly key: number }
 
@@ -52,6 +57,20 @@ const steps: fc.Arbitrary<readonly Step[]> = fc.array(
             lease,
           }),
           { maxLength: 4, selector: (write) => write.key },
+        ),
+      }),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        step: fc.constant('together' as const),
+        each: fc.uniqueArray(
+          fc.record({
+            key,
+            guess: fc.constantFrom<Guess>('right', 'right', 'absent', 'wrong'),
+            isPut: fc.boolean(),
+          }),
+          { minLength: 1, selector: (each) => each.key },
         ),
       }),
     },
@@ -166,6 +185,17 @@ async function modelRun(store: Store, prefix: string, history: readonly Step[]):
         const keys = [...model.pairs.values()].filter((pair) => pair.lease === lease).map((pair) => pair.key)
         model.write(keys.map((name) => ({ delete: name })))
         leases[slot] = (await store.grantLease(600_000)).lease
+        return
+      }
+      case 'together': {
+        const each = step.each.map(({ key, guess, isPut }) => ({
+          compare: [comparisonOf({ key, by: 'mod', guess })],
+          writes: [isPut ? { put: nameOf(key), value: `${index}` } : { delete: nameOf(key) }],
+        }))
+        const held = each.map(({ compare }) => compare.every((comparison) => model.holds(comparison)))
+        const results = await store.transactEach(each)
+        model.write(each.flatMap(({ writes }, i) => (held[i] === true ? writes : [])))
+        expect(results).toEqual(held.map((succeeded) => ({ succeeded, revision: model.revision })))
         return
       }
       case 'transact': {

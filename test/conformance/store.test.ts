@@ -11,6 +11,8 @@ import {
   type Prefixes,
   type Store,
   StoreUnavailable,
+  TRANSACTIONS_TOGETHER,
+  type Transaction,
   TransactionTooLarge,
   type Watch,
   type Write,
@@ -245,6 +247,90 @@ describe.each([embeddedGround(), etcdGround()])('the $kind store', (ground) => {
         )
         expect((await items()).at(-1)?.value).toHaveLength(520_000)
         expect(await keys()).toHaveLength(128)
+      })
+    })
+
+    describe('transactions that go together', () => {
+      const together = (...each: readonly Partial<Transaction>[]) =>
+        store.transactEach(each.map(({ compare = [], writes = [] }) => ({ compare, writes })))
+      const is = (key: string, modRevision: number) => ({ key: prefix + key, modRevision })
+
+      test('take one revision and one call of a watch, and each is carried out or not for itself', async () => {
+        const first = await write(put('a', 'old'), put('b', 'old'), put('c', 'old'))
+        const watching = watch(first)
+        const results = await together(
+          { compare: [is('a', first)], writes: [put('a', 'new')] },
+          { compare: [is('b', first + 1)], writes: [put('b', 'new')] },
+          { compare: [is('c', first), is('d', 0)], writes: [remove('c'), put('d', 'new')] },
+        )
+        const revision = first + 1
+        expect(results).toEqual([
+          { succeeded: true, revision },
+          { succeeded: false, revision },
+          { succeeded: true, revision },
+        ])
+        expect((await items()).map(({ value, modRevision }) => ({ value, modRevision }))).toEqual([
+          { value: 'new', modRevision: revision },
+          { value: 'old', modRevision: first },
+          { value: 'new', modRevision: revision },
+        ])
+        await watching.until(({ revisions }) => revisions.length === 1)
+        expect(watching.revisions[0]?.events).toHaveLength(3)
+      })
+
+      test('take no revision where all of them fail', async () => {
+        const first = await write(put('a'))
+        expect(
+          await together(
+            { compare: [is('a', 0)], writes: [remove('a')] },
+            { compare: [is('b', first)], writes: [put('b')] },
+          ),
+        ).toEqual([
+          { succeeded: false, revision: first },
+          { succeeded: false, revision: first },
+        ])
+        expect(await keys()).toEqual(['a'])
+      })
+
+      test('may be as many, and as large, as the contract says', async () => {
+        const { transactionsMax, operationsMax } = TRANSACTIONS_TOGETHER
+        const results = await together(
+          ...Array.from({ length: transactionsMax }, (_, i) => {
+            const names = Array.from({ length: operationsMax }, (_, j) => `${i}/${j}`)
+            return {
+              compare: names.map((name) => is(name, i % 2)),
+              writes: names.map((name) => put(name, '')),
+            }
+          }),
+        )
+        expect(results.map(({ succeeded }) => succeeded)).toEqual(
+          Array.from({ length: transactionsMax }, (_, i) => i % 2 === 0),
+        )
+        expect(await keys()).toHaveLength((transactionsMax / 2) * operationsMax)
+      })
+
+      test('that are a programmer’s fault reject as such, and write nothing', async () => {
+        const { lease } = await store.grantLease(60_000)
+        const { transactionsMax, operationsMax } = TRANSACTIONS_TOGETHER
+        const many = (count: number) => Array.from({ length: count }, (_, i) => put(`many/${i}`))
+        const faults: readonly (readonly Partial<Transaction>[])[] = [
+          [],
+          [{ writes: [put('a')] }, {}],
+          [{ writes: [put('a')] }, { writes: [put('a', 'twice')] }],
+          [{ writes: [put('a')] }, { compare: [is('a', 0)], writes: [put('b')] }],
+          [{ compare: [is('b', 0)], writes: [put('a')] }, { writes: [put('b')] }],
+          [{ writes: [put('a', '', lease)] }, { writes: [put('b')] }],
+          [{ writes: many(operationsMax + 1) }, { writes: [put('b')] }],
+          many(transactionsMax + 1).map((each) => ({ writes: [each] })),
+        ]
+        for (const each of faults) await expect(together(...each)).rejects.toBeInstanceOf(InvariantViolation)
+        expect(await keys()).toEqual([])
+      })
+
+      test('are too large together as one is alone', async () => {
+        const writing = together({ writes: [put('a')] }, { writes: [put('b', 'x'.repeat(1_048_577))] })
+        await expect(writing).rejects.toBeInstanceOf(TransactionTooLarge)
+        expect(await keys()).toEqual([])
       })
     })
 

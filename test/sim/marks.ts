@@ -42,6 +42,7 @@ export const MARKS = [
   'call whose answer was lost',
   'call that started a job',
   'call cancelled by a fencer',
+  'steps of several locks in one request',
   'request lost',
   'answer lost',
   'request carried out after its sender gave up',

@@ -16,7 +16,8 @@ export function nextVersionStore(store: Store): Store {
     kind: store.kind,
     shared: store.shared,
     read: (prefixes) => store.read(prefixes),
-    transact: ({ compare, writes }: Transaction) => store.transact({ compare, writes: writes.map(written) }),
+    transact: (transaction) => store.transact(inFormat2(transaction)),
+    transactEach: (transactions) => store.transactEach(transactions.map(inFormat2)),
     watch: (prefixes, after, listener) => store.watch(prefixes, after, listener),
     grantLease: (ttlMs) => store.grantLease(ttlMs),
     keepAlive: (lease) => store.keepAlive(lease),
@@ -24,6 +25,10 @@ export function nextVersionStore(store: Store): Store {
     currentRevision: () => store.currentRevision(),
     close: () => store.close(),
   }
+}
+
+function inFormat2({ compare, writes }: Transaction): Transaction {
+  return { compare, writes: writes.map(written) }
 }
 
 function written(write: Write): Write {

@@ -116,7 +116,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   bug(
     'the fence record is written after the seal',
     `${LOCKING}/conductor.ts`,
-    'const result = await this.#batch.transact({ compare, writes })\n      if (!result.succeeded) return null\n      tellSeal',
+    'const result = await this.#options.steps.transact({ compare, writes })\n      if (!result.succeeded) return null\n      tellSeal',
     `const isFence = (key: string) => newFences.some((id) => key === layout.fence(id))
       const late = writes.filter((write) => 'put' in write && isFence(write.put))
       const { store } = this.#options

@@ -16,6 +16,7 @@ import {
   type Watch,
   type WatchListener,
 } from '../../gateway/spi/store.ts'
+import { checkTransactions } from '../../gateway/store/check-transaction.ts'
 import type { Marks } from './marks.ts'
 import type { Random } from './random.ts'
 import type { Scheduler, SimulatedProcess } from './scheduler.ts'
@@ -147,13 +148,7 @@ export class SharedState {
   }
 
   transact(transaction: Transaction, by: string): TransactionResult | LeaseGone {
-    const holds = transaction.compare.every((comparison) => {
-      const kv = this.#keys.get(comparison.key)
-      return 'createRevision' in comparison
-        ? (kv?.createRevision ?? 0) === comparison.createRevision
-        : (kv?.modRevision ?? 0) === comparison.modRevision
-    })
-    if (!holds) return { succeeded: false, revision: this.revision }
+    if (!this.#hold(transaction.compare)) return { succeeded: false, revision: this.revision }
     for (const write of transaction.writes)
       if ('put' in write && write.lease !== undefined && !this.#leases.has(write.lease))
         return new LeaseGone(`lease ${write.lease} is gone`)
@@ -185,6 +180,24 @@ export class SharedState {
     }
     this.#commit({ revision, events, before, by, endedLease: null })
     return { succeeded: true, revision }
+  }
+
+  /** Each for itself, at one revision. */
+  transactEach(transactions: readonly Transaction[], by: string): readonly TransactionResult[] {
+    const held = transactions.map(({ compare }) => this.#hold(compare))
+    const writes = transactions.flatMap((each, i) => (held[i] === true ? each.writes : []))
+    const result = this.transact({ compare: [], writes }, by)
+    if (result instanceof LeaseGone) throw result
+    return held.map((succeeded) => ({ succeeded, revision: result.revision }))
+  }
+
+  #hold(compare: Transaction['compare']): boolean {
+    return compare.every((comparison) => {
+      const kv = this.#keys.get(comparison.key)
+      return 'createRevision' in comparison
+        ? (kv?.createRevision ?? 0) === comparison.createRevision
+        : (kv?.modRevision ?? 0) === comparison.modRevision
+    })
   }
 
   grantLease(ttlMs: number): LeaseState {
@@ -296,6 +309,12 @@ export class SimulatedStore implements Store {
     const result = await this.#ask(() => this.#state.transact(transaction, this.#process.name))
     if (result instanceof LeaseGone) throw result
     return result
+  }
+
+  async transactEach(transactions: readonly Transaction[]): Promise<readonly TransactionResult[]> {
+    checkTransactions(transactions)
+    this.#state.marks.hit('steps of several locks in one request')
+    return await this.#ask(() => this.#state.transactEach(transactions, this.#process.name))
   }
 
   watch(prefixes: Prefixes, after: Revision, listener: WatchListener): Watch {

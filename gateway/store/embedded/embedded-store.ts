@@ -19,7 +19,7 @@ import {
   type Watch,
   type WatchListener,
 } from '../../spi/store.ts'
-import { checkTransaction, checkTtl } from '../check-transaction.ts'
+import { checkTransaction, checkTransactions, checkTtl } from '../check-transaction.ts'
 import { prefixRanges } from '../key-range.ts'
 import { EmbeddedDatabase, messageOf } from './database.ts'
 import { EventHistory, type HistoryLimits } from './event-history.ts'
@@ -111,6 +111,18 @@ export class EmbeddedStore implements Store {
       }
       this.#write(batch, transaction.writes)
       return settle({ succeeded: true, revision: batch.revision })
+    })
+  }
+
+  async transactEach(transactions: readonly Transaction[]): Promise<readonly TransactionResult[]> {
+    checkTransactions(transactions)
+    return this.#queued((batch, settle) => {
+      const held = transactions.map(({ compare }) => compare.every((comparison) => this.#holds(comparison)))
+      this.#write(
+        batch,
+        transactions.flatMap(({ writes }, i) => (held[i] === true ? writes : [])),
+      )
+      return settle(held.map((succeeded) => ({ succeeded, revision: batch.revision })))
     })
   }
 

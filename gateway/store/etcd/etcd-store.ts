@@ -24,7 +24,7 @@ import {
   type Watch,
   type WatchListener,
 } from '../../spi/store.ts'
-import { checkTransaction, checkTtl } from '../check-transaction.ts'
+import { checkTransaction, checkTransactions, checkTtl } from '../check-transaction.ts'
 import { prefixRanges } from '../key-range.ts'
 import type { EtcdTls } from './connection.ts'
 import { Endpoints } from './endpoints.ts'
@@ -32,7 +32,6 @@ import { EtcdWatch, type WatchTiming } from './etcd-watch.ts'
 import type { CallOptions } from './grpc-call.ts'
 import type { EtcdAuth } from './login.ts'
 import {
-  comparisonMessage,
   type EtcdRange,
   etcdRange,
   headerRevision,
@@ -40,8 +39,8 @@ import {
   leaseDecimal,
   leaseIdOf,
   rangeAfter,
+  transactionMessage,
   ttlMsOf,
-  writeMessage,
 } from './messages.ts'
 
 export interface EtcdStoreOptions {
@@ -111,10 +110,7 @@ export class EtcdStore implements Store {
 
   async transact(transaction: Transaction): Promise<TransactionResult> {
     checkTransaction(transaction)
-    const request = {
-      compare: transaction.compare.map(comparisonMessage),
-      success: transaction.writes.map(writeMessage),
-    }
+    const request = transactionMessage(transaction)
     // etcd answers a transaction without any write from the member's own state, which may be behind.
     if (transaction.writes.length === 0)
       request.success.push({ request_range: { key: this.#probeKey, limit: 1 } })
@@ -128,6 +124,16 @@ export class EtcdStore implements Store {
         throw new LeaseGone('a lease that the transaction writes under is gone', { cause: error })
       throw error
     }
+  }
+
+  async transactEach(transactions: readonly Transaction[]): Promise<readonly TransactionResult[]> {
+    checkTransactions(transactions)
+    const request = { success: transactions.map((each) => ({ request_txn: transactionMessage(each) })) }
+    const answer = await this.#endpoints.once('transactions', (client, options) =>
+      client.kv.txn(request, options),
+    )
+    const revision = headerRevision(answer)
+    return answer.responses.map(({ response_txn: { succeeded } }) => ({ succeeded, revision }))
   }
 
   watch(prefixes: Prefixes, after: Revision, listener: WatchListener): Watch {

@@ -11,7 +11,7 @@ import {
 } from 'etcd3'
 import { invariant } from '../../core/invariant.ts'
 import { asLeaseId, type LeaseId, type Revision } from '../../core/names.ts'
-import type { Comparison, KeyValue, StoreEvent, Write } from '../../spi/store.ts'
+import type { Comparison, KeyValue, StoreEvent, Transaction, Write } from '../../spi/store.ts'
 import type { KeyRange } from '../key-range.ts'
 
 /** etcd's word for "the first key" and for "no end". */
@@ -79,7 +79,7 @@ export function eventOf({ type, kv }: IEvent): StoreEvent {
     : { type: 'delete', key: kv.key.toString('utf8') }
 }
 
-export function comparisonMessage(comparison: Comparison): ICompare {
+function comparisonMessage(comparison: Comparison): ICompare {
   const key = Buffer.from(comparison.key)
   const result = CompareResult.Equal
   // The revision of a key that is not there is 0 for etcd too.
@@ -88,7 +88,7 @@ export function comparisonMessage(comparison: Comparison): ICompare {
     : { key, result, target: CompareTarget.Mod, mod_revision: comparison.modRevision }
 }
 
-export function writeMessage(write: Write): IRequestOp {
+function writeMessage(write: Write): IRequestOp {
   if ('delete' in write) return { request_delete_range: { key: Buffer.from(write.delete) } }
   return {
     request_put: {
@@ -97,4 +97,11 @@ export function writeMessage(write: Write): IRequestOp {
       lease: write.lease === undefined ? 0 : leaseDecimal(write.lease),
     },
   }
+}
+
+export function transactionMessage({ compare, writes }: Transaction): {
+  readonly compare: ICompare[]
+  readonly success: IRequestOp[]
+} {
+  return { compare: compare.map(comparisonMessage), success: writes.map(writeMessage) }
 }

@@ -167,6 +167,7 @@ function withOther(inner: Store, other: Partial<Store>): Store {
     shared: inner.shared,
     read: (prefix) => inner.read(prefix),
     transact: (transaction) => inner.transact(transaction),
+    transactEach: (transactions) => inner.transactEach(transactions),
     watch: (prefix, after, listener) => inner.watch(prefix, after, listener),
     grantLease: (ttlMs) => inner.grantLease(ttlMs),
     keepAlive: (lease) => inner.keepAlive(lease),
@@ -383,6 +384,8 @@ describe('a new epoch', () => {
     const common = { store, prefix: PREFIX, mark, clock, events: () => undefined, newId, quietMs: QUIET_MS }
     const keeper = await enterEpoch({ ...common, leaseMs: LEASE_MS })
     const { revision } = await keeper.store.read(`${PREFIX}/`)
+    const marks = ['x', 'y'].map((key) => ({ compare: [], writes: [{ put: `${PREFIX}/${key}`, value: '' }] }))
+    for (const written of await keeper.store.transactEach(marks)) expect(written.revision).toBe(revision + 1)
     expect(keeper.held(revision)).toBeNull()
     expect(keeper.held(2)).toContain('older than epoch 1')
   })
@@ -416,11 +419,16 @@ describe('a new epoch', () => {
       quietMs: QUIET_MS,
       leaseMs: LEASE_MS,
     })
-    const write = () => keeper.store.transact({ compare: [], writes: [{ put: `${PREFIX}/x`, value: '' }] })
+    const writeOf = (key: string) => ({ compare: [], writes: [{ put: `${PREFIX}/${key}`, value: '' }] })
+    const write = () => keeper.store.transact(writeOf('x'))
+    const writeEach = async () =>
+      (await keeper.store.transactEach([writeOf('y'), writeOf('z')])).map(({ succeeded }) => succeeded)
     expect((await write()).succeeded).toBe(true)
+    expect(await writeEach()).toEqual([true, true])
     const word = { by: 'ada', reason: 'r', above: 0, again: false }
     await bumpEpoch({ store, prefix: PREFIX, mark: openFileMark(stateOf('a')), clock, newId, ...word })
     expect((await write()).succeeded).toBe(false)
+    expect(await writeEach()).toEqual([false, false])
     await expect(keeper.store.read(`${PREFIX}/`)).rejects.toThrow('restart the gateway')
     expect(await keeper.verify()).toContain('restart the gateway')
   })

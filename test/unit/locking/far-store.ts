@@ -7,7 +7,6 @@ import {
   type Store,
   StoreUnavailable,
   type Transaction,
-  type TransactionResult,
   type Watch,
   type WatchListener,
 } from '../../../gateway/spi/store.ts'
@@ -21,7 +20,7 @@ export class FarStore {
   readonly #listeners = new Set<WatchListener>()
   /** What the next read comes to instead of the store's own answer. */
   nextRead: (() => Promise<Snapshot>) | null = null
-  /** What becomes of a transaction; null: it goes through. */
+  /** What becomes of a request with this transaction, or with several; null: it goes through. */
   loss: (transaction: Transaction) => Loss | null = () => null
   /** Resolves when the transaction may go to the store; null: all go at once. */
   hold: ((transaction: Transaction) => Promise<void>) | null = null
@@ -44,7 +43,8 @@ export class FarStore {
         this.nextRead = null
         return next === null ? store.read(prefix) : next()
       },
-      transact: (transaction) => this.#transact(transaction),
+      transact: (transaction) => this.#send([transaction], () => store.transact(transaction)),
+      transactEach: (transactions) => this.#send(transactions, () => store.transactEach(transactions)),
       watch: (prefix, after, listener) => this.#watch(prefix, after, listener),
       grantLease: (ttlMs) => store.grantLease(ttlMs),
       keepAlive: (lease) => store.keepAlive(lease),
@@ -77,13 +77,18 @@ export class FarStore {
     for (const listener of listeners) listener.failed({ kind: 'lost', message: 'the connection broke' })
   }
 
-  async #transact(transaction: Transaction): Promise<TransactionResult> {
-    if (this.hold !== null) await this.hold(transaction)
-    const loss = this.loss(transaction)
+  /** Those of one request share its fate, as if they were one transaction. */
+  async #send<Answer>(transactions: readonly Transaction[], ask: () => Promise<Answer>): Promise<Answer> {
+    const request = {
+      compare: transactions.flatMap(({ compare }) => compare),
+      writes: transactions.flatMap(({ writes }) => writes),
+    }
+    if (this.hold !== null) await this.hold(request)
+    const loss = this.loss(request)
     if (loss === 'request') throw new StoreUnavailable('no answer within 5,000 ms')
-    const result = await this.#store.transact(transaction)
+    const answer = await ask()
     if (loss === 'answer') throw new StoreUnavailable('no answer within 5,000 ms')
-    return result
+    return answer
   }
 
   #watch(prefixes: Prefixes, after: Revision, listener: WatchListener): Watch {

@@ -17,7 +17,7 @@ beforeEach(async () => {
 })
 afterEach(() => room.close())
 
-/** Of how many locks it writes the record: steps that are due together are one transaction. */
+/** Of how many locks it writes the record: steps that are due together are one request. */
 function recordsIn({ writes }: Transaction): number {
   return writes.filter((write) =>
     ('put' in write ? write.put : write.delete).startsWith('/fencegate/lock-records/'),

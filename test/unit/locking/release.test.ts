@@ -47,7 +47,7 @@ describe('a release that the store does not hear', () => {
     expect(phase()).toBe('handover')
     room.far.loss = () => null
     await room.clock.advance(1_000)
-    expect(phase()).toBe('free')
+    await expect.poll(phase).toBe('free')
     expect(fences()).toBe(0)
   })
 
