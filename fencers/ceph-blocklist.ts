@@ -10,7 +10,9 @@ const path = z.string().regex(/^\/[^\0\n]{1,1000}$/, { error: 'an absolute path'
 const CephBlocklistOptions = z.strictObject({
   ceph: path.or(z.literal('ceph')).default('ceph').describe('the program, where it is not on the usual PATH'),
   conf: path.default('/etc/ceph/ceph.conf').describe('configuration of the cluster'),
-  keyring: path.describe('key of `name`, with the caps mon \'allow command "osd blocklist"\''),
+  keyring: path.describe(
+    'key of `name`, with the caps mon \'allow command "osd blocklist", allow command "osd blocklist ls"\'',
+  ),
   name: z
     .string()
     .regex(/^client\.[A-Za-z0-9_.-]{1,100}$/)
@@ -139,13 +141,13 @@ function ceph(
   })
 }
 
-/** Throws where it is no list. `ceph` says how many there are on its standard error, in the midst of it. */
+/** Throws where it is no list. Ceph writes an array of clients and, where it knows ranges, an array of those right behind it. */
 function parseList(ending: Ending): z.infer<typeof entries> {
   const said = `ceph ended with ${describeEnding(ending)}: ${ending.output.slice(0, 500)}`
   if (ending.code !== 0) throw new Error(said)
-  const json = ending.output.slice(ending.output.indexOf('['), ending.output.lastIndexOf(']') + 1)
   try {
-    return entries.parse(JSON.parse(json))
+    const arrays = ending.answer.trim().split(/(?<=\])\s*(?=\[)/)
+    return arrays.flatMap((array) => entries.parse(JSON.parse(array)))
   } catch (error) {
     throw new Error(`this is no blocklist: ${said}`, { cause: error })
   }

@@ -157,8 +157,7 @@ install_dependencies() {
 }
 
 apt_install() {
-  DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends \
-    -o DPkg::Lock::Timeout=120 -o Acquire::Retries=1 -o Acquire::http::Timeout=20 "$@" >>"$root/.cache/apt.log" 2>&1
+  sh "$root/deploy/checkout/apt-install.sh" /usr/sbin/policy-rc.d "$root/.cache/apt.log" "$@"
 }
 
 has_command() {
@@ -190,6 +189,8 @@ install_test_tools() {
   [ -x /usr/lib/pacemaker/pacemaker-fenced ] || missing="$missing pacemaker"
   has_command corosync || missing="$missing corosync"
   has_command virsh || missing="$missing libvirt-clients"
+  has_command ceph || missing="$missing ceph-common"
+  has_command ceph-mon || missing="$missing ceph-mon"
   has_command ipmitool || missing="$missing ipmitool"
   has_command spin || missing="$missing spin"
   has_command gcc || missing="$missing gcc"

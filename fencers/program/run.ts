@@ -24,6 +24,8 @@ export interface Ending {
   readonly signal: string | null
   /** Standard output and standard error, as they came. */
   readonly output: string
+  /** Standard output alone: what a program answers, without what it remarks. */
+  readonly answer: string
 }
 
 export const OUTPUT_MAX = 4_096
@@ -42,12 +44,16 @@ export function runProgram(request: ProgramRun): Promise<Ending> {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { PATH, ...request.env },
     })
-    let output = ''
-    const collect = (piece: Buffer): void => {
-      if (output.length < outputMax) output += piece.toString('utf8').slice(0, outputMax - output.length)
-    }
-    child.stdout.on('data', collect)
-    child.stderr.on('data', collect)
+    let [output, answer] = ['', '']
+    const appended = (text: string, piece: Buffer): string =>
+      text.length < outputMax ? text + piece.toString('utf8').slice(0, outputMax - text.length) : text
+    child.stdout.on('data', (piece: Buffer) => {
+      output = appended(output, piece)
+      answer = appended(answer, piece)
+    })
+    child.stderr.on('data', (piece: Buffer) => {
+      output = appended(output, piece)
+    })
     // A program that does not read its input breaks the pipe; that says nothing about the fence.
     child.stdin.on('error', () => undefined)
     child.stdin.end(request.input ?? '')
@@ -80,7 +86,8 @@ export function runProgram(request: ProgramRun): Promise<Ending> {
     child.once('exit', (code, exitSignal) => {
       // Nothing that the program started may strike after the program has reported.
       endGroup()
-      const conclude = (): void => settle(() => resolve({ code, signal: exitSignal, output: output.trim() }))
+      const conclude = (): void =>
+        settle(() => resolve({ code, signal: exitSignal, output: output.trim(), answer }))
       child.once('close', conclude)
       drain = context.clock.after(DRAIN_MS, conclude)
     })

@@ -32,7 +32,7 @@ case $action in
   rm) grep -v "^$client " list > list.new; mv list.new list ;;
   ls)
     echo "listed $(wc -l < list) entries" >&2
-    awk 'BEGIN { printf "[" } { printf "%s{\\"addr\\":\\"%s\\",\\"until\\":\\"%s\\"}", (NR > 1 ? "," : ""), $1, $2 } END { print "]" }' list ;;
+    awk 'BEGIN { printf "[" } { printf "%s{\\"addr\\":\\"%s\\",\\"until\\":\\"%s\\"}", (NR > 1 ? "," : ""), $1, $2 } END { print "][]" }' list ;;
 esac
 `
 
