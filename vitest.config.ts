@@ -23,6 +23,16 @@ export default defineConfig({
           env: { FENCEGATE_TEST_WAY: 'node-http' },
         },
       },
+      {
+        extends: true,
+        test: {
+          name: 'by HTTP/2',
+          include: [
+            'test/integration/proxy/{call-fate,callers,forwarding,jobs,refusals,repeats,upstreams}.test.ts',
+          ],
+          env: { FENCEGATE_TEST_WAY: 'http2' },
+        },
+      },
     ],
   },
 })

@@ -8,6 +8,7 @@ import type { ClientAnswer, ClientMessage, ClientRequest } from './client-messag
 import type { Peer } from './forwarded-fields.ts'
 
 const ONE_WRITE_BYTES_MAX = 16 * 1024
+const EMPTY = Buffer.alloc(0)
 
 export function http1Message(
   backend: Backend,
@@ -112,8 +113,9 @@ class Http1Answer implements ClientAnswer {
     else response.writeHead(status, reason, [...fields])
   }
 
+  /** Not `flushHeaders`, which writes the bytes of fields above ASCII as UTF-8. */
   flush(): void {
-    this.#response.flushHeaders()
+    this.#response.write(EMPTY)
   }
 
   write(piece: Buffer): boolean {
@@ -135,8 +137,7 @@ class Http1Answer implements ClientAnswer {
       return
     }
     // Closing now would reset the connection under a client that still sends, and the answer might be lost with it.
-    response.flushHeaders()
-    if (last !== null) response.write(last)
+    response.write(last ?? EMPTY)
     this.#linger()
   }
 

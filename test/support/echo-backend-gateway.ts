@@ -20,6 +20,9 @@ import type {
   Policy,
 } from '../../gateway/spi/policy.ts'
 
+import { selfSigned } from './certificates.ts'
+import { startTranslator } from './http2-translator.ts'
+
 export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),
@@ -183,6 +186,9 @@ export interface TestGateway {
   readonly events: GatewayEvent[]
 }
 
+/** The way on which the suite of the data plane is tried: vitest.config.ts. */
+export const WAY = process.env['FENCEGATE_TEST_WAY'] ?? 'wire'
+
 export async function startTestGateway(
   upstream: string,
   policy: FakePolicyOptions = {},
@@ -191,6 +197,7 @@ export async function startTestGateway(
   const gate = new FakeGate()
   const fake = new FakePolicy(policy)
   const events: GatewayEvent[] = []
+  const certificate = WAY === 'http2' && options.tls === undefined ? localhostCertificate() : null
   const listener = await startBackendListener({
     name: 'test',
     listen: { host: '127.0.0.1', port: 0 },
@@ -200,12 +207,29 @@ export async function startTestGateway(
     enforce: true,
     clock: systemClock,
     events: (event) => events.push(event),
-    // The suite of the data plane runs twice: vitest.config.ts.
-    raw: process.env['FENCEGATE_TEST_WAY'] !== 'node-http',
+    raw: WAY !== 'node-http',
+    ...(certificate === null ? {} : { tls: certificate }),
     ...options,
     limits: { closeMs: 200, lingerMs: 500, ...options.limits },
   })
-  return { listener, port: listener.address.port, gate, policy: fake, events }
+  if (certificate === null) return { listener, port: listener.address.port, gate, policy: fake, events }
+  const translator = await startTranslator(listener.address.port, certificate.cert)
+  const close = listener.close.bind(listener)
+  // Its clients' connections end with it, or the listener would wait for them.
+  listener.close = async () => {
+    const closed = close()
+    if (listener.inFlight === 0) await translator.close()
+    await closed
+    await translator.close()
+  }
+  return { listener, port: translator.port, gate, policy: fake, events }
+}
+
+let certificateOfAll: { readonly cert: string; readonly key: string } | null = null
+
+function localhostCertificate(): { readonly cert: string; readonly key: string } {
+  certificateOfAll ??= selfSigned('/CN=localhost', 'DNS:localhost')
+  return certificateOfAll
 }
 
 export function lockName(name: string): LockName {

@@ -1,8 +1,12 @@
 // What a test of the data plane has started, and ends when it is over: the last first.
 
-import { afterEach } from 'vitest'
-import { startTestGateway, type TestGateway } from '../../support/echo-backend-gateway.ts'
+import { afterEach, test } from 'vitest'
+import { startTestGateway, type TestGateway, WAY } from '../../support/echo-backend-gateway.ts'
 import { RawClient } from '../../support/raw-http.ts'
+
+/** What is so in HTTP/1.1 alone: spelling and reasons, the ends of connections, bytes that HTTP/2 cannot carry. */
+export const testOfHttp1: (name: string, body: () => Promise<void>) => void =
+  WAY === 'http2' ? () => undefined : test
 
 const closers: (() => unknown)[] = []
 afterEach(async () => {

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { type EchoBackend, startEchoBackend } from '../../support/echo-backend.ts'
 import { eventually, startTestGateway, type TestGateway } from '../../support/echo-backend-gateway.ts'
 import { RawClient } from '../../support/raw-http.ts'
+import { testOfHttp1 } from './kept.ts'
 
 let backend: EchoBackend | null = null
 let gateway: TestGateway | null = null
@@ -115,23 +116,26 @@ describe('a refusal', () => {
     expect(backend.connections).toBe(0)
   })
 
-  test('reaches a client that sends on before it reads, and only then the connection is closed', async () => {
-    const { gateway, client } = await start()
-    gateway.gate.decide = () => HANDOVER
-    client.socket.pause()
-    const part = 'a'.repeat(300_000)
-    client.send(`POST /x HTTP/1.1\r\nHost: a\r\nFencing-Token: 1\r\nContent-Length: 3000000\r\n\r\n${part}`)
-    await eventually(() => gateway.events.length === 1)
-    for (let i = 0; i < 2; i++) {
-      await new Promise<void>((resolve) => client.socket.write(part, () => resolve()))
-      await new Promise<void>((resolve) => setTimeout(resolve, 20))
-    }
-    expect(client.closed).toBe(false)
-    client.socket.resume()
-    const answer = await client.answer()
-    expect([answer.status, answer.headers['connection']]).toEqual([503, 'close'])
-    await client.ended()
-  })
+  testOfHttp1(
+    'reaches a client that sends on before it reads, and only then the connection is closed',
+    async () => {
+      const { gateway, client } = await start()
+      gateway.gate.decide = () => HANDOVER
+      client.socket.pause()
+      const part = 'a'.repeat(300_000)
+      client.send(`POST /x HTTP/1.1\r\nHost: a\r\nFencing-Token: 1\r\nContent-Length: 3000000\r\n\r\n${part}`)
+      await eventually(() => gateway.events.length === 1)
+      for (let i = 0; i < 2; i++) {
+        await new Promise<void>((resolve) => client.socket.write(part, () => resolve()))
+        await new Promise<void>((resolve) => setTimeout(resolve, 20))
+      }
+      expect(client.closed).toBe(false)
+      client.socket.resume()
+      const answer = await client.answer()
+      expect([answer.status, answer.headers['connection']]).toEqual([503, 'close'])
+      await client.ended()
+    },
+  )
 
   test('meets what comes above the limit of calls in flight', async () => {
     const { gateway, client } = await start({}, { limits: { inFlightMax: 0 } })
@@ -203,7 +207,7 @@ describe('shadow mode', () => {
     ])
   })
 
-  test('still refuses malformed framing', async () => {
+  testOfHttp1('still refuses malformed framing', async () => {
     const { backend, client } = await start({}, shadow)
     client.send('GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n')
     expect((await client.answer()).status).toBe(400)
