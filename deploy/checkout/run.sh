@@ -191,6 +191,7 @@ install_test_tools() {
   has_command virsh || missing="$missing libvirt-clients"
   has_command ceph || missing="$missing ceph-common"
   has_command ceph-mon || missing="$missing ceph-mon"
+  has_command libvirtd || missing="$missing libvirt-daemon"
   has_command ipmitool || missing="$missing ipmitool"
   has_command spin || missing="$missing spin"
   has_command gcc || missing="$missing gcc"
