@@ -61,6 +61,8 @@ type front struct {
 	tasks   map[string]*heldTask
 	// id → user
 	restSessions map[string]string
+	// id → status
+	restTasks map[string]string
 }
 
 func newFront(service *simulator.Service, inner http.Handler, users map[string]string) *front {
@@ -71,6 +73,7 @@ func newFront(service *simulator.Service, inner http.Handler, users map[string]s
 		cookies:      map[string]string{},
 		tasks:        map[string]*heldTask{},
 		restSessions: map[string]string{},
+		restTasks:    map[string]string{},
 	}
 }
 
@@ -82,6 +85,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Path == restPath {
 		f.answerRest(w, r)
+		return
+	}
+	if f.answerVMs(w, r) {
 		return
 	}
 	key := f.translateCookie(r)

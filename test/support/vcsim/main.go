@@ -64,6 +64,8 @@ func serve(listen string, useTLS bool, users map[string]string) error {
 
 	service := model.Service
 	service.Listen = &url.URL{Host: listen}
+	// REST: sessions, tags, content libraries.
+	service.RegisterEndpoints = true
 	certificate := ""
 	if useTLS {
 		pair, encoded, err := selfSigned()
