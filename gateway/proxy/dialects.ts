@@ -30,6 +30,9 @@ export function dialectStatus(refusal: Refusal, dialect: Dialect): number {
     case 'powerflex':
       // Cinder's driver logs in again at a 403 and repeats the call.
       return status === 403 ? 409 : status
+    case 'vapi':
+      // govmomi, and with it govc and Terraform, shows what the body says at a 400 alone.
+      return status < 500 ? 400 : status
     default:
       return status
   }
