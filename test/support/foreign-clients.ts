@@ -12,6 +12,7 @@ const run = promisify(execFile)
 const GOPATH = '/usr/share/gocode'
 const CACHE = fileURLToPath(new URL('../../.cache/', import.meta.url))
 const GO_SOURCE = fileURLToPath(new URL('go-mutex/', import.meta.url))
+const VAPI_SOURCE = fileURLToPath(new URL('vapi-client/', import.meta.url))
 const OPENSTACK_PROGRAM = fileURLToPath(new URL('openstack-clients.py', import.meta.url))
 const ARRAYS_PROGRAM = fileURLToPath(new URL('array-drivers.py', import.meta.url))
 const TOOZ_PROGRAM = fileURLToPath(new URL('tooz-client.py', import.meta.url))
@@ -136,11 +137,20 @@ function isAvailable(found: boolean, reason: string): boolean {
 }
 
 /** The path of the program. */
-export async function buildGoMutex(): Promise<string> {
+export function buildGoMutex(): Promise<string> {
+  return buildGo('go-mutex', GO_SOURCE)
+}
+
+/** The path of the program. */
+export function buildVapiClient(): Promise<string> {
+  return buildGo('vapi-client', VAPI_SOURCE)
+}
+
+async function buildGo(name: string, source: string): Promise<string> {
   mkdirSync(CACHE, { recursive: true })
-  const binary = join(CACHE, `go-mutex-${process.pid}`)
+  const binary = join(CACHE, `${name}-${process.pid}`)
   await run('go', ['build', '-o', binary, '.'], {
-    cwd: GO_SOURCE,
+    cwd: source,
     timeout: GO_BUILD_MS_MAX,
     env: { ...process.env, GO111MODULE: 'off', GOPATH, GOFLAGS: '', GOCACHE: join(CACHE, 'go-build') },
   })
@@ -150,6 +160,22 @@ export async function buildGoMutex(): Promise<string> {
 export async function startTooz(endpoint: string, name: string, ttlSeconds: number): Promise<ForeignClient> {
   const url = `etcd3+${endpoint}?api_version=v3&timeout=${ttlSeconds}&lock_timeout=${ttlSeconds}`
   const client = new ForeignClient(PYTHON, [TOOZ_PROGRAM, url, name])
+  await client.next()
+  return client
+}
+
+/** False where Go or govmomi is not installed. Under `CI=true` it throws instead. */
+export function govmomiAvailable(): boolean {
+  return isAvailable(
+    spawnSync('go', ['version']).error === undefined &&
+      existsSync(join(GOPATH, 'src/github.com/vmware/govmomi/vapi/rest')),
+    'golang-go or golang-github-vmware-govmomi-dev is not installed',
+  )
+}
+
+/** govmomi's REST client, pointed at `url`, once it has said `ready`. */
+export async function startVapiClient(binary: string, url: string): Promise<ForeignClient> {
+  const client = new ForeignClient(binary, [url])
   await client.next()
   return client
 }

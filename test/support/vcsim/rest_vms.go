@@ -1,5 +1,5 @@
 // Virtual machines over REST, which govmomi's simulator has over SOAP alone: their list and power in both forms, and a
-// relocation whose answer names a task.
+// relocation whose answer names a task. And the datastores that a content library may lie on.
 package main
 
 import (
@@ -40,12 +40,18 @@ func (f *front) answerVMs(w http.ResponseWriter, r *http.Request) bool {
 			return false
 		}
 		refuseRest(w)
-	case path != "/rest/vcenter/vm" && rest == nil && power == nil && vm == nil && task == nil:
+	case path != "/rest/vcenter/vm" && path != "/rest/vcenter/datastore" && rest == nil && power == nil && vm == nil && task == nil:
 		return false
 	case !f.knowsRest(r):
 		refuseRest(w)
 	case path == "/rest/vcenter/vm" && r.Method == http.MethodGet:
 		writeValue(w, f.listVMs(r.URL.Query().Get("filter.names")))
+	case path == "/rest/vcenter/datastore" && r.Method == http.MethodGet:
+		found := []map[string]string{}
+		for _, datastore := range simulator.Map.All("Datastore") {
+			found = append(found, map[string]string{"datastore": datastore.Reference().Value, "name": datastore.Entity().Name})
+		}
+		writeValue(w, found)
 	case rest != nil && r.Method == http.MethodPost && rest[2] != "":
 		f.setPower(w, r, rest[1], rest[2], http.StatusOK)
 	case rest != nil && r.Method == http.MethodGet && rest[2] == "":
