@@ -30,15 +30,22 @@ export function lockNameFault(name: string): string | null {
   // A UTF-16 unit is at most three bytes of UTF-8, so short names need no count.
   if (name.length * 3 > LOCK_NAME_BYTES_MAX && utf8Length(name) > LOCK_NAME_BYTES_MAX)
     return `a lock name has at most ${LOCK_NAME_BYTES_MAX} bytes`
-  if (!name.isWellFormed()) return 'a lock name must be well-formed Unicode'
+  // One pass, as this is done for every call. The name's ends count as slashes: no part may be empty.
+  let before = SLASH
+  let hasSurrogates = false
   for (let i = 0; i < name.length; i++) {
     const unit = name.charCodeAt(i)
     if (unit < 0x20 || unit === 0x7f) return 'a lock name must not contain control characters'
+    if (unit === SLASH && before === SLASH) return EMPTY_PART
+    if (unit >= 0xd800 && unit <= 0xdfff) hasSurrogates = true
+    before = unit
   }
-  if (name.startsWith('/') || name.endsWith('/') || name.includes('//'))
-    return 'a lock name is made of non-empty parts with single slashes between them'
-  return null
+  if (before === SLASH) return EMPTY_PART
+  return hasSurrogates && !name.isWellFormed() ? 'a lock name must be well-formed Unicode' : null
 }
+
+const SLASH = 0x2f
+const EMPTY_PART = 'a lock name is made of non-empty parts with single slashes between them'
 
 /** The name as a lock name, or null where `lockNameFault` finds something. */
 export function asLockName(name: string): LockName | null {

@@ -190,7 +190,7 @@ class PackPolicy implements Policy {
         locks = named
         job = rule.job?.bind(match, call) ?? null
       }
-      const classified: Classification = {
+      const plain: Classification = {
         kind: 'call',
         effect: rule.effect,
         rule: rule.id,
@@ -198,10 +198,16 @@ class PackPolicy implements Policy {
         waitMs: rule.waitMs,
         job,
         target: call.target.target,
+      }
+      const { callers } = this.#compiled
+      // Most calls are no more than that, and copying costs.
+      const isPlain = rule.dialect === null && rule.body !== 'jsonrpc'
+      if (isPlain && callers === null && rule.login === null) return plain
+      const classified: Classification = {
+        ...plain,
         ...(rule.dialect === null ? {} : { dialect: rule.dialect }),
         ...(rule.body === 'jsonrpc' ? callIdOf(call) : {}),
       }
-      const { callers } = this.#compiled
       if (callers === null && rule.login === null) return classified
       const claims =
         rule.effect === 'mutate' || rule.effect === 'session'

@@ -5,6 +5,7 @@
 export type Filter = (parts: readonly string[]) => readonly string[] | null
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+const LOWER_ID = /^[a-z0-9][a-z0-9_-]{0,254}$/
 
 export const FILTERS: ReadonlyMap<string, { readonly summary: string; readonly apply: Filter }> = new Map([
   ['lower', { summary: 'lower case', apply: (parts) => parts.map((part) => part.toLowerCase()) }],
@@ -14,6 +15,7 @@ export const FILTERS: ReadonlyMap<string, { readonly summary: string; readonly a
     {
       summary: 'a UUID with hyphens, in lower case; anything else is refused',
       apply: single((value) => {
+        if (UUID.test(value)) return [value]
         const lower = value.toLowerCase()
         return UUID.test(lower) ? [lower] : null
       }),
@@ -24,9 +26,10 @@ export const FILTERS: ReadonlyMap<string, { readonly summary: string; readonly a
     {
       summary: 'letters, digits, hyphens and underscores, in lower case; anything else is refused',
       // In one case, and without what a backend may take for the same: accents and spaces (collations), dots (formats).
-      apply: single((value) =>
-        /^[A-Za-z0-9][A-Za-z0-9_-]{0,254}$/.test(value) ? [value.toLowerCase()] : null,
-      ),
+      apply: single((value) => {
+        if (LOWER_ID.test(value)) return [value]
+        return /^[A-Za-z0-9][A-Za-z0-9_-]{0,254}$/.test(value) ? [value.toLowerCase()] : null
+      }),
     },
   ],
   [

@@ -165,31 +165,37 @@ class Reader {
 
   /** At the opening quote; afterwards behind the closing one. Empty after a fault. */
   #string(): string {
-    this.#at++
-    let from = this.#at
+    const text = this.#text
+    let at = this.#at + 1
+    let from = at
     let pieces = ''
     let escaped = false
     for (;;) {
-      const code = this.#text.charCodeAt(this.#at)
+      const code = text.charCodeAt(at)
+      // Beyond the end the code is no number, and compares as false.
+      if (code >= 0x20 && code !== 0x22 && code !== 0x5c) {
+        at++
+        continue
+      }
+      this.#at = at
       if (code === 0x22) {
-        pieces += this.#text.slice(from, this.#at++)
+        this.#at++
+        if (!escaped) return text.slice(from, at)
+        pieces += text.slice(from, at)
         // UTF-8 cannot spell a lone surrogate; an escape can.
-        if (escaped && !pieces.isWellFormed()) this.#fail('a string holds half a surrogate pair')
+        if (!pieces.isWellFormed()) this.#fail('a string holds half a surrogate pair')
         return pieces
       }
-      if (code < 0x20 || Number.isNaN(code)) {
+      if (code !== 0x5c) {
         this.#fail('a string is not closed, or holds a control character')
         return ''
       }
-      if (code !== 0x5c) {
-        this.#at++
-        continue
-      }
-      pieces += this.#text.slice(from, this.#at)
+      pieces += text.slice(from, at)
       escaped = true
       pieces += this.#escape()
       if (this.fault !== null) return ''
-      from = this.#at
+      at = this.#at
+      from = at
     }
   }
 

@@ -18,9 +18,27 @@ export function belowPrefix(
   target: CanonicalTarget,
   prefixes: readonly (readonly string[])[],
 ): PrefixedTarget {
-  const { segments } = target
-  const found = prefixes.find((prefix) => prefix.every((segment, at) => segments[at] === segment))
-  return found === undefined
-    ? { ...target, prefix: '' }
-    : { ...target, segments: segments.slice(found.length), prefix: `/${found.join('/')}` }
+  for (const prefix of prefixes) if (isBelow(target, prefix)) return cutOff(target, prefix)
+  return cutOff(target, NO_PREFIX)
+}
+
+const NO_PREFIX: readonly string[] = []
+
+function isBelow({ segments }: CanonicalTarget, prefix: readonly string[]): boolean {
+  for (let at = 0; at < prefix.length; at++) if (segments[at] !== prefix[at]) return false
+  return true
+}
+
+/** Written out: copying what is there by itself costs several times as much, and this is done for every call. */
+function cutOff(target: CanonicalTarget, prefix: readonly string[]): PrefixedTarget {
+  return {
+    ok: true,
+    target: target.target,
+    path: target.path,
+    query: target.query,
+    segments: prefix.length === 0 ? target.segments : target.segments.slice(prefix.length),
+    encodedSlash: target.encodedSlash,
+    trailingSlash: target.trailingSlash,
+    prefix: prefix.length === 0 ? '' : `/${prefix.join('/')}`,
+  }
 }

@@ -109,8 +109,12 @@ export function matchRule(at: RuleAtPath, call: CallReading, why: string[] | nul
   }
   const slots: Slots = []
   const { segments } = call.target
-  for (const capture of at.pathCaptures)
-    slots[capture.slot] = capture.rest ? segments.slice(capture.segment).join('/') : segments[capture.segment]
+  // Of a read nobody asks, unless it is restricted by them.
+  if (rule.effect !== 'read' || rule.restrictions.length > 0)
+    for (const capture of at.pathCaptures)
+      slots[capture.slot] = capture.rest
+        ? segments.slice(capture.segment).join('/')
+        : segments[capture.segment]
   for (const capture of rule.captures) {
     const values = capture.place.read(call)
     if (typeof values === 'string') return values
@@ -214,7 +218,7 @@ function addLock(
 function addName(text: string, mode: 'exclusive' | 'shared', into: RequiredLock[]): string | null {
   const name = asLockName(text)
   if (name === null) return lockNameFault(text) ?? 'the lock has no usable name'
-  const same = into.findIndex((lock) => lock.name === name)
+  const same = into.length === 0 ? -1 : into.findIndex((lock) => lock.name === name)
   if (same === -1) {
     if (into.length === LOCKS_MAX) return `the call needs more than ${LOCKS_MAX} locks`
     into.push({ name, mode })

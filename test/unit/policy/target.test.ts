@@ -50,6 +50,32 @@ describe('canonicalTarget', () => {
     )
   })
 
+  it('reads a path that stays as it is written as it reads the same path in front of an empty query', () => {
+    const piece = fc.oneof(fc.constantFrom('', '.', '..', 'a', 'volumes', '%41', '...', 'b;c'), segment)
+    const readings = new Set<boolean>()
+    fc.assert(
+      fc.property(fc.array(piece, { maxLength: 70 }), (parts) => {
+        const path = `/${parts.join('/')}`
+        const reading = canonicalTarget(path)
+        expect(canonicalTarget(`${path}?`)).toEqual(reading)
+        readings.add(reading.ok)
+      }),
+      { numRuns: 3000 },
+    )
+    for (const path of [
+      '/',
+      '/a',
+      '/a/',
+      '/a//b',
+      '/a/./b',
+      '/a/..',
+      `/${'a/'.repeat(63)}a`,
+      `/${'a/'.repeat(64)}a`,
+    ])
+      expect(canonicalTarget(`${path}?`)).toEqual(canonicalTarget(path))
+    expect(readings.size).toBe(2)
+  })
+
   it('takes any text without throwing, and never yields a dot segment, a slash or a control character', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 80 }), (text) => {
