@@ -101,22 +101,22 @@ export class LedgerCall implements LedgerEntry {
   }
 
   recheck(): Refusal | null {
-    const sealed = this.grants.find((grant) => grant.sealed)
-    if (sealed !== undefined)
-      return {
-        code: 'stale-token',
-        detail: `the grant of lock ${sealed.lock.name} ended before the call went out`,
-        lock: sealed.lock.name,
-        token: String(sealed.createRevision),
-      }
-    const narrowed = this.grants.find((grant) => !this.coveredBy(grant))
-    if (narrowed !== undefined)
-      return {
-        code: 'wrong-lock',
-        detail: `the grant of lock ${narrowed.name} became a shared one before the call, which needs it exclusively, went out`,
-        lock: narrowed.name,
-        token: String(narrowed.createRevision),
-      }
+    for (const grant of this.grants) {
+      if (grant.sealed)
+        return {
+          code: 'stale-token',
+          detail: `the grant of lock ${grant.name} ended before the call went out`,
+          lock: grant.name,
+          token: String(grant.createRevision),
+        }
+      if (!this.coveredBy(grant))
+        return {
+          code: 'wrong-lock',
+          detail: `the grant of lock ${grant.name} became a shared one before the call, which needs it exclusively, went out`,
+          lock: grant.name,
+          token: String(grant.createRevision),
+        }
+    }
     return this.#ledger.recheck()
   }
 

@@ -12,6 +12,7 @@ import type { Flight } from './flights.ts'
 import { LearntLogin } from './learnt-login.ts'
 import { OpenCall } from './open-call.ts'
 import { GOING_AWAY, type RefusalAnswer, renderRefusal, TOO_MANY, TOO_MANY_OF_SESSION } from './refusals.ts'
+import type { SessionCount } from './session-calls.ts'
 import type { ShedCause } from './shedding.ts'
 
 export type Call = Extract<Classification, { kind: 'call' }>
@@ -26,8 +27,8 @@ export abstract class CheckedCall implements Flight {
   #tallied = false
   #callId: string | undefined
   #dialect: Dialect | undefined
-  /** Whose calls it is counted among; null where it is not. */
-  #session: string | null = null
+  /** What it is counted in, with its session's other calls; null where it is not. */
+  #session: SessionCount | null = null
   #loggedOut: (() => void) | null = null
   /** Where the answer opens a session of a holder who is known. */
   protected learning: LearntLogin | null = null
@@ -226,8 +227,8 @@ export abstract class CheckedCall implements Flight {
         this.forward(call, null)
       return
     }
-    const { session } = result.entry
-    if (!this.backend.sessions.enter(session)) {
+    const session = this.backend.sessions.enter(result.entry.session)
+    if (session === null) {
       result.entry.ended()
       this.#shed('session', TOO_MANY_OF_SESSION)
       return

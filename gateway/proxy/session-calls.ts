@@ -1,32 +1,51 @@
 // How many calls each gateway session has in flight at one backend, so that one holder cannot take the room of all.
 
+/** What one session has in flight; only `SessionCalls` writes it. */
+export interface SessionCount {
+  calls: number
+}
+
+const UNCOUNTED: SessionCount = { calls: 0 }
+
+/** Sessions without a call that are remembered: whoever has called will mostly call again. */
+const AT_REST_MAX = 1_024
+
 export class SessionCalls {
   readonly #max: number
-  readonly #calls = new Map<string, number>()
+  readonly #counts = new Map<string, SessionCount>()
+  #atRest = 0
 
   /** `max`: 0 for no bound. */
   constructor(max: number) {
     this.#max = max
   }
 
-  /** False where the session has too many already; then it has not entered. */
-  enter(session: string): boolean {
-    if (this.#max === 0) return true
-    const calls = this.#calls.get(session) ?? 0
-    if (calls >= this.#max) return false
-    this.#calls.set(session, calls + 1)
-    return true
+  /** To be given to `leave` when the call is over; null where the session has too many already, and this one has not entered. */
+  enter(session: string): SessionCount | null {
+    if (this.#max === 0) return UNCOUNTED
+    let count = this.#counts.get(session)
+    if (count === undefined) {
+      count = { calls: 0 }
+      this.#counts.set(session, count)
+    } else if (count.calls === 0) this.#atRest--
+    else if (count.calls >= this.#max) return null
+    count.calls++
+    return count
   }
 
-  leave(session: string): void {
-    if (this.#max === 0) return
-    const calls = this.#calls.get(session) ?? 0
-    if (calls > 1) this.#calls.set(session, calls - 1)
-    else this.#calls.delete(session)
+  /** Once for each call that has entered. */
+  leave(count: SessionCount): void {
+    if (count === UNCOUNTED) return
+    if (--count.calls === 0 && ++this.#atRest > AT_REST_MAX) this.#forget()
   }
 
   /** Sessions that have any. */
   get size(): number {
-    return this.#calls.size
+    return this.#counts.size - this.#atRest
+  }
+
+  #forget(): void {
+    for (const [session, { calls }] of this.#counts) if (calls === 0) this.#counts.delete(session)
+    this.#atRest = 0
   }
 }
