@@ -10,13 +10,15 @@ const CLOSE = 'Connection: close\r\n\r\n'
 
 const keepAliveLines = new Map<number, string>()
 let dateLine = ''
-let dateSecond = 0
+/** On the monotonic clock, whose reading is at hand. */
+let dateFromMs = 0
+let dateUntilMs = 0
 
-/** The head of an answer of the backend. `idleMs`: how long the connection may lie idle then; 0: it ends. */
-export function answerLines(reader: AnswerReader, idleMs: number): string {
+/** The head of an answer of the backend. `idleMs`: how long the connection may lie idle then; 0: it ends. `nowMs`: monotonic. */
+export function answerLines(reader: AnswerReader, idleMs: number, nowMs: number): string {
   const reason = reader.reason === '' ? ' ' : reader.reason
   let head = `HTTP/1.1 ${reader.status}${reason}\r\n${reader.forwarded()}`
-  if (!reader.dated) head += date()
+  if (!reader.dated) head += date(nowMs)
   if (reader.framing === 'chunked' || reader.framing === 'close') head += 'Transfer-Encoding: chunked\r\n'
   return head + connectionLines(idleMs)
 }
@@ -26,7 +28,7 @@ export function refusalHead(answer: RefusalAnswer, idleMs: number): string {
   let head = `HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status] ?? ''}\r\n`
   for (let i = 0; i + 1 < answer.headers.length; i += 2)
     head += `${answer.headers[i]}: ${answer.headers[i + 1]}\r\n`
-  return head + date() + connectionLines(idleMs)
+  return head + dateOf(Date.now()) + connectionLines(idleMs)
 }
 
 /** The last lines of a head. Backends differ in `idleMs` at most by a few values. */
@@ -64,11 +66,16 @@ export function trailerLines(trailer: string): string {
 }
 
 /** Made once a second. The wall clock is for people here: nothing is decided by it. */
-function date(): string {
-  const second = Math.floor(Date.now() / 1000)
-  if (second !== dateSecond) {
-    dateSecond = second
-    dateLine = `Date: ${new Date(second * 1000).toUTCString()}\r\n`
+function date(nowMs: number): string {
+  if (nowMs >= dateUntilMs || nowMs < dateFromMs) {
+    const wallMs = Date.now()
+    dateFromMs = nowMs
+    dateUntilMs = nowMs + 1000 - (wallMs % 1000)
+    dateLine = dateOf(wallMs)
   }
   return dateLine
+}
+
+function dateOf(wallMs: number): string {
+  return `Date: ${new Date(wallMs).toUTCString()}\r\n`
 }

@@ -9,9 +9,10 @@ import { LineCuts } from './line-cuts.ts'
 /** How the end of a body is found. */
 export type AnswerFraming = 'none' | 'length' | 'chunked' | 'close'
 
-const DROPPED_BY_LENGTH = new Map<number, readonly string[]>()
-for (const name of DROPPED)
-  DROPPED_BY_LENGTH.set(name.length, [...(DROPPED_BY_LENGTH.get(name.length) ?? []), name])
+const DROPPED_BY_LENGTH = Array.from({ length: 64 }, (_, length) =>
+  [...DROPPED].filter((name) => name.length === length),
+)
+const NOTHING: readonly string[] = []
 const INTERESTING = new Uint8Array(64)
 for (const name of [...DROPPED, 'content-length', 'content-encoding', 'date']) INTERESTING[name.length] = 1
 
@@ -41,10 +42,12 @@ export class AnswerReader {
     if (this.status < 100 || this.status > 599) return 'it has no status'
     const end = text.indexOf('\r\n')
     if (end < 12 || (end > 12 && text.charCodeAt(12) !== 0x20)) return 'its first line is malformed'
-    this.reason = text.slice(12, end)
-    if (/[^\t\x20-\x7e]/.test(this.reason)) {
-      if (/[\r\n\0]/.test(this.reason)) return 'its first line is malformed'
+    const reason = text.slice(12, end)
+    // Mostly that of the answer before, which was looked at.
+    if (reason !== this.reason) {
       this.reason = ''
+      if (/[\r\n\0]/.test(reason)) return 'its first line is malformed'
+      if (!/[^\t\x20-\x7e]/.test(reason)) this.reason = reason
     }
     this.#linesStart = end + 2
     this.#linesEnd = headEnd
@@ -74,7 +77,8 @@ export class AnswerReader {
       } else if (length === 4 && fields.isNamed(index, 'date')) {
         this.dated = true
       }
-      for (const name of DROPPED_BY_LENGTH.get(length) ?? []) {
+      const dropped = DROPPED_BY_LENGTH[length] ?? NOTHING
+      for (const name of dropped) {
         if (!fields.isNamed(index, name)) continue
         this.#cuts.add(fields.lineStart(index), fields.lineStart(index + 1))
         if (name === 'transfer-encoding') {

@@ -17,6 +17,8 @@ export class Fields {
   text = ''
   count = 0
   #end = 0
+  /** A bit for each length, modulo 32, that a name here has: most fields that are asked for are not there. */
+  #lengths = 0
   /** Of each field: where its line begins, its name ends, its value begins and ends. */
   readonly #places = new Uint32Array(FIELDS_MAX * 4)
 
@@ -27,6 +29,7 @@ export class Fields {
     this.count = 0
     const places = this.#places
     let count = 0
+    let lengths = 0
     while (at < end) {
       if (count === FIELDS_MAX) return false
       const name = nameEnd(text, at)
@@ -43,9 +46,11 @@ export class Fields {
       places[place + 1] = name
       places[place + 2] = start
       places[place + 3] = last
+      lengths |= 1 << (name - at)
       count++
       at = line + 2
     }
+    this.#lengths = lengths
     this.count = count
     return at === end
   }
@@ -93,6 +98,7 @@ export class Fields {
 
   /** `lower`: in lower case. */
   has(lower: string): boolean {
+    if ((this.#lengths & (1 << lower.length)) === 0) return false
     for (let index = 0; index < this.count; index++)
       if (this.nameLength(index) === lower.length && this.isNamed(index, lower)) return true
     return false
@@ -100,6 +106,7 @@ export class Fields {
 
   /** All values of a name, given in lower case, joined; undefined where there is none. */
   joined(lower: string, separator: string): string | undefined {
+    if ((this.#lengths & (1 << lower.length)) === 0) return undefined
     let joined: string | undefined
     for (let index = 0; index < this.count; index++) {
       if (this.nameLength(index) !== lower.length || !this.isNamed(index, lower)) continue

@@ -31,9 +31,9 @@ const UNUSUAL = [
 ]
 
 /** What is done with a field, by the length of its name: most lengths have no field of interest. */
-const UNUSUAL_BY_LENGTH = new Map<number, readonly string[]>()
-for (const name of UNUSUAL)
-  UNUSUAL_BY_LENGTH.set(name.length, [...(UNUSUAL_BY_LENGTH.get(name.length) ?? []), name])
+const UNUSUAL_BY_LENGTH = Array.from({ length: 64 }, (_, length) =>
+  UNUSUAL.filter((name) => name.length === length),
+)
 const INTERESTING = new Uint8Array(64)
 for (const name of [
   ...UNUSUAL,
@@ -67,19 +67,28 @@ export class RequestReader implements CallHead {
 
   /** The head is what stands before `headEnd`, without the empty line. False where the request is not plain. */
   read(text: string, headEnd = text.length): boolean {
-    let at = 0
-    while (text.charCodeAt(at) >= 0x41 && text.charCodeAt(at) <= 0x5a) at++
-    if (at === 0 || at > METHOD_LENGTH_MAX || text.charCodeAt(at) !== 0x20) return false
-    const start = at + 1
+    const start = this.#readMethod(text)
+    if (start === 0) return false
     if (text.charCodeAt(start) !== 0x2f) return false
     const end = targetEnd(text, start)
     if (!text.startsWith(VERSION, end)) return false
-    this.method = text.slice(0, at)
     this.target = text.slice(start, end)
-    if (!METHODS_KNOWN.has(this.method)) return false
     this.#linesStart = end + VERSION.length
     this.#linesEnd = headEnd
     return this.fields.read(text, this.#linesStart, headEnd) && this.#readFields()
+  }
+
+  /** Answers where the target begins; 0 where there is no method. On one connection it is mostly that of the call before. */
+  #readMethod(text: string): number {
+    const { length } = this.method
+    if (length > 0 && text.charCodeAt(length) === 0x20 && text.startsWith(this.method)) return length + 1
+    let at = 0
+    while (text.charCodeAt(at) >= 0x41 && text.charCodeAt(at) <= 0x5a) at++
+    if (at === 0 || at > METHOD_LENGTH_MAX || text.charCodeAt(at) !== 0x20) return 0
+    const method = text.slice(0, at)
+    if (!METHODS_KNOWN.has(method)) return 0
+    this.method = method
+    return at + 1
   }
 
   #readFields(): boolean {
@@ -123,9 +132,11 @@ export class RequestReader implements CallHead {
             this.#cut(index)
           } else if (length === 10 && fields.isNamed(index, 'keep-alive')) this.#cut(index)
       }
-      for (const name of UNUSUAL_BY_LENGTH.get(length) ?? []) if (fields.isNamed(index, name)) return false
+      const unusual = UNUSUAL_BY_LENGTH[length]
+      if (unusual !== undefined) for (const name of unusual) if (fields.isNamed(index, name)) return false
     }
-    return hosts <= 1 && this.#unusual.every((name) => !fields.has(name))
+    for (const name of this.#unusual) if (fields.has(name)) return false
+    return hosts <= 1
   }
 
   /** Exactly one space before the value and nothing behind it: what frames or routes a message is passed on as it came. */

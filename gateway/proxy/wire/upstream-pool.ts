@@ -8,8 +8,8 @@ import type { Dialler } from './dial.ts'
 
 /** A call that wants a connection, or has one. */
 export interface UpstreamUser {
-  /** From now on the connection is this call's, until it gives it back or the connection is lost. */
-  connected(connection: UpstreamConnection): void
+  /** From `nowMs` on the connection is this call's, until it gives it back or the connection is lost. */
+  connected(connection: UpstreamConnection, nowMs: number): void
   /** No connection could be made: nothing of the call was sent. */
   unreachable(error: Error): void
   /** Part of the answer: the first `length` of the bytes, which are there for the length of this call alone. */
@@ -111,7 +111,7 @@ export class UpstreamPool {
     for (let connection = this.#idle.pop(); connection !== undefined; connection = this.#idle.pop()) {
       if (!connection.isLost && connection.idleUntilMs > now) {
         connection.user = user
-        user.connected(connection)
+        user.connected(connection, now)
         return
       }
       connection.destroy()
@@ -126,18 +126,17 @@ export class UpstreamPool {
     if (at !== -1) this.#waiting.splice(at, 1)
   }
 
-  /** The answer has been read to its end. `idleMs`: what the backend said of idle connections; -1: nothing. */
-  release(connection: UpstreamConnection, idleMs: number): void {
+  /** The answer has been read to its end, at `now`. `idleMs`: what the backend said of idle connections; -1: nothing. */
+  release(connection: UpstreamConnection, idleMs: number, now: number): void {
     connection.user = null
     const usableMs =
       idleMs === -1 ? this.#limits.upstreamIdleMs : Math.min(HINT_MS_MAX, idleMs - HINT_MARGIN_MS)
-    const now = this.#clock.monotonicMs()
     if (this.#closed || usableMs <= 0 || now >= connection.oldFromMs) {
       connection.destroy()
       return
     }
     connection.idleUntilMs = Math.min(now + usableMs, connection.oldFromMs)
-    this.#offer(connection)
+    this.#offer(connection, now)
   }
 
   lost(connection: UpstreamConnection): void {
@@ -154,11 +153,11 @@ export class UpstreamPool {
     for (const user of this.#waiting.splice(0)) user.unreachable(new Error('the gateway is shutting down'))
   }
 
-  #offer(connection: UpstreamConnection): void {
+  #offer(connection: UpstreamConnection, now: number): void {
     const user = this.#waiting.shift()
     if (user !== undefined) {
       connection.user = user
-      user.connected(connection)
+      user.connected(connection, now)
       return
     }
     this.#idle.push(connection)
@@ -211,7 +210,7 @@ export class UpstreamPool {
         const now = this.#clock.monotonicMs()
         connection.idleUntilMs = now + this.#limits.upstreamIdleMs
         if (this.#limits.upstreamAgeMs > 0) connection.oldFromMs = now + this.#limits.upstreamAgeMs
-        this.#offer(connection)
+        this.#offer(connection, now)
       }
     })
   }

@@ -131,9 +131,9 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
     this.#upstream.wire.acquire(this)
   }
 
-  connected(connection: UpstreamConnection): void {
+  connected(connection: UpstreamConnection, nowMs: number): void {
     if (this.#finished) {
-      this.#upstream.wire.release(connection, -1)
+      this.#upstream.wire.release(connection, -1, nowMs)
       return
     }
     const refusal = this.#open?.recheck() ?? null
@@ -141,7 +141,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
       this.#open?.ended()
       this.#open = null
       if (this.backend.enforce) {
-        this.#upstream.wire.release(connection, -1)
+        this.#upstream.wire.release(connection, -1, nowMs)
         this.refuse(refusal)
         return
       }
@@ -150,7 +150,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
     this.#connection = connection
     this.#sent = true
     this.#client.answers.begin(this.#method, this.backend.limits.headerBytesMax)
-    this.#lastByteMs = this.backend.clock.monotonicMs()
+    this.#lastByteMs = nowMs
     const { socket } = connection
     const body = this.#bodyText === null ? this.#body : null
     if (body === null) socket.write(this.#message, 'latin1')
@@ -228,7 +228,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
   }
 
   #answerLines(reader: AnswerReader): string {
-    return answerLines(reader, this.#idleMs)
+    return answerLines(reader, this.#idleMs, this.#lastByteMs)
   }
 
   piece(bytes: Buffer): void {
@@ -252,7 +252,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
     if (connection !== null) {
       if (clean && reader.keepAlive && connection.socket.writableLength === 0) {
         if (connection.socket.isPaused()) connection.socket.resume()
-        this.#upstream.wire.release(connection, reader.keepAliveMs)
+        this.#upstream.wire.release(connection, reader.keepAliveMs, this.#lastByteMs)
       } else connection.destroy()
     }
     this.answered(reader.status)

@@ -29,6 +29,50 @@ describe('the reader of plain requests', () => {
     expect(reader?.header('x-b')).toBeUndefined()
   })
 
+  test('reads a head as a reader does that has read none before', () => {
+    const used = new RequestReader()
+    const method = fc.constantFrom(
+      'GET',
+      'GE',
+      'GETX',
+      'GET\t',
+      'GET/',
+      'POST',
+      'PO',
+      'POSTGET',
+      'PUT',
+      '',
+      'CONNECT',
+    )
+    const head = fc
+      .tuple(method, fc.constantFrom(' ', '  ', '\t', ''), requestHead)
+      .map(([start, space, rest]) => `${start}${space}${rest.slice(Math.max(0, rest.indexOf('/')))}`)
+    let taken = 0
+    fc.assert(
+      fc.property(fc.oneof(head, requestHead), (text) => {
+        const fresh = read(text)
+        expect(used.read(text)).toBe(fresh !== null)
+        if (fresh === null) return
+        taken++
+        expect(used.forwarded('/', ['x-a'])).toBe(fresh.forwarded('/', ['x-a']))
+        const { method, target, contentLength, keepAlive, token } = fresh
+        expect(used).toMatchObject({ method, target, contentLength, keepAlive, token })
+        for (const name of [
+          'host',
+          'x-a',
+          'x_b',
+          'cookie',
+          'content-type',
+          'accept-encoding',
+          'x-openstack-request-id',
+        ])
+          expect(used.header(name)).toBe(fresh.header(name))
+      }),
+      { numRuns: RUNS },
+    )
+    expect(taken).toBeGreaterThan(RUNS / 20)
+  })
+
   test('passes every line on as it came, but for ours and those of this hop', () => {
     const reader = read(
       `${plain}Connection: keep-alive\r\nKeep-Alive: timeout=5\r\nFencing-Session: s\r\nx_y:\tZ \r\n`,
