@@ -157,8 +157,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'cut-off',
     'nothing is checked again before the first byte',
     `${LOCKING}/ledger.ts`,
-    '    const sealed = this.grants.find((grant) => grant.sealed)\n    if (sealed !== undefined)',
-    '    const sealed = this.grants.find((grant) => grant.sealed)\n    if (sealed === undefined || sealed !== undefined) return null\n    if (sealed !== undefined)',
+    '    for (const grant of this.grants) {\n      if (grant.sealed)',
+    '    for (const grant of this.grants) {\n      if (this.grants.length > 0) return null\n      if (grant.sealed)',
   ),
   bugOf(
     'joining',
