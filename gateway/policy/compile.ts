@@ -208,7 +208,11 @@ class Compiler {
       xmlPaths: this.#xmlPaths,
       soapNamespace: this.#source.soap_namespace,
     })
-    const restrictions = this.#restrictions(terms, slots, slot)
+    const lists = new Set(facets.captures.filter((one) => one.isList === true).map((one) => one.slot))
+    const restrictions = this.#restrictions(terms, slots, slot).map((one) => ({
+      ...one,
+      isList: lists.has(one.slot),
+    }))
     for (const name of slots.keys())
       if (this.#variables.has(name))
         faults.push({ path, message: `{${name}} is a variable and a capture: rename one of them` })
@@ -220,7 +224,7 @@ class Compiler {
 
     const many = new Set(locks.map((lock) => lock.eachSlot))
     const captures = facets.captures.map(
-      (capture): SlottedCapture => ({ ...capture, many: many.has(capture.slot) }),
+      (capture): SlottedCapture => ({ ...capture, many: capture.isList === true || many.has(capture.slot) }),
     )
     const rule: CompiledRule = {
       id: source.id,
@@ -264,7 +268,7 @@ class Compiler {
     { source, path, faults }: RuleTerms,
     slots: ReadonlyMap<string, number>,
     slot: (name: string) => number,
-  ): readonly Restriction[] {
+  ): readonly Omit<Restriction, 'isList'>[] {
     return Object.entries(source.where ?? {}).flatMap(([name, written]) => {
       const pattern = compilePattern(written)
       const own = slots.get(name)
@@ -334,7 +338,8 @@ class Compiler {
       })
       return null
     }
-    return compileJob({ name, source: job, names, idSlot, path: [...path, 'job'] }, faults)
+    const soapPaths = this.#xmlPaths.soap
+    return compileJob({ name, source: job, names, idSlot, soapPaths, path: [...path, 'job'] }, faults)
   }
 
   #place(

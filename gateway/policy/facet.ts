@@ -14,6 +14,8 @@ export interface Place {
   /** The body must be there and readable for it. */
   readonly body: BodyFormat | null
   read(call: CallReading): Values
+  /** All values there, wherever else two readers could disagree: for those who go by every one of them. */
+  readAll?(call: CallReading): Values
 }
 
 export type Condition =
@@ -24,6 +26,8 @@ export type Condition =
 export interface PlacedCapture {
   readonly name: string
   readonly place: Place
+  /** Written as a list: all its values count, however many there are. */
+  readonly isList?: boolean
 }
 
 /** Makes the place that a name in a facet stands for, or says what is wrong with the name. */
@@ -61,7 +65,12 @@ export function xmlPlaces(form: XmlForm, paths: SoapPaths): PlaceMaker {
     if (!SoapPaths.isPath(written) && !(form === 'zapi' && SoapPaths.isRootAttribute(written)))
       return `${JSON.stringify(written)} is not a path such as spec/location or _this@type`
     const path = paths.want(written)
-    return { name: `${form} ${written}`, body: form, read: (call) => call.xmlValue(form, path) }
+    return {
+      name: `${form} ${written}`,
+      body: form,
+      read: (call) => call.xmlValue(form, path),
+      readAll: (call) => call.xmlValues(form, path),
+    }
   }
 }
 
@@ -93,8 +102,33 @@ export function compileFacet(
   for (const [index, written] of (facet.absent ?? []).entries())
     placed(written, ['absent', index], (place) => conditions.push({ kind: 'absent', place }))
   for (const [name, written] of Object.entries(facet.capture ?? {}))
-    placed(written, ['capture', name], (place) => captures.push({ name, place }))
+    if (typeof written === 'string')
+      placed(written, ['capture', name], (place) => captures.push({ name, place }))
+    else {
+      const places: Place[] = []
+      for (const [index, one] of written.entries())
+        placed(one, ['capture', name, index], (place) => places.push(place))
+      const [first] = places
+      if (first !== undefined) captures.push({ name, place: joined(first, places), isList: true })
+    }
   return { conditions, captures }
+}
+
+/** The values of several places, one after the other. */
+function joined(first: Place, places: readonly Place[]): Place {
+  return {
+    name: places.map(({ name }) => name).join(', '),
+    body: first.body,
+    read(call) {
+      const all: (string | null)[] = []
+      for (const place of places) {
+        const values = place.readAll?.(call) ?? place.read(call)
+        if (typeof values === 'string') return values
+        all.push(...values)
+      }
+      return all
+    },
+  }
 }
 
 /** Whether the condition holds; a text says why the call is refused instead. */

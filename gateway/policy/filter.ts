@@ -1,13 +1,23 @@
 // What `{name|filter}` does to a captured value before it becomes part of a lock's name. A filter that finds no sense
 // in a value answers null, and the call is refused: a lock is never guessed.
 
-/** Takes and gives the parts of a name; a part may hold any character, the template escapes it. */
+/**
+ * Takes and gives the parts of a name; a part may hold any character, the template escapes it. No parts: the value names
+ * nothing that could be locked.
+ */
 export type Filter = (parts: readonly string[]) => readonly string[] | null
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const LOWER_ID = /^[a-z0-9][a-z0-9_-]{0,254}$/
 
-export const FILTERS: ReadonlyMap<string, { readonly summary: string; readonly apply: Filter }> = new Map([
+interface FilterEntry {
+  readonly summary: string
+  readonly apply: Filter
+  /** An empty value means something to it, and is no fault. */
+  readonly takesEmpty?: boolean
+}
+
+export const FILTERS: ReadonlyMap<string, FilterEntry> = new Map<string, FilterEntry>([
   ['lower', { summary: 'lower case', apply: (parts) => parts.map((part) => part.toLowerCase()) }],
   ['upper', { summary: 'upper case', apply: (parts) => parts.map((part) => part.toUpperCase()) }],
   [
@@ -89,6 +99,15 @@ export const FILTERS: ReadonlyMap<string, { readonly summary: string; readonly a
       apply: single(pathParts),
     },
   ],
+  [
+    'datastore-file',
+    {
+      summary:
+        'a path on a datastore as it is; nothing, where it is empty, a datastore alone, or a file of the host',
+      takesEmpty: true,
+      apply: single((value) => (namesNoFile(value) ? [] : [value])),
+    },
+  ],
   ['datastore-path', { summary: 'ds/dir/file of "[ds] dir/file"', apply: single(datastorePath) }],
 ])
 
@@ -115,4 +134,13 @@ function datastorePath(written: string): readonly string[] | null {
   const parts = pathParts(rest)
   if (parts === null || parts.some((part) => part !== part.trim())) return null
   return [name, ...parts]
+}
+
+/** What settings of machines may hold in place of a file on a datastore: images that every host brings with it. */
+function namesNoFile(written: string): boolean {
+  return (
+    written === '' ||
+    /^\[[^[\]]+\]$/.test(written) ||
+    /^(?:\[\] ?)?\/(?:usr\/lib\/vmware|vmimages)\/(?:[\w-][\w.-]*\/)*[\w-][\w.-]*$/.test(written)
+  )
 }

@@ -1,7 +1,7 @@
 // Which answers name a job, and how to ask whether it is over. What should name one and cannot be read is never
 // taken for "none": the call then counts as unknown.
 
-import type { JobProbe, JobRule } from '../spi/policy.ts'
+import type { JobRule } from '../spi/policy.ts'
 import type { PackFault } from './fault.ts'
 import { compileRequest, type RequestFiller } from './job-request.ts'
 import { readJson } from './json-reader.ts'
@@ -40,6 +40,8 @@ export interface JobTerms {
   readonly names: Names
   /** A slot that no capture of the rule has; the answer's id goes there. */
   readonly idSlot: number
+  /** Of the whole pack: what its rules want to see of a SOAP message. */
+  readonly soapPaths: SoapPaths
   readonly path: readonly PropertyKey[]
 }
 
@@ -221,7 +223,8 @@ function untracked(name: string, statuses: readonly number[]): CompiledJob {
 
 type TaskJob = Extract<JobSource, { kind: 'vsphere-task' }>
 
-const TASK_ID = /^[A-Za-z0-9._:-]{1,256}$/
+/** A lease's is `session[…]…`. */
+const TASK_ID = /^[A-Za-z0-9._:[\]-]{1,256}$/
 
 function compileTask(terms: JobTerms, source: TaskJob, faults: PackFault[]): CompiledJob | null {
   if (!SoapPaths.isPath(source.path) || source.path.includes('@')) {
@@ -233,10 +236,38 @@ function compileTask(terms: JobTerms, source: TaskJob, faults: PackFault[]): Com
     faults.push({ path: [...terms.path, 'methods'], message: methods })
     return null
   }
-  const named = taskRule(source, false)
-  if (methods === null) return { name: terms.name, bind: () => named }
-  const perhaps = taskRule(source, true)
-  return { name: terms.name, bind: (_, call) => (isOf(methods, call) ? named : perhaps) }
+  const header =
+    source.session_header === undefined ? null : terms.soapPaths.wantHeader(source.session_header)
+  const reader = taskReader(source)
+  return {
+    name: terms.name,
+    bind: (_, call) => {
+      const isSure = methods === null || isOf(methods, call)
+      const other =
+        source.type === 'SmsTask' || source.type === 'VslmTask' ? { target: call.target.target } : {}
+      const parts = source.parts === true ? { parts: true as const } : {}
+      const session = header === null ? undefined : call.xmlValue('soap', header)
+      const [borne] = Array.isArray(session) ? session : []
+      const whence = { ...other, ...parts, ...(typeof borne === 'string' ? { session: borne } : {}) }
+      return {
+        appliesTo: (status) => source.statuses.includes(status),
+        bodyBytesMax: JOB_ANSWER_BYTES_MAX,
+        read: (status, body) => {
+          if (!source.statuses.includes(status)) return { kind: 'none' }
+          const found = reader(body, isSure)
+          if (found.kind !== 'found') return found.kind === 'none' ? found : unreadable(found.reason)
+          const { type } = source
+          const probe = {
+            kind: 'vsphere-task',
+            task: found.id,
+            ...(type === 'Task' ? {} : { type }),
+            ...whence,
+          } as const
+          return { kind: 'job', id: found.id, probe }
+        },
+      }
+    },
+  }
 }
 
 /** A call whose method cannot be told counts as one of them. */
@@ -245,31 +276,29 @@ function isOf(methods: Pattern, call: CallReading): boolean {
   return !method.ok || methods.match(method.value) !== null
 }
 
-/** `perhaps`: of a method that starts no task as far as anybody knows, in whose answer there may be one all the same. */
-function taskRule(source: TaskJob, perhaps: boolean): JobRule {
+/** Not sure: as far as anybody knows the method starts nothing, but its answer may show that it did. */
+type TaskReader = (
+  body: Buffer,
+  isSure: boolean,
+) => { readonly kind: 'none' } | Exclude<IdReading, { kind: 'absent' }>
+
+function taskReader(source: TaskJob): TaskReader {
   const paths = new SoapPaths()
   const text = paths.want(source.path)
   const type = paths.want(`${source.path}@type`)
-  const statuses = new Set(source.statuses)
-  return {
-    appliesTo: (status) => statuses.has(status),
-    bodyBytesMax: JOB_ANSWER_BYTES_MAX,
-    read: (status, body) => {
-      if (!statuses.has(status)) return { kind: 'none' }
-      if (body.length >= JOB_ANSWER_BYTES_MAX)
-        return perhaps ? { kind: 'none' } : unreadable('the answer is too long')
-      const reading = readSoap(body, paths)
-      if (!reading.ok) return perhaps ? { kind: 'none' } : unreadable(reading.reason)
-      const tasks = reading.values[text.value]
-      if (tasks === undefined && source.optional) return { kind: 'none' }
-      const [task] = tasks ?? []
-      const [kind] = reading.values[type.value] ?? []
-      if (perhaps && !reading.values[type.value]?.includes('Task')) return { kind: 'none' }
-      if (tasks?.length !== 1 || typeof task !== 'string' || kind !== 'Task' || !TASK_ID.test(task))
-        return unreadable(`the answer ${reading.method} does not name one Task`)
-      const probe: JobProbe = { kind: 'vsphere-task', task }
-      return { kind: 'job', id: task, probe }
-    },
+  return (body, isSure) => {
+    if (body.length > JOB_ANSWER_BYTES_MAX)
+      return isSure ? { kind: 'unreadable', reason: 'the answer is too long' } : { kind: 'none' }
+    const reading = readSoap(body, paths)
+    if (!reading.ok) return isSure ? { kind: 'unreadable', reason: reading.reason } : { kind: 'none' }
+    const tasks = reading.values[text.value]
+    const kinds = reading.values[type.value]
+    if (isSure ? tasks === undefined && source.optional : kinds?.includes(source.type) !== true)
+      return { kind: 'none' }
+    const [id] = tasks ?? []
+    return tasks?.length !== 1 || typeof id !== 'string' || kinds?.[0] !== source.type || !TASK_ID.test(id)
+      ? { kind: 'unreadable', reason: `the answer ${reading.method} does not name one ${source.type}` }
+      : { kind: 'found', id }
   }
 }
 

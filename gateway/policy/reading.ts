@@ -175,6 +175,12 @@ export class CallReading {
     return typeof call === 'string' ? call : valuesAt(call.params, steps)
   }
 
+  /** All of them, also where elements on the way stand more than once, as those of an array do. */
+  xmlValues(form: XmlForm, path: SoapPath): Values {
+    const reading = this.xml(form)
+    return reading.ok ? (reading.values[path.value] ?? NONE) : reading.reason
+  }
+
   xmlValue(form: XmlForm, path: SoapPath): Values {
     const reading = this.xml(form)
     if (!reading.ok) return reading.reason

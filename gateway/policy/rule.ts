@@ -36,6 +36,8 @@ export interface Restriction {
   readonly pattern: Pattern
   /** Slots of the pattern's named groups. */
   readonly groupSlots: readonly number[]
+  /** Of a capture that is written as a list, and may hold nothing. */
+  readonly isList: boolean
 }
 
 export interface CompiledRule {
@@ -135,6 +137,7 @@ export function matchRule(at: RuleAtPath, call: CallReading, why: string[] | nul
 function restricted(rule: CompiledRule, slots: Slots, why: string[] | null): boolean {
   for (const restriction of rule.restrictions) {
     const value = slots[restriction.slot]
+    if (restriction.isList && Array.isArray(value) && value.length === 0) continue
     const texts = typeof value === 'string' ? [value] : (value ?? [])
     let groups: readonly (string | undefined)[] | null = null
     for (const text of texts) {
@@ -185,11 +188,9 @@ function fillLock(lock: CompiledLock, slots: Slots, into: RequiredLock[]): strin
   if (typeof values === 'string' || values === undefined || values.length === 0)
     return `the call does not say what ${lock.template.written} is to be filled with`
   for (const value of values) {
-    const fault = addLock(
-      fillTemplate(lock.template, slots, lockPart, { slot: lock.eachSlot, value }),
-      lock,
-      into,
-    )
+    const filled = fillTemplate(lock.template, slots, lockPart, { slot: lock.eachSlot, value })
+    if (lock.isOptional && !filled.ok && filled.isNothing === true) continue
+    const fault = addLock(filled, lock, into)
     if (fault !== null) return fault
   }
   return null

@@ -1,7 +1,7 @@
 // The language of policy packs: every key, every default. Strict: an unknown key is a fault.
 
 import { z } from 'zod'
-import { DIALECTS } from '../spi/policy.ts'
+import { DIALECTS, VSPHERE_JOBS } from '../spi/policy.ts'
 
 const scalar = z.union([z.string(), z.number(), z.boolean()], {
   error: 'expected a text, a number or a boolean',
@@ -23,8 +23,8 @@ const facetShape = {
   /** Present, with whatever value; JSON's null counts as absent. */
   has: z.array(z.string()).optional(),
   absent: z.array(z.string()).optional(),
-  /** Capture name → where its value stands. */
-  capture: z.record(captureName, z.string()).optional(),
+  /** Capture name → where its value stands; several places, for `each`, give their values one after the other. */
+  capture: z.record(captureName, strings).optional(),
 }
 
 export const facetSchema = z.strictObject(facetShape)
@@ -87,6 +87,12 @@ export const jobSchema = z.discriminatedUnion('kind', [
     statuses: z.array(z.number().int().min(200).max(299)).min(1).default([200]),
     /** Path of the Task's reference below the answer's first element. */
     path: z.string().default('returnval'),
+    /** Of the reference: a lease of NFC, or a task of another endpoint, which is asked about there. */
+    type: z.enum(VSPHERE_JOBS).default('Task'),
+    /** The task's result names further tasks, which go on by themselves. */
+    parts: z.literal(true).optional(),
+    /** The element of the SOAP header in which calls of that endpoint bear the session. */
+    session_header: z.string().optional(),
     /** RE2 over the call's method: answers to all others name a task only where there is one in them. */
     methods: z.string().optional(),
     optional: z.boolean().default(false),

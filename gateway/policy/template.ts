@@ -22,6 +22,7 @@ type Piece =
 interface NamedFilter {
   readonly name: string
   readonly apply: Filter
+  readonly takesEmpty: boolean
 }
 
 export interface Template {
@@ -31,7 +32,8 @@ export interface Template {
 
 export type Filled =
   | { readonly ok: true; readonly text: string }
-  | { readonly ok: false; readonly reason: string }
+  /** `isNothing`: the value says that there is nothing of the kind. */
+  | { readonly ok: false; readonly reason: string; readonly isNothing?: true }
 
 /** What a `{name}` stands for where a template is compiled: a capture's slot, a constant, or nothing. */
 export type Names = (name: string) => number | string | null
@@ -67,7 +69,7 @@ export function compileTemplate(written: string, names: Names): Template | strin
       const filter = FILTERS.get(filterName)
       if (filter === undefined)
         return `there is no filter ${filterName}; there are ${[...FILTERS.keys()].join(', ')}`
-      filters.push({ name: filterName, apply: filter.apply })
+      filters.push({ name: filterName, apply: filter.apply, takesEmpty: filter.takesEmpty === true })
     }
     if (literal !== '') pieces.push({ kind: 'literal', text: literal })
     literal = ''
@@ -103,7 +105,7 @@ export function fillTemplate(
       continue
     }
     const value = each !== undefined && each.slot === piece.slot ? each.value : slots[piece.slot]
-    if (typeof value !== 'string' || value === '')
+    if (typeof value !== 'string' || (value === '' && piece.filters[0]?.takesEmpty !== true))
       return { ok: false, reason: `the call does not say its ${piece.name}` }
     if (piece.filters.length === 0) {
       text += partEscape(value)
@@ -117,6 +119,8 @@ export function fillTemplate(
           ok: false,
           reason: `the ${piece.name} ${JSON.stringify(value.slice(0, 120))} is not of the form ${filter.name}`,
         }
+      if (parts.length === 0)
+        return { ok: false, reason: `the call names nothing as its ${piece.name}`, isNothing: true }
     }
     text += parts.length === 1 ? partEscape(parts[0] ?? '') : parts.map(partEscape).join('/')
   }

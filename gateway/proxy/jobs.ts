@@ -136,7 +136,7 @@ export class JobWatch {
       case 'http':
         return probeHttpJob(this.#upstreams.first, job.probe, job.credentials, this.#limits.probeMs)
       case 'vsphere-task':
-        return this.#tasks.probe(job.probe.task, job.credentials)
+        return this.#tasks.probe(job.probe, job.credentials)
     }
   }
 

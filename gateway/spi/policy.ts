@@ -83,6 +83,24 @@ export interface RequiredLock {
   readonly mode: LockMode
 }
 
+/** What goes on behind an answer of vSphere: the types of the objects that stand for it. */
+export const VSPHERE_JOBS = ['Task', 'HttpNfcLease', 'SmsTask', 'VslmTask'] as const
+export type VsphereJob = (typeof VSPHERE_JOBS)[number]
+
+/** A managed object of vSphere that stands for work, by its id. */
+export interface VsphereTaskProbe {
+  readonly kind: 'vsphere-task'
+  readonly task: string
+  /** A Task where it is left out. */
+  readonly type?: VsphereJob
+  /** Of a task of another endpoint than /sdk: where the call was sent. */
+  readonly target?: string
+  /** Its result names further tasks, which go on by themselves. */
+  readonly parts?: true
+  /** The session that the call bears in its SOAP header. */
+  readonly session?: string
+}
+
 /** How to find out whether the asynchronous work that a call started is over. */
 export type JobProbe =
   /** Ask the backend over HTTP with the call's own credentials. */
@@ -103,8 +121,7 @@ export type JobProbe =
       /** The state in an answer that is no JSON, in place of `pointer`; undefined where there is none. */
       readonly stateOf?: (body: string) => string | undefined
     }
-  /** A vSphere Task, by its managed object id, through the property collector. */
-  | { readonly kind: 'vsphere-task'; readonly task: string }
+  | VsphereTaskProbe
 
 /** Reads an answer and says which job it names. Compiled from a rule's `job:`. */
 export interface JobRule {

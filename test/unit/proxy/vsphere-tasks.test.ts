@@ -13,7 +13,7 @@ describe('the state of a task', () => {
     const body = answer(
       object('task-1', 'info.state', 'success') + object('task-12', 'info.state', 'running'),
     )
-    expect(readTask({ status: 200, body }, 'task-12')).toEqual({ kind: 'state', state: 'running' })
+    expect(readTask({ status: 200, body }, 'task-12')).toEqual({ kind: 'state', state: 'running', parts: [] })
   })
 
   test.each([
