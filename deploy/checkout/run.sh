@@ -213,35 +213,38 @@ install_test_tools() {
   done
 }
 
-# Cinder's drivers, which tests drive, come with services, users and databases that nobody wants here: of what is missing
-# of it only the Python is unpacked, and nothing installed. Never fatal, as above.
-unpack_cinder() {
-  unpacked="$root/.cache/cinder"
-  if [ -d /usr/lib/python3/dist-packages/cinder ] || [ -d "$unpacked" ]; then return; fi
+# Cinder's drivers, which tests drive, and Keystone, which they run, come with services, users and databases that nobody
+# wants here: of what is missing only the Python and its libraries are unpacked, and nothing installed. Never fatal, as above.
+unpack_openstack() {
+  unpacked="$root/.cache/openstack"
+  if [ -d "$unpacked" ]; then return; fi
   if [ "${FENCEGATE_APT:-yes}" = no ] || ! has_command apt-get; then
-    say "not here, and left so: Cinder's drivers (tests that need them are skipped)"
+    say "not here, and left so: Cinder's drivers, Keystone (tests that need them are skipped)"
     return
   fi
-  say "unpacking Cinder's drivers for the tests (apt-get; FENCEGATE_APT=no prevents it)"
+  say "unpacking Cinder's drivers and Keystone for the tests (apt-get; FENCEGATE_APT=no prevents it)"
   fresh="$unpacked.$$"
   rm -rf "$fresh"
-  fetch_cinder || {
+  fetch_openstack || {
     apt-get update -q -o Acquire::Retries=1 -o Acquire::http::Timeout=20 >>"$root/.cache/apt.log" 2>&1 || true
-    fetch_cinder || say "could not unpack python3-cinder: see $root/.cache/apt.log"
+    fetch_openstack || say "could not unpack python3-cinder and python3-keystone: see $root/.cache/apt.log"
   }
   rm -rf "$fresh"
 }
 
-# What no driver imports, but what has compiled parts or many of its own, is left out.
-fetch_cinder() {
-  packages=$(apt-get install -s --no-install-recommends python3-cinder 2>/dev/null |
-    sed -n 's/^Inst \(python3-[^ ]*\) .*/\1/p' |
-    grep -v -E '^python3-(confluent-kafka|migrate|mysqldb|os-win|psycopg2|swiftclient|testresources|testscenarios|unittest2|zmq)$' || true)
-  [ -n "$packages" ] || return 1
-  mkdir -p "$fresh/debs" "$fresh/tree"
+# What is large, and imported by none of the two, is left out.
+fetch_openstack() {
+  packages=$(apt-get install -s --no-install-recommends python3-cinder python3-keystone 2>/dev/null |
+    sed -n 's/^Inst \(\(python3-\|lib\)[^ ]*\) .*/\1/p' |
+    grep -v -E '^(python3-(confluent-kafka|migrate|mysqldb|os-win|psycopg2|sphinx|swiftclient|testresources|testscenarios|unittest2|zmq)|lib(ann|cdt|cgraph|gts|gvc|gvpr|lab-|pathplan|mariadb|rdkafka).*)$' || true)
+  # They may be installed as a whole.
+  [ -n "$packages" ] || [ -d /usr/lib/python3/dist-packages/keystone ] || return 1
+  mkdir -p "$fresh/debs" "$fresh/tree/usr/lib/python3/dist-packages"
   # shellcheck disable=SC2086
-  (cd "$fresh/debs" && apt-get download -q -o Acquire::Retries=1 -o Acquire::http::Timeout=20 $packages >>"$root/.cache/apt.log" 2>&1) || return 1
-  for package in "$fresh"/debs/*.deb; do dpkg -x "$package" "$fresh/tree" || return 1; done
+  [ -z "$packages" ] || (cd "$fresh/debs" && apt-get download -q -o Acquire::Retries=1 -o Acquire::http::Timeout=20 $packages >>"$root/.cache/apt.log" 2>&1) || return 1
+  for package in "$fresh"/debs/*.deb; do
+    [ ! -e "$package" ] || dpkg -x "$package" "$fresh/tree" || return 1
+  done
   mv "$fresh/tree" "$unpacked"
 }
 
@@ -290,7 +293,7 @@ case "$command" in
   check) check_everything ;;
   test)
     install_test_tools
-    unpack_cinder
+    unpack_openstack
     exec node node_modules/vitest/vitest.mjs run "$@"
     ;;
   bench)

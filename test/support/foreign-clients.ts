@@ -3,7 +3,7 @@
 
 import { type ChildProcessWithoutNullStreams, execFile, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -15,9 +15,10 @@ const GO_SOURCE = fileURLToPath(new URL('go-mutex/', import.meta.url))
 const VAPI_SOURCE = fileURLToPath(new URL('vapi-client/', import.meta.url))
 const OPENSTACK_PROGRAM = fileURLToPath(new URL('openstack-clients.py', import.meta.url))
 const ARRAYS_PROGRAM = fileURLToPath(new URL('array-drivers.py', import.meta.url))
+const KEYSTONE_PROGRAM = fileURLToPath(new URL('keystone-server.py', import.meta.url))
 const TOOZ_PROGRAM = fileURLToPath(new URL('tooz-client.py', import.meta.url))
-/** Where deploy/checkout/run.sh unpacks Cinder, unless it is installed. */
-const CINDER = join(CACHE, 'cinder/usr/lib/python3/dist-packages')
+/** Where deploy/checkout/run.sh unpacks of Cinder and Keystone what is not installed. */
+const UNPACKED = join(CACHE, 'openstack/usr/lib')
 /** Whose packages apt-get installs; another one in the path has none of them. */
 const PYTHON = '/usr/bin/python3'
 /** The first build compiles etcd's client and gRPC. */
@@ -112,7 +113,7 @@ export async function startOpenstackClients(args: readonly string[]): Promise<Fo
 
 /** False where Cinder's drivers are not there. Under `CI=true` it throws instead. */
 export function arrayDriversAvailable(): boolean {
-  const found = spawnSync(PYTHON, ['-c', 'import cinder, eventlet, oslo_vmware'], { env: withCinder() })
+  const found = spawnSync(PYTHON, ['-c', 'import cinder, eventlet, oslo_vmware'], { env: unpacked() })
   return isAvailable(found.status === 0, 'python3-cinder is neither installed nor unpacked')
 }
 
@@ -121,13 +122,26 @@ export async function startArrayDrivers(
   places: Readonly<Record<string, readonly [host: string, port: number]>>,
   folder: string,
 ): Promise<ForeignClient> {
-  const client = new ForeignClient(PYTHON, [ARRAYS_PROGRAM, JSON.stringify(places), folder], withCinder())
+  const client = new ForeignClient(PYTHON, [ARRAYS_PROGRAM, JSON.stringify(places), folder], unpacked())
   await client.next(60_000)
   return client
 }
 
-function withCinder(): Record<string, string> {
-  return existsSync(CINDER) ? { PYTHONPATH: CINDER } : {}
+/** False where Keystone is not there. Under `CI=true` it throws instead. */
+export function keystoneAvailable(): boolean {
+  const found = spawnSync(PYTHON, ['-c', 'import keystone, openstackclient'], { env: unpacked() })
+  return isAvailable(found.status === 0, 'python3-keystone is neither installed nor unpacked')
+}
+
+/** A real one, for these users; its client says its port first, and it ends with it. */
+export function startKeystone(folder: string, users: readonly string[]): ForeignClient {
+  return new ForeignClient(PYTHON, ['-W', 'ignore', KEYSTONE_PROGRAM, folder, ...users], unpacked())
+}
+
+function unpacked(): Record<string, string> {
+  if (!existsSync(UNPACKED)) return {}
+  const folders = readdirSync(UNPACKED).map((name) => join(UNPACKED, name))
+  return { PYTHONPATH: join(UNPACKED, 'python3/dist-packages'), LD_LIBRARY_PATH: folders.join(':') }
 }
 
 function isAvailable(found: boolean, reason: string): boolean {
