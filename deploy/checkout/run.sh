@@ -180,6 +180,8 @@ install_test_tools() {
   [ -d /usr/lib/python3/dist-packages/oslo_vmware ] || missing="$missing python3-oslo.vmware"
   has_command nginx || missing="$missing nginx"
   has_command haproxy || missing="$missing haproxy"
+  has_command curl || missing="$missing curl"
+  has_command nghttp || missing="$missing nghttp2-client"
   has_command systemd-analyze || missing="$missing systemd"
   has_command ip || missing="$missing iproute2"
   has_command fence_ipmilan || missing="$missing fence-agents"

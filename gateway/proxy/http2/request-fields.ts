@@ -33,9 +33,10 @@ const AUTHORITY = /^(?:[A-Za-z0-9._~%!$&'()*+;=-]+|\[[0-9A-Fa-f:.]+\])(?::\d{0,5
 export function readRequestFields(raw: readonly string[], hasBody: boolean): RequestFields {
   const pseudo = new Map<string, string>()
   const fields: string[] = []
-  let cookie: string | null = null
+  const cookies: string[] = []
   let host: string | null = null
   let hasLength = false
+  let isPastPseudo = false
   let fault: string | null = null
   const found = (reason: string) => {
     fault ??= reason
@@ -43,16 +44,18 @@ export function readRequestFields(raw: readonly string[], hasBody: boolean): Req
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = raw[i] ?? ''
     const value = raw[i + 1] ?? ''
+    const isPseudo = name.charCodeAt(0) === 0x3a
+    isPastPseudo ||= !isPseudo
     if (!isValue(value)) found('a field has bytes, or blanks at its ends, that no field may have')
-    else if (name.charCodeAt(0) === 0x3a) {
-      if (!PSEUDO.has(name) || pseudo.has(name) || fields.length > 0)
+    else if (isPseudo) {
+      if (!PSEUDO.has(name) || pseudo.has(name) || isPastPseudo)
         found('its pseudo-fields are not the four of a request, once each, before all fields')
       pseudo.set(name, value)
     } else if (!isName(name))
       found('a name of a field is not in lower case, or has bytes that no name may have')
     else if (CONNECTION_SPECIFIC.has(name) || (name === 'te' && value !== 'trailers'))
       found(`${name} has no meaning in HTTP/2`)
-    else if (name === 'cookie') cookie = cookie === null ? value : `${cookie}; ${value}`
+    else if (name === 'cookie') cookies.push(value)
     else if (name === 'host') {
       if (host !== null) found('there is more than one Host')
       host = value
@@ -71,7 +74,7 @@ export function readRequestFields(raw: readonly string[], hasBody: boolean): Req
     found('the target must begin with a slash, and have no fragment and nothing but visible ASCII')
   if (!AUTHORITY.test(authority)) found('the authority is not the name of a host')
   if (host !== null && host !== authority) found('Host and :authority are not the same')
-  if (cookie !== null) fields.push('cookie', cookie)
+  if (cookies.length > 0) fields.push('cookie', cookies.filter((part) => part !== '').join('; '))
   // As a body of unknown length is announced in HTTP/1.1.
   if (hasBody && !hasLength) fields.push('Transfer-Encoding', 'chunked')
   return { method, target, fields: ['Host', authority, ...fields], fault }

@@ -1,6 +1,7 @@
 // A client's certificate as the mark by which he is known: only where an authority of ours has signed it, and never a condition.
 
 import { X509Certificate } from 'node:crypto'
+import { connect as connectHttp2 } from 'node:http2'
 import { request as httpsRequest } from 'node:https'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { CallerBook } from '../../../gateway/spi/callers.ts'
@@ -61,15 +62,37 @@ describe('a client certificate', () => {
     })
   }
 
-  test('that an authority of ours signed is borne by the call, by its fingerprint', async () => {
-    expect(await call(known)).toBe(200)
-    const value = new X509Certificate(known.cert).fingerprint256.replaceAll(':', '').toLowerCase()
-    expect(gateway.gate.asked.at(-1)?.caller?.claims).toEqual([{ by: 'certificate', value }])
-  })
+  function callByHttp2(shown: Pair | null): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const address = `https://127.0.0.1:${gateway.port}`
+      const session = connectHttp2(address, { servername: 'localhost', ca: own.cert, ...shown })
+      session.on('error', reject)
+      const stream = session.request({ ':method': 'POST', ':path': '/x' }, { endStream: true })
+      stream.on('response', (head) => {
+        session.close()
+        resolve(head[':status'] ?? 0)
+      })
+    })
+  }
 
-  test('of anybody else says nothing, and neither does none', async () => {
+  test.each([
+    ['HTTP/1.1', call],
+    ['HTTP/2', callByHttp2],
+  ])(
+    'that an authority of ours signed is borne by a call in %s, by its fingerprint',
+    async (_version, by) => {
+      expect(await by(known)).toBe(200)
+      const value = new X509Certificate(known.cert).fingerprint256.replaceAll(':', '').toLowerCase()
+      expect(gateway.gate.asked.at(-1)?.caller?.claims).toEqual([{ by: 'certificate', value }])
+    },
+  )
+
+  test.each([
+    ['HTTP/1.1', call],
+    ['HTTP/2', callByHttp2],
+  ])('of anybody else says nothing in %s, and neither does none', async (_version, by) => {
     for (const shown of [stranger, null]) {
-      expect(await call(shown)).toBe(200)
+      expect(await by(shown)).toBe(200)
       expect(gateway.gate.asked.at(-1)?.caller?.claims).toEqual([])
     }
   })

@@ -1,7 +1,5 @@
 // HTTP/2 in front: calls of well-behaved clients, as their backend gets them and as they get their answers.
 
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { selfSigned } from '../../../support/certificates.ts'
 import { type Answerer, startEchoBackend, startRawBackend } from '../../../support/echo-backend.ts'
@@ -180,27 +178,8 @@ describe('a call over HTTP/2', () => {
   })
 })
 
-describe('what is agreed on', () => {
-  async function agreed(port: number, ...args: string[]): Promise<string> {
-    const { stdout } = await promisify(execFile)('curl', [
-      ...['-sk', '--max-time', '10', '-o', '/dev/null', '-w', '%{http_version} %{http_code}', ...args],
-      `https://127.0.0.1:${port}/x`,
-    ])
-    return stdout
-  }
-
-  test('is HTTP/2 with curl, and HTTP/1.1 where it wants that', async () => {
-    const { gateway } = await start()
-    expect(await agreed(gateway.port, '--http2')).toBe('2 200')
-    expect(await agreed(gateway.port, '--http1.1')).toBe('1.1 200')
-    expect(await agreed(gateway.port, '--http2', '-H', 'Fencing-Token: 1', '-d', 'abc')).toBe('2 200')
-    expect(gateway.gate.entries).toHaveLength(1)
-  })
-
-  test('is HTTP/1.1 where the other is not offered', async () => {
-    const backend = kept(await startEchoBackend())
-    const gateway = await gatewayTo(backend.url, {}, { tls, http2: false })
-    expect(await agreed(gateway.port, '--http2')).toBe('1.1 200')
-    await expect(Http2Client.open(gateway.port, cert)).rejects.toThrow()
-  })
+test('a listener that does not offer HTTP/2 speaks HTTP/1.1 with who can', async () => {
+  const backend = kept(await startEchoBackend())
+  const gateway = await gatewayTo(backend.url, {}, { tls, http2: false })
+  await expect(Http2Client.open(gateway.port, cert)).rejects.toThrow()
 })
