@@ -1,6 +1,7 @@
 // The command line: arguments in, exit code out. Reads no process globals and never exits by itself.
 
 import { type Command, parseArguments } from './arguments.ts'
+import { backends } from './backend-commands.ts'
 import { check, explain, policiesDescribe, policiesList, serve } from './config-commands.ts'
 import type { CommandDependencies } from './dependencies.ts'
 import { epoch, epochBump } from './epoch-commands.ts'
@@ -17,6 +18,7 @@ export const COMMANDS: readonly Command[] = [
   locks,
   sessions,
   fences,
+  backends,
   fence,
   confirm,
   retry,

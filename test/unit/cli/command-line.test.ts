@@ -170,7 +170,7 @@ describe('fencers', () => {
 })
 
 describe('a gateway that cannot be asked', () => {
-  test.each([['locks'], ['sessions'], ['fences'], ['retry', '1']])(
+  test.each([['locks'], ['sessions'], ['fences'], ['backends'], ['retry', '1']])(
     '%s says where it looked and what to do',
     async (...args) => {
       const { code, err } = await run(args)
@@ -199,6 +199,56 @@ describe('a gateway that cannot be asked', () => {
     expect((await run(['locks'], { fetchWith: () => answer(200, '{}') })).err).toContain(
       'check the address and the versions',
     )
+  })
+})
+
+describe('the backends of a gateway', () => {
+  const upstream = { healthy: true, reason: null, since: '2026-01-02T03:04:05Z', inFlight: 2 }
+  const items = [
+    {
+      ...{ backend: 'cinder', policy: 'cinder', enforced: true, inFlight: 3, connections: 4, jobs: 1 },
+      shed: { calls: 5, address: 2 },
+      upstreams: [
+        { ...upstream, upstream: 'http://10.0.0.5' },
+        { ...upstream, upstream: 'http://10.0.0.6', healthy: false, reason: 'ECONN\u001b[2J', inFlight: 0 },
+      ],
+    },
+    {
+      ...{ backend: 'vc', policy: 'vsphere', enforced: false, inFlight: 0, connections: 0, jobs: 0 },
+      ...{ shed: {}, upstreams: [{ ...upstream, upstream: 'https://vc' }] },
+    },
+  ]
+  const fetchWith = () => () =>
+    Promise.resolve({
+      status: 200,
+      headers: new Headers(),
+      text: () => Promise.resolve(JSON.stringify({ items })),
+    })
+
+  test('are listed with what they have to do and how many of their addresses are well', async () => {
+    const { code, out } = await run(['backends'], { fetchWith })
+    expect(code).toBe(0)
+    expect(out.split('\n').map((line) => line.split(/ {2,}/))).toEqual([
+      ['BACKEND', 'POLICY', 'MODE', 'IN FLIGHT', 'JOBS', 'CONNECTIONS', 'TURNED AWAY', 'WELL'],
+      ['cinder', 'cinder', 'enforced', '3', '1', '4', '7', '1 of 2'],
+      ['vc', 'vsphere', 'shadow', '0', '0', '0', '0', '1 of 1'],
+      [''],
+    ])
+    expect(JSON.parse((await run(['backends', '--json'], { fetchWith })).out)).toEqual({ items })
+  })
+
+  test('show of each address since when it is well, or why it is not', async () => {
+    const { out } = await run(['backends', 'cinder'], { fetchWith })
+    expect(out).toContain('away     5 since the start, by the limit of calls\n')
+    expect(out).toContain('upstream http://10.0.0.5 is well since 2026-01-02T03:04:05Z, 2 in flight\n')
+    expect(out).toContain('http://10.0.0.6 is not well since 2026-01-02T03:04:05Z, 0 in flight: ECONN?[2J\n')
+    expect(JSON.parse((await run(['backends', 'vc', '--json'], { fetchWith })).out)).toEqual(items[1])
+  })
+
+  test('that are not there are said to be not there', async () => {
+    const { code, err } = await run(['backends', 'nova'], { fetchWith })
+    expect(code).toBe(1)
+    expect(err).toBe('fencegate backends: this gateway has no backend "nova": there are cinder, vc\n')
   })
 })
 
