@@ -17,6 +17,7 @@ import {
 import { invariant } from './core/invariant.ts'
 import { type FencerRegistry, loadFencerRegistry } from './fencing/registry.ts'
 import {
+  type CompileTerms,
   compilePolicy,
   describePolicy,
   formatPolicyFault,
@@ -98,18 +99,20 @@ export function backendPolicy(catalogue: PolicyCatalogue, config: Config, backen
   invariant(settings !== undefined, `there is no backend ${backend}`)
   const terms = catalogue.terms(settings.policy)
   invariant(terms !== null, `there is no policy ${settings.policy}, which the configuration's check let pass`)
-  const compiled = compilePolicy({
-    ...terms,
+  const ofBackend = (own: CompileTerms): CompileTerms => ({
+    ...own,
     backend,
     identify: settings.identify,
     overrides: {
-      extends: terms.pack.name,
-      ...terms.overrides,
+      extends: own.pack.name,
+      ...own.overrides,
       ...(settings.waitMs === null ? {} : { wait: settings.waitMs / 1000 }),
       ...(settings.quietMs === null ? {} : { quiet: settings.quietMs / 1000 }),
       ...(settings.limits.inspectedBytes === null ? {} : { body_limit: settings.limits.inspectedBytes }),
     },
+    beside: new Map([...(own.beside ?? [])].map(([part, other]) => [part, ofBackend(other)])),
   })
+  const compiled = compilePolicy(ofBackend(terms))
   invariant(compiled.ok, `the policy of backend ${backend} cannot be compiled`)
   return compiled.value
 }

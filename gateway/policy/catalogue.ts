@@ -2,9 +2,11 @@
 
 import type { Policy } from '../spi/policy.ts'
 import { type CompileTerms, compilePack } from './compile.ts'
+import type { CompiledPack } from './compiled-pack.ts'
 import { makePolicy } from './engine.ts'
 import { type ExampleFailure, failedExamples } from './example.ts'
 import type { Checked, PackFault, PolicyFault } from './fault.ts'
+import { joinPolicies } from './joined-policy.ts'
 import { type Pack, readOverrides, readPackValue } from './pack.ts'
 
 /**
@@ -13,7 +15,15 @@ import { type Pack, readOverrides, readPackValue } from './pack.ts'
  */
 export function compilePolicy(terms: CompileTerms): Checked<Policy, PolicyFault> {
   const compiled = compilePack(terms)
-  if (compiled.ok) return { ok: true, value: makePolicy(compiled.value) }
+  if (compiled.ok) {
+    const beside = new Map<string, Policy>()
+    for (const [part, other] of terms.beside ?? []) {
+      const policy = compilePolicy(other)
+      if (!policy.ok) return policy
+      beside.set(part, policy.value)
+    }
+    return { ok: true, value: joinPolicies(makePolicy(compiled.value), beside) }
+  }
   return {
     ok: false,
     faults: [
@@ -48,8 +58,12 @@ export function makeCatalogue(
 ): PolicyCatalogue {
   const known = new Map<string, CompileTerms>([...builtIn].map(([name, pack]) => [name, { pack }]))
   const faults: PackFault[] = []
-  for (const [name, value] of Object.entries(configured)) {
-    const terms = configuredTerms(name, value, builtIn)
+  // Those that have others beside them come last: these may be configured, too.
+  const [alone, joined] = [false, true].map((wanted) =>
+    Object.entries(configured).filter(([, value]) => Object.hasOwn(value, 'beside') === wanted),
+  )
+  for (const [name, value] of [...(alone ?? []), ...(joined ?? [])]) {
+    const terms = configuredTerms(name, value, builtIn, known)
     if (!terms.ok) {
       faults.push(...below(name, terms.faults))
       continue
@@ -57,12 +71,13 @@ export function makeCatalogue(
     const compiled = compilePack(terms.value)
     if (!compiled.ok) faults.push(...below(name, [...compiled.faults.overrides, ...compiled.faults.pack]))
     else {
-      const policy = makePolicy(compiled.value)
+      const policy = compilePolicy(terms.value)
       const examples =
         terms.value.overrides === undefined
           ? compiled.value.source.examples
           : (terms.value.overrides.examples ?? [])
-      faults.push(...below(name, failedExamples(policy, examples).map(exampleFault)))
+      if (policy.ok) faults.push(...below(name, failedExamples(policy.value, examples).map(exampleFault)))
+      faults.push(...below(name, strangersBeside(compiled.value, terms.value)))
     }
     known.set(name, terms.value)
   }
@@ -71,22 +86,39 @@ export function makeCatalogue(
     faults,
     quietMs: (name) => {
       const terms = known.get(name)
-      const quiet = terms?.overrides?.quiet ?? terms?.pack.source.quiet
-      return quiet === undefined ? null : quiet * 1000
+      const policy = terms === undefined ? null : compilePolicy(terms)
+      return policy?.ok === true ? policy.value.quietMs : null
     },
     terms: (name) => known.get(name) ?? null,
     policy: (name, backend) => {
       const terms = known.get(name)
-      const compiled = terms === undefined ? null : compilePack({ ...terms, name, backend })
-      return compiled?.ok === true ? makePolicy(compiled.value) : null
+      const policy = terms === undefined ? null : compilePolicy({ ...terms, name, backend })
+      return policy?.ok === true ? policy.value : null
     },
   }
+}
+
+/** Two APIs of one backend change the same things: what keeps the other away has to have the same name in both. */
+function strangersBeside(main: CompiledPack, terms: CompileTerms): readonly PackFault[] {
+  return [...new Set(terms.beside?.values())].flatMap((other) => {
+    const compiled = compilePack(other)
+    if (!compiled.ok || compiled.value.defaultLock.name === main.defaultLock.name) return []
+    const name = other.name ?? other.pack.name
+    return [
+      {
+        path: ['beside', name],
+        message: `the default lock of ${name} is ${compiled.value.defaultLock.name}, not ${main.defaultLock.name}: give both the same variables, in a policy of your own that extends ${other.pack.name}`,
+        atKey: true,
+      },
+    ]
+  })
 }
 
 function configuredTerms(
   name: string,
   value: Readonly<Record<string, unknown>>,
   builtIn: ReadonlyMap<string, Pack>,
+  known: ReadonlyMap<string, CompileTerms>,
 ): Checked<CompileTerms, PackFault> {
   if (!Object.hasOwn(value, 'extends')) {
     const pack = readPackValue(name, value)
@@ -95,17 +127,48 @@ function configuredTerms(
   const overrides = readOverrides(value)
   if (!overrides.ok) return overrides
   const pack = builtIn.get(overrides.value.extends)
-  return pack === undefined
-    ? {
-        ok: false,
-        faults: [
-          {
-            path: ['extends'],
-            message: `there is no policy ${overrides.value.extends}; there are ${[...builtIn.keys()].join(', ')}`,
-          },
-        ],
-      }
-    : { ok: true, value: { pack, overrides: overrides.value } }
+  if (pack === undefined)
+    return {
+      ok: false,
+      faults: [
+        {
+          path: ['extends'],
+          message: `there is no policy ${overrides.value.extends}; there are ${[...builtIn.keys()].join(', ')}`,
+        },
+      ],
+    }
+  const beside = termsBeside(overrides.value.beside ?? {}, known)
+  if (!beside.ok) return beside
+  return { ok: true, value: { pack, overrides: overrides.value, beside: beside.value } }
+}
+
+function termsBeside(
+  written: Readonly<Record<string, readonly string[]>>,
+  known: ReadonlyMap<string, CompileTerms>,
+): Checked<ReadonlyMap<string, CompileTerms>, PackFault> {
+  const beside = new Map<string, CompileTerms>()
+  const faults: PackFault[] = []
+  for (const [name, parts] of Object.entries(written)) {
+    const terms = known.get(name)
+    const fault = (message: string): void => {
+      faults.push({ path: ['beside', name], message, atKey: true })
+    }
+    if (terms === undefined) {
+      fault(`there is no policy ${name}; there are ${[...known.keys()].join(', ')}`)
+      continue
+    }
+    if ((terms.beside?.size ?? 0) > 0) {
+      fault(`${name} has others beside it itself: name them here`)
+      continue
+    }
+    const named = { ...terms, name }
+    for (const part of parts) {
+      const key = part.slice(1).toLowerCase()
+      if (beside.has(key)) fault(`${part} is given to two policies`)
+      beside.set(key, named)
+    }
+  }
+  return faults.length === 0 ? { ok: true, value: beside } : { ok: false, faults }
 }
 
 function exampleFault(failure: ExampleFailure): PackFault {

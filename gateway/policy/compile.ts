@@ -38,6 +38,8 @@ export interface CompileTerms {
   readonly backend?: string
   /** How the backend knows callers that send no token; in no way where it is left out. */
   readonly identify?: readonly CallerWay[]
+  /** Other policies of the same backend, by the first part of the path, in lower case and without its slash. */
+  readonly beside?: ReadonlyMap<string, CompileTerms>
 }
 
 /** Faults in overrides have paths that begin at the overrides' root; those of the pack itself at the pack's. */

@@ -299,6 +299,13 @@ export const packSchema = z.strictObject({
 /** `{extends: cinder, …}` in an operator's configuration. */
 export const overridesSchema = z.strictObject({
   extends: z.string(),
+  /** Other policies of the same backend: by name, the first parts of the paths at which they decide. */
+  beside: z
+    .record(
+      z.string(),
+      z.array(z.string().regex(/^\/[A-Za-z0-9_-]+$/, 'the first part of a path, such as /api')).min(1),
+    )
+    .optional(),
   default_lock: settings.default_lock.optional(),
   wait: settings.wait.optional(),
   quiet: settings.quiet.optional(),

@@ -81,13 +81,13 @@ export abstract class CheckedCall implements Flight {
   protected check(head: CallHead, token: string | null, body: Buffer | null): void {
     const { policy } = this.backend
     const classification = policy.classify(head, body)
+    this.#dialect = classification.dialect
     if (classification.kind === 'refused') {
       if (this.pass(classification.refusal)) this.forwardUnchecked(head)
       return
     }
     this.#effect = classification.effect
     this.#callId = classification.callId
-    this.#dialect = classification.dialect
     switch (classification.effect) {
       case 'read':
         this.forward(classification, null)

@@ -163,7 +163,12 @@ export type Classification =
       /** What the call itself says of who sends it, where the backend asks for that. */
       readonly claims?: readonly CallerClaim[]
     }
-  | { readonly kind: 'refused'; readonly refusal: Refusal }
+  | {
+      readonly kind: 'refused'
+      readonly refusal: Refusal
+      /** In whose words it is said, where it is not the policy's own. */
+      readonly dialect?: Dialect
+    }
 
 export interface Policy {
   readonly name: string
