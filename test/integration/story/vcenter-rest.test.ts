@@ -23,6 +23,8 @@ import {
 const VM = 'vm-57'
 const VM_NAME = 'DC0_H0_VM0'
 const VM_LOCK = `vmware/vm/${VM}`
+/** Just released, or gone already. */
+const LOST = /^error 400 .*verdict: (?:stale|missing)-token/
 const patient = { timeout: 15_000, interval: 20 }
 const available = vcenterSimulatorAvailable() && govmomiAvailable()
 
@@ -48,7 +50,9 @@ describe.skipIf(!available)('a vCenter behind the gateway, spoken to by REST', (
       backends: {
         rest: { ...known, listen: '127.0.0.1:0', policy: 'vsphere-rest' },
         soap: { ...known, listen: '127.0.0.1:0', policy: 'vsphere' },
+        both: { ...known, listen: '127.0.0.1:0', policy: 'vcenter' },
       },
+      policies: { vcenter: { extends: 'vsphere', beside: { 'vsphere-rest': ['/api', '/rest'] } } },
       fencers: { ask: { driver: 'manual', instructions: 'see that {{holder.id}} is off' } },
       plans: { slow: { levels: [['ask']], attempts: 1, timeout: 5 } },
     })
@@ -69,9 +73,15 @@ describe.skipIf(!available)('a vCenter behind the gateway, spoken to by REST', (
     return client
   }
 
-  async function holderOf(login: string, more: Readonly<Record<string, unknown>> = {}): Promise<string> {
+  async function holderOf(
+    login: string,
+    {
+      backend = 'rest',
+      ...more
+    }: { backend?: string; plan?: string; fenceInfo?: Record<string, unknown> } = {},
+  ): Promise<string> {
     const session = await control.openSession({ ttl: 60, holder: `holder-of-${login}`, ...more })
-    const body = { backend: 'rest', by: 'login', value: login }
+    const body = { backend, by: 'login', value: login }
     expect((await send(`${gateway.control}/v1/sessions/${session}/bindings`, { body })).status).toBe(201)
     return session
   }
@@ -120,7 +130,7 @@ describe.skipIf(!available)('a vCenter behind the gateway, spoken to by REST', (
 
     await control.release(`vmware/tag/${tag.toLowerCase()}`, session)
     const late = await nova.ask(`detach ${tag} ${VM}`)
-    expect(late).toMatch(/^error 400 .*missing-token/)
+    expect(late).toMatch(LOST)
     // A read needs no lock, and shows that nothing was done.
     expect(await nova.ask(`attached ${VM}`)).toBe(`ok ${tag}`)
   })
@@ -148,7 +158,7 @@ describe.skipIf(!available)('a vCenter behind the gateway, spoken to by REST', (
     expect(await nova.ask(`items ${library}`)).toBe(`ok ${item}`)
 
     await control.release(`vmware/library-item/${item}`, session)
-    expect(await nova.ask(`remove-item ${item}`)).toMatch(/^error 400 .*missing-token/)
+    expect(await nova.ask(`remove-item ${item}`)).toMatch(LOST)
     expect(await nova.ask(`items ${library}`)).toBe(`ok ${item}`)
   })
 
@@ -204,6 +214,22 @@ describe.skipIf(!available)('a vCenter behind the gateway, spoken to by REST', (
     expect(late.headers['fencing-verdict']).toBe('stale-token')
     expect(await power()).toBe('POWERED_ON')
     await soap.close()
+  })
+
+  it('is one backend with one address to a client that speaks both APIs there', async () => {
+    const session = await holderOf('nova', { backend: 'both' })
+    const nova = await startVapiClient(program, `${gateway.backend('both')}/sdk`)
+    clients.push(nova)
+    expect(await nova.ask('connect nova secret')).toBe('ok')
+    expect(await nova.ask(`off ${VM}`)).toMatch(/^error .*missing-token/)
+    expect(await nova.ask('category both')).toMatch(/^error 400 .*missing-token/)
+
+    await control.take(VM_LOCK, session)
+    expect(await nova.ask(`off ${VM}`)).toBe('ok')
+    expect(await power()).toBe('POWERED_OFF')
+    expect(await nova.ask(`on ${VM}`)).toBe('ok')
+    await control.take('vmware', session)
+    done(await nova.ask('category both'))
   })
 
   it('does not let a holder who is being fenced log in again, over REST or SOAP', async () => {

@@ -11,6 +11,8 @@ import (
 	"os"
 	"strings"
 
+	"github.com/vmware/govmomi"
+	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/vapi/library"
 	"github.com/vmware/govmomi/vapi/rest"
 	"github.com/vmware/govmomi/vapi/tags"
@@ -24,11 +26,25 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	client := rest.NewClient(&vim25.Client{Client: soap.NewClient(address, true)})
+	vim := &vim25.Client{Client: soap.NewClient(address, true)}
+	client := rest.NewClient(vim)
 	lines := bufio.NewScanner(os.Stdin)
 	fmt.Println("ready")
 	for lines.Scan() {
-		answer, err := do(client, strings.Fields(lines.Text()))
+		words := strings.Fields(lines.Text())
+		if words[0] == "connect" {
+			// As govc does: one address for both APIs.
+			address.User = url.UserPassword(words[1], words[2])
+			if both, err := govmomi.NewClient(context.Background(), address, true); err != nil {
+				fmt.Println("error", strings.ReplaceAll(err.Error(), "\n", " "))
+				continue
+			} else {
+				vim = both.Client
+				client = rest.NewClient(vim)
+				words[0] = "login"
+			}
+		}
+		answer, err := do(vim, client, words)
 		if err != nil {
 			fmt.Println("error", strings.ReplaceAll(err.Error(), "\n", " "))
 			continue
@@ -37,7 +53,7 @@ func main() {
 	}
 }
 
-func do(client *rest.Client, words []string) (string, error) {
+func do(vim *vim25.Client, client *rest.Client, words []string) (string, error) {
 	ctx := context.Background()
 	tagging, libraries := tags.NewManager(client), library.NewManager(client)
 	vm := func(id string) types.ManagedObjectReference {
@@ -48,6 +64,14 @@ func do(client *rest.Client, words []string) (string, error) {
 		return "", client.Login(ctx, url.UserPassword(words[1], words[2]))
 	case "logout":
 		return "", client.Logout(ctx)
+	case "off", "on":
+		machine := object.NewVirtualMachine(vim, vm(words[1]))
+		start := map[string]func(context.Context) (*object.Task, error){"off": machine.PowerOff, "on": machine.PowerOn}[words[0]]
+		task, err := start(ctx)
+		if err != nil {
+			return "", err
+		}
+		return "", task.Wait(ctx)
 	case "category":
 		return tagging.CreateCategory(ctx, &tags.Category{Name: words[1], Cardinality: "MULTIPLE"})
 	case "tag":
