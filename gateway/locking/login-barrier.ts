@@ -6,6 +6,7 @@
 // somebody else's living session has as well names neither of them: it is let through, since the token check stands all the
 // same, and refusing it would stop holders that nothing is wrong with.
 
+import type { CallerWay } from '../core/caller.ts'
 import { type LoginName, mayBeSameLogin, readLoginName } from '../core/login-name.ts'
 import { asLeaseId, type SessionId } from '../core/names.ts'
 import type { Refusal } from '../core/verdict.ts'
@@ -69,19 +70,27 @@ export class ViewLoginBarrier implements LoginBarrier {
         code: 'view-not-current',
         detail: `nobody can tell whether this holder is being fenced: ${stale}`,
       }
-    const fenced = callers.find((session) => this.#isFenced(session)) ?? this.#namesake(callers, claimants)
+    const fenced =
+      callers.find((session) => this.#isFenced(session)) ??
+      this.#namesake(callers, this.#markedBy(attempt, 'session')) ??
+      this.#namesake(callers, claimants)
     if (fenced !== null) return this.#refused(fenced)
     if (!attempt.strict || callers.length > 0) return null
     const other = this.#anybodyFenced(attempt.keys)
     return other === null ? null : this.#refused(other)
   }
 
-  /** Whoever was bound to one of the marks that the call bears. */
-  #markedBy({ caller }: LoginAttempt): readonly SessionId[] {
+  /**
+   * Whoever was bound to one of the marks that the call bears. A session at the backend is one holder's alone, so it says who he
+   * is whatever name he writes, as in ImpersonateUser; an account or an address may be somebody else's as well.
+   */
+  #markedBy({ caller }: LoginAttempt, way?: CallerWay): readonly SessionId[] {
     if (caller === undefined || caller === null) return []
-    return caller.claims.flatMap(({ by, value }) => [
-      ...(this.#marked.get(this.#digests.of(caller.realm, by, value)) ?? []),
-    ])
+    return caller.claims.flatMap(({ by, value }) =>
+      way === undefined || way === by
+        ? [...(this.#marked.get(this.#digests.of(caller.realm, by, value)) ?? [])]
+        : [],
+    )
   }
 
   #indexMarks(session: SessionId): void {

@@ -62,7 +62,11 @@ export function rpcPlace(written: string): Place | string {
 
 export function xmlPlaces(form: XmlForm, paths: SoapPaths): PlaceMaker {
   return (written) => {
-    if (!SoapPaths.isPath(written) && !(form === 'zapi' && SoapPaths.isRootAttribute(written)))
+    if (
+      !SoapPaths.isPath(written) &&
+      !(form === 'soap' && SoapPaths.isHeaderPath(written)) &&
+      !(form === 'zapi' && SoapPaths.isRootAttribute(written))
+    )
       return `${JSON.stringify(written)} is not a path such as spec/location or _this@type`
     const path = paths.want(written)
     return {

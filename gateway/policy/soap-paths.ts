@@ -10,7 +10,7 @@ export interface WantedElement {
   readonly attributes: Map<string, number>
 }
 
-/** A wanted value, as `spec/location/datastore`, `_this` or `_this@type`. */
+/** A wanted value, as `spec/location/datastore`, `_this`, `_this@type` or `Header:Security/Assertion`. */
 export interface SoapPath {
   readonly written: string
   /** Where the reader collects it. */
@@ -20,6 +20,7 @@ export interface SoapPath {
 }
 
 const ATTRIBUTE_OF_ROOT = /^@[A-Za-z_][\w.-]*$/
+const IN_HEADER = 'Header:'
 const PATH = /^[A-Za-z_][\w.-]*(?:\/[A-Za-z_][\w.-]*){0,15}(?:@[A-Za-z_][\w.-]*)?$/
 
 export class SoapPaths {
@@ -41,26 +42,24 @@ export class SoapPaths {
     return ATTRIBUTE_OF_ROOT.test(written)
   }
 
-  /** The text of an element of the SOAP header, by its local name. */
-  wantHeader(name: string): SoapPath {
-    const known = this.headers.get(name)
-    const element = known ?? {
-      children: new Map(),
-      index: this.elements++,
-      text: this.values++,
-      attributes: new Map(),
-    }
-    this.headers.set(name, element)
-    return { written: name, value: element.text, elements: [element.index] }
+  /** A path into the SOAP header, from the elements in it on. */
+  static isHeaderPath(written: string): boolean {
+    return written.startsWith(IN_HEADER) && PATH.test(written.slice(IN_HEADER.length))
   }
 
-  /** The path, entered in the tree where it is new. Only for what `isPath` or `isRootAttribute` holds of. */
+  /** The text of an element of the SOAP header, by its local name. */
+  wantHeader(name: string): SoapPath {
+    return { ...this.want(IN_HEADER + name), written: name }
+  }
+
+  /** The path, entered in the tree where it is new. Only for what `isPath`, `isHeaderPath` or `isRootAttribute` holds of. */
   want(written: string): SoapPath {
     const known = this.#known.get(written)
     if (known !== undefined) return known
-    const [names = '', attribute] = written.split('@')
+    const inHeader = written.startsWith(IN_HEADER)
+    const [names = '', attribute] = (inHeader ? written.slice(IN_HEADER.length) : written).split('@')
     const elements: number[] = []
-    let children = this.root
+    let children = inHeader ? this.headers : this.root
     let element: WantedElement | null = null
     if (names === '') {
       element = this.envelope ??= this.#newElement()

@@ -232,7 +232,8 @@ class Reader {
   /** Holds the message to its form; answers what is wanted of this element. */
   #enter(depth: number, local: string, uri: string): WantedElement | null {
     if (depth > this.#methodDepth) {
-      if (!this.#envelope.inCall) return null
+      // Of the SOAP header.
+      if (!this.#envelope.inCall) return this.#wanted[depth - 1]?.children.get(local) ?? null
       const siblings = depth === this.#methodDepth + 1 ? this.#paths.root : this.#wanted[depth - 1]?.children
       return siblings?.get(local) ?? null
     }

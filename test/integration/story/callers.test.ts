@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { z } from 'zod'
 import { GatewayFolder, type GatewayProcess } from '../../support/gateway-process.ts'
 import { ask, ControlClient, send } from '../../support/holder.ts'
-import { createSoapClient, ROOT_FOLDER, type SoapClient } from '../../support/soap-client.ts'
+import { createSoapClient, ROOT_FOLDER, SESSION_MANAGER, type SoapClient } from '../../support/soap-client.ts'
 import {
   startVcenterSimulator,
   type VcenterSimulator,
@@ -214,6 +214,58 @@ describe.skipIf(!vcenterSimulatorAvailable())('callers of a vCenter who send no 
     await send(`${gateway.control}/v1/fences/${session}/confirm`, { body })
     await expect.poll(async () => (await control.fence(session))?.['state'], patient).toBe('closed')
     expect((await client('vcenter/nova-2').login('other', 'secret')).key).not.toBe('')
+  })
+
+  it('open no further session on the one that they have while they are fenced, whatever they write', async () => {
+    const session = await control.openSession({
+      ttl: 60,
+      holder: 'nova-1',
+      plan: 'slow',
+      fenceInfo: { host: 'h1' },
+    })
+    await control.openSession({ ttl: 60, holder: 'nova-9', fenceInfo: { login: 'other' } })
+    expect((await bind(session, 'login', 'nova')).status).toBe(201)
+    const nova = client()
+    const opened = await nova.login('nova', 'secret')
+    const other = client()
+    await other.login('other', 'secret')
+    const openings = [
+      ['AcquireCloneTicket', ''],
+      ['ImpersonateUser', '<userName>other</userName>'],
+      ['HttpNfcLeaseComplete', ''],
+      ['CloneSession', '<cloneTicket>cst-1</cloneTicket>'],
+      ['LoginByToken', ''],
+      ['LoginBySSPI', '<base64Token>YWJj</base64Token>'],
+      ['LoginExtensionByCertificate', '<extensionKey>e</extensionKey>'],
+    ] as const
+    const refusals = async (from: SoapClient) => {
+      const found: string[] = []
+      for (const [method, args] of openings)
+        if ((await from.call(method, SESSION_MANAGER, args)).headers['fencing-verdict'] === 'fence-due')
+          found.push(method)
+      return found
+    }
+    expect(await refusals(nova)).toEqual([])
+    const body = { by: 'me', reason: 'test' }
+    expect((await send(`${gateway.control}/v1/sessions/${session}/fence`, { body })).status).toBe(202)
+    await expect.poll(async () => (await control.fence(session))?.['state'], patient).toBe('blocked')
+    const before = (await vcenter.calls()).length
+    expect(await refusals(nova)).toEqual(openings.map(([method]) => method))
+    expect((await vcenter.calls()).length).toBe(before)
+    // Somebody else's session, and his name, are his; of the rest nobody can tell whose they are.
+    expect(await refusals(other)).toEqual(openings.slice(3).map(([method]) => method))
+    await gateway.kill()
+    gateway = await folder.start()
+    control = new ControlClient(gateway.control)
+    const again = createSoapClient({ url: gateway.backend('vcenter') })
+    clients.push(again)
+    const own = { session: opened }
+    const ticket = await again.call('AcquireCloneTicket', SESSION_MANAGER, '', own)
+    expect(ticket.headers['fencing-verdict']).toBe('fence-due')
+    await send(`${gateway.control}/v1/fences/${session}/confirm`, { body })
+    await expect.poll(async () => (await control.fence(session))?.['state'], patient).toBe('closed')
+    const after = await again.call('AcquireCloneTicket', SESSION_MANAGER, '', own)
+    expect(after.headers['fencing-verdict']).toBeUndefined()
   })
 
   it('are forgotten when they log out', async () => {

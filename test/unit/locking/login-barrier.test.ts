@@ -1,9 +1,11 @@
 // Who must not log in, by what the store says: sessions, fences and leases as records, in any order.
 
 import { beforeEach, describe, expect, it } from 'vitest'
+import type { BindingWay } from '../../../gateway/core/caller.ts'
 import type { FenceRecord, FenceState } from '../../../gateway/core/fence-record.ts'
 import type { LockRecord } from '../../../gateway/core/lock-record.ts'
 import type { LockName, SessionId } from '../../../gateway/core/names.ts'
+import { callerDigest } from '../../../gateway/locking/caller-digest.ts'
 import { Layout } from '../../../gateway/locking/layout.ts'
 import { ViewLoginBarrier } from '../../../gateway/locking/login-barrier.ts'
 import { fenceRecords, lockRecords, sessionRecords } from '../../../gateway/locking/records.ts'
@@ -18,6 +20,7 @@ const layout = new Layout('/fencegate')
 const LOCK = 'vmware/vm/vm-1' as LockName
 const [A, B, C] = [sessionId('a1'), sessionId('b2'), sessionId('c3')]
 const KEYS = ['login', 'userName']
+const REALM = 'vcenter'
 
 /** A gateway that is told of changes one by one. */
 class Gateway {
@@ -65,9 +68,16 @@ class Gateway {
     session: SessionId,
     fenceInfo: Readonly<Record<string, unknown>>,
     holder = `holder of ${session}`,
+    marks: readonly (readonly [by: BindingWay, value: string])[] = [],
   ): void {
     const openedAt = '2030-01-01T00:00:00.000Z'
-    const record = { holder: { id: holder }, fenceInfo, plan: 'p', targets: [], ttlMs: 1, openedAt }
+    const bindings = marks.map(([by, value]) => ({
+      realm: REALM,
+      by,
+      digest: callerDigest(REALM, by, value),
+      at: openedAt,
+    }))
+    const record = { holder: { id: holder }, fenceInfo, plan: 'p', targets: [], ttlMs: 1, openedAt, bindings }
     this.put(layout.session(session), sessionRecords.encode(record))
     this.put(layout.canary(session), '', session)
   }
@@ -137,6 +147,25 @@ describe('a holder who is being fenced', () => {
     expect(gateway.verdict({ session: 'nonsense' })).toBe('admitted')
     gateway.fence(A, CLOSED)
     expect(gateway.verdict({ session: A })).toBe('admitted')
+  })
+
+  it('is known by the session at the backend that his call is sent on, whatever name he writes in it', () => {
+    const bearing = (by: BindingWay, value: string) => ({
+      caller: { realm: REALM, claims: [{ by, value }], implicit: true },
+    })
+    gateway.open(A, { userName: 'nova-3' }, 'nova-3', [
+      ['session', 'c-1'],
+      ['address', '10.0.0.3'],
+    ])
+    gateway.open(B, { userName: 'nova-4' })
+    gateway.fence(A, DUE)
+    for (const name of [null, 'nova-4', 'stranger'])
+      expect([name, gateway.verdict({ name, ...bearing('session', 'c-1') })]).toEqual([name, 'fence-due'])
+    expect(gateway.verdict({ name: 'nova-4', ...bearing('session', 'c-2') })).toBe('admitted')
+    // An address may be somebody else's as well.
+    expect(gateway.verdict({ name: 'nova-4', ...bearing('address', '10.0.0.3') })).toBe('admitted')
+    gateway.fence(A, CLOSED)
+    expect(gateway.verdict({ name: null, ...bearing('session', 'c-1') })).toBe('admitted')
   })
 
   it('is kept out before his fence is written, once his lease is over and he held something', () => {
