@@ -5,6 +5,9 @@
  * -DSHARED       readers are the paused and the orderly holder; the foreign one, and the orderly one's second grant, write
  * -DTWICE        in place of the foreign holder, the orderly one takes the lock a second time in the same session
  * -DLAPSE        the fault is a lease that a gateway outlives, in place of a crash
+ * -DUPGRADE, -DDOWNGRADE   modes that change: modes.pml
+ * -DVOUCH        an operator's word in place of the quiet time: vouching.pml
+ * -DCALM         no fault at all
  * Other defines take one rule away each: mutants.ts
  */
 
@@ -67,6 +70,14 @@
 #define RUN_BY 2
 #define FENCED 5
 
+#if defined(UPGRADE) || defined(DOWNGRADE)
+#define CHANGING_MODES
+#endif
+/* In place of the foreign holder: a grant that is given back through a gateway, or goes with a session of ours. */
+#if defined(TWICE) || defined(CHANGING_MODES)
+#define NOBODY_FOREIGN
+#endif
+
 /* ---- the store ---- */
 byte record;                /* of the lock: OUTSIDE, OPEN, SEALED, CLOSED for each grant */
 byte keys;                  /* waiter keys: NONE, THERE, GONE for each grant */
@@ -74,7 +85,7 @@ byte token[GRANTS];         /* order of the keys' creation; 0: none yet */
 byte tokens;
 byte pausedFence;
 bit pausedProof;            /* the closed fence holds a proof that covers unknown calls, observed after all had sealed */
-#ifndef TWICE
+#ifndef NOBODY_FOREIGN
 bit foreignLease = 1;
 bit foreignCanary;
 byte foreignFence;
@@ -85,20 +96,28 @@ byte watermark[3];          /* as last written: what it says for each grant */
 /* ---- the gateways ---- */
 byte life[3];
 byte viewRecord[3], viewKeys[3];
-#ifndef TWICE
+#ifndef NOBODY_FOREIGN
 bit inDoubt[3];             /* loaded when the foreign key and its canary were gone already */
 #endif
+#ifdef CALM
+bit faultUsed = 1;
+#else
 bit faultUsed;
+#endif
 
 /* ---- the call, and what only the observer knows ---- */
 byte callState, callGrant, callAt;
-#ifdef TWICE
-bit thirdAsked;             /* the second grant was given back by its holder */
+#ifdef NOBODY_FOREIGN
+bit thirdAsked;             /* the third grant was given back by its holder */
 #else
 bit foreignReleased;        /* the foreign key was deleted by its holder, not with the lease */
 #endif
 
-#ifdef SHARED
+#if defined(DOWNGRADE)
+#define IS_SHARED(g) ((g) == PAUSED)
+#elif defined(WRITER)
+#define IS_SHARED(g) ((g) == ORDERLY)
+#elif defined(SHARED) || defined(UPGRADE)
 #define IS_SHARED(g) ((g) != THIRD)
 #else
 #define IS_SHARED(g) 0
@@ -112,26 +131,34 @@ bit foreignReleased;        /* the foreign key was deleted by its holder, not wi
 #else
 #define CAN_ACT (callState >= OUT && !(callGrant == PAUSED && pausedProof))
 #endif
-#define IS_OPENED(g) (GET(record, g) != OUTSIDE)
+#define IS_OPENED(g) (GET(record, g) != OUTSIDE && !IS_NOT_OPEN_YET(record, g))
 #define NO_NEWER_OPENED(g, o) (!(NEWER(o, g) && IS_OPENED(o)))
 /* Stronger than the promise: from the moment at which a newer grant is open, for it may be admitted at once. */
 #define I1(g) ALL(NO_NEWER_OPENED, g)
-#define I2(g) (!(CAN_ACT && NEWER(g, callGrant)))
+#define SPARED_OR(g, o) (SPARES_CALL(o) || NO_NEWER_OPENED(g, o))
+#define I1_OF_CALL ALL(SPARED_OR, callGrant)
+#define I2(g) (!(CAN_ACT && NEWER(g, callGrant) && !SPARES_CALL(g)))
+#ifdef CHANGING_MODES
+/* Here he gives back. */
+#define PAUSED_EXPIRED 0
+#else
 #define PAUSED_EXPIRED (GET(keys, PAUSED) == GONE && IS_OPENED(PAUSED))
-#ifdef TWICE
-#define I3(g) (!(PAUSED_EXPIRED && NEWER(g, PAUSED)) || pausedFence == FENCED)
+#endif
+#ifdef NOBODY_FOREIGN
+#define I3(g) ((!(PAUSED_EXPIRED && NEWER(g, PAUSED)) || pausedFence == FENCED) && !CHANGER_HOLDS_BACK(g))
 #else
 #define FOREIGN_EXPIRED (GET(keys, THIRD) == GONE && !foreignReleased && IS_OPENED(THIRD))
 #define I3(g) \
   ((!(PAUSED_EXPIRED && NEWER(g, PAUSED)) || pausedFence == FENCED) && \
    (!(FOREIGN_EXPIRED && NEWER(g, THIRD)) || foreignFence == FENCED))
 #endif
-#define NOT_OVERTAKEN(w, o) (!(NEWER(w, o) && GET(keys, o) == THERE && GET(record, o) == OUTSIDE))
+#define NOT_OVERTAKEN(w, o) (!(NEWER(w, o) && GET(keys, o) == THERE && GET(record, o) == OUTSIDE && HAS_CLAIM_IN(record, o)))
 
 /* ---- what a gateway sees ---- */
 #define SEEN(i, g) GET(viewRecord[i], g)
 #define SEEN_KEY(i, g) GET(viewKeys[i], g)
-#define SEEN_OPEN(i, g) (SEEN(i, g) == OPEN && SEEN_KEY(i, g) == THERE)
+#define SEEN_HELD(i, g) (SEEN(i, g) == OPEN && SEEN_KEY(i, g) == THERE)
+#define SEEN_OPEN(i, g) (SEEN_HELD(i, g) && !IS_NOT_OPEN_YET(viewRecord[i], g))
 #define SEEN_ENDING(i, g) (SEEN(i, g) == OPEN && SEEN_KEY(i, g) == GONE)
 #define SEEN_QUEUED(i, g) (SEEN(i, g) == OUTSIDE && SEEN_KEY(i, g) == THERE)
 
@@ -146,8 +173,8 @@ bit foreignReleased;        /* the foreign key was deleted by its holder, not wi
 #endif
 
 /* ---- drain ---- */
-#define OWN_DRAINING(i, g) (callAt == (i) && callGrant == (g) && (callState == UNSENT || callState == OUT))
-#define OWN_UNKNOWN(i, g) (callAt == (i) && callGrant == (g) && callState == UNKNOWN)
+#define OWN_DRAINING(i, g) (callAt == (i) && IS_UNDER(g) && (callState == UNSENT || callState == OUT))
+#define OWN_UNKNOWN(i, g) (callAt == (i) && IS_UNDER(g) && callState == UNKNOWN)
 #define NOTHING_OPEN(i) (callState == NO_CALL || callState == LOOSE || callAt != (i))
 
 #define SAYS(k, g) GET(watermark[k], g)
@@ -162,19 +189,19 @@ byte listed[3] = 7;
 #define OTHER_DRAINING(k, g) (gateway[k] == SERVING && SAYS(k, g) <= DRAINING)
 #define OTHER_UNKNOWN(k, g) (gateway[k] != NO_RECORD && SAYS(k, g) != DRAINED)
 #define IS_DRAINING(i, k, g) ((k) == (i) -> OWN_DRAINING(i, g) : IS_HEARD(i, k) && OTHER_DRAINING(k, g))
-#define IS_UNKNOWN(i, k, g) ((k) == (i) -> OWN_UNKNOWN(i, g) : IS_HEARD(i, k) && OTHER_UNKNOWN(k, g))
+#define IS_UNKNOWN(i, k, g) (((k) == (i) -> OWN_UNKNOWN(i, g) : IS_HEARD(i, k) && OTHER_UNKNOWN(k, g)) && !IS_VOUCHED(k, g))
 #define COVERED(g) ((g) == PAUSED && pausedFence == FENCED && pausedProof)
 #if defined(NO_FENCE_IN_SEAL)
 byte owesFence;
 /* Nothing tells a fence that is not written yet from one that is not due. */
 #define PAUSED_FENCE_OVER(g) ((g) != PAUSED || pausedFence == NO_FENCE || pausedFence == FENCED)
-#elif defined(NO_FENCE_BEFORE_OPEN)
+#elif defined(NO_FENCE_BEFORE_OPEN) || defined(CHANGING_MODES)
 #define PAUSED_FENCE_OVER(g) 1
 #else
 #define PAUSED_FENCE_OVER(g) ((g) != PAUSED || pausedFence == FENCED)
 #endif
-#ifdef TWICE
-#define FENCE_OVER(g) PAUSED_FENCE_OVER(g)
+#ifdef NOBODY_FOREIGN
+#define FENCE_OVER(g) (PAUSED_FENCE_OVER(g) && CHANGER_FENCE_OVER(g))
 #else
 #define FENCE_OVER(g) (PAUSED_FENCE_OVER(g) && ((g) != THIRD || foreignFence == NO_FENCE || foreignFence == FENCED))
 #endif
@@ -183,18 +210,20 @@ byte owesFence;
 
 /* ---- steps of the conductor ---- */
 #define NO_ENDING(i, g) (!SEEN_ENDING(i, g))
-#ifdef NO_QUEUE
+#if defined(NO_QUEUE)
 #define WAITS_BEFORE(i, w, g) 0
+#elif defined(NO_WRITER_FIRST)
+#define WAITS_BEFORE(i, w, g) (SEEN_QUEUED(i, g) && token[g] < token[w] && HAS_CLAIM_IN(viewRecord[i], g) && !IS_SHARED(w))
 #else
-#define WAITS_BEFORE(i, w, g) (SEEN_QUEUED(i, g) && token[g] < token[w])
+#define WAITS_BEFORE(i, w, g) (SEEN_QUEUED(i, g) && token[g] < token[w] && HAS_CLAIM_IN(viewRecord[i], g))
 #endif
 #define LEAVES_ROOM(i, w, g) \
-  (!(CONFLICT(w, g) && (SEEN(i, g) == OPEN || SEEN(i, g) == SEALED)) && \
+  (!(CONFLICT(w, g) && !LETS_IN(i, w, g) && (SEEN(i, g) == OPEN || SEEN(i, g) == SEALED)) && \
    !WAITS_BEFORE(i, w, g))
 #ifdef NO_CANARY_BEFORE_OPEN
 bit noCanary;
 #endif
-#if defined(TWICE) || defined(NO_CANARY_BEFORE_OPEN)
+#if defined(NOBODY_FOREIGN) || defined(NO_CANARY_BEFORE_OPEN)
 #define READY(w) 1
 #else
 #define READY(w) ((w) != THIRD || foreignCanary)
@@ -209,7 +238,10 @@ bit noCanary;
   (SEEN(i, g) == SEALED && FENCE_OVER(g) && (IS_HANDED_TO_ITSELF(i, g) || (NONE_DRAINING(i, g) && (NONE_UNKNOWN(i, g) || COVERED(g)))) && \
    ALL(NO_ENDING, i))
 #define CAN_OPEN(i, w) \
-  (SEEN_QUEUED(i, w) && GET(keys, w) == THERE && READY(w) && ALL2(LEAVES_ROOM, i, w) && ALL(NO_ENDING, i))
+  (OPENS_FROM_QUEUE(w) && SEEN_QUEUED(i, w) && GET(keys, w) == THERE && READY(w) && ALL2(LEAVES_ROOM, i, w) && ALL(NO_ENDING, i))
+
+#include "modes.pml"
+#include "vouching.pml"
 
 /* ---- the gateway's own parts ---- */
 #define REPORT(i, g) \
@@ -253,7 +285,7 @@ inline note(i) {
 #ifdef NO_RECHECK
 #define MAY_SEND(i) (life[i] != DEAD)
 #else
-#define MAY_SEND(i) MAY_ADMIT(i, callGrant)
+#define MAY_SEND(i) (MAY_ADMIT(i, callGrant) && (SPARES_CALL(PAUSED) || IS_AS_BEFORE(i, callGrant)))
 #endif
 
 inline reportGrant(i, g) {
@@ -266,7 +298,7 @@ inline reportGrant(i, g) {
 /* One transaction: revision and exceptions are one snapshot. */
 inline report(i) {
   if
-  :: DRIVES(i) && gateway[i] == SERVING -> reportGrant(i, 0); reportGrant(i, 1); reportGrant(i, 2)
+  :: DRIVES(i) && gateway[i] == SERVING -> reportGrant(i, 0); reportGrant(i, 1); reportGrant(i, 2) REPORTS_MODE(i)
   :: else
   fi
 }
@@ -283,13 +315,13 @@ inline register(i) {
   gateway[i] = SERVING;
   disregard(i, 0, GET(record, 0) >= SEALED);
   disregard(i, 1, GET(record, 1) >= SEALED);
-  disregard(i, 2, GET(record, 2) >= SEALED)
+  disregard(i, 2, GET(record, 2) >= SEALED) DISREGARDS_MODE(i, GET(record, MODE) >= SEALED)
 }
 
 inline load(i) {
   viewRecord[i] = record;
   viewKeys[i] = keys;
-#ifndef TWICE
+#ifndef NOBODY_FOREIGN
   inDoubt[i] = (GET(record, THIRD) == OPEN && GET(keys, THIRD) == GONE && !foreignLease)
 #endif
 }
@@ -320,7 +352,7 @@ inline apply(i) {
 inline forgetView(i) {
   viewRecord[i] = 0;
   viewKeys[i] = 0;
-#ifndef TWICE
+#ifndef NOBODY_FOREIGN
   inDoubt[i] = 0
 #endif
 }
@@ -333,6 +365,9 @@ inline forgetRecord(k) {
 inline endCall() {
   callState = NO_CALL;
   callGrant = 0;
+#ifdef DOWNGRADE
+  callShares = 0;
+#endif
   callAt = 0
 }
 
@@ -350,7 +385,7 @@ inline closeGrant(g) {
   /* Nobody reads a word about it any more. */
   PUT(watermark[0], g, DRAINED);
   PUT(watermark[1], g, DRAINED);
-  PUT(watermark[2], g, DRAINED)
+  PUT(watermark[2], g, DRAINED) FORGET_WORDS(g)
 }
 
 inline openGrant(w) {
@@ -372,6 +407,7 @@ inline openGrant(w) {
 inline seal(i, g) {
   PUT(record, g, SEALED);
   if
+#ifndef CHANGING_MODES
   :: g == PAUSED ->
      assert(GET(keys, PAUSED) == GONE);                      /* I7: whoever is fenced has no lease */
 #ifdef NO_FENCE_IN_SEAL
@@ -379,7 +415,10 @@ inline seal(i, g) {
 #else
      pausedFence = DUE
 #endif
-#ifdef TWICE
+#endif
+#if defined(UPGRADE)
+  :: g != PAUSED -> sealOfChanger(g)
+#elif defined(NOBODY_FOREIGN)
   :: g == THIRD -> assert(thirdAsked)                        /* I7: nobody loses what he has not given back */
 #else
   :: g == THIRD && READS_AS_EXPIRED(i) ->
@@ -388,7 +427,7 @@ inline seal(i, g) {
 #endif
   :: else
   fi
-#ifndef TWICE
+#ifndef NOBODY_FOREIGN
   ;
   if
   :: g == THIRD -> foreignLease = 0; inDoubt[0] = 0; inDoubt[1] = 0; inDoubt[2] = 0
@@ -402,11 +441,11 @@ inline leaseEnds(k) {
   gateway[k] = MARKED_GONE;
   disregard(k, 0, GET(record, 0) == OUTSIDE);
   disregard(k, 1, GET(record, 1) == OUTSIDE);
-  disregard(k, 2, GET(record, 2) == OUTSIDE)
+  disregard(k, 2, GET(record, 2) == OUTSIDE) DISREGARDS_MODE(k, GET(record, ORDERLY) == OUTSIDE)
 }
 
 inline send() {
-  assert(I1(callGrant));                                     /* I1: a call that was admitted goes out */
+  assert(I1_OF_CALL);                                        /* I1: a call that was admitted goes out */
   callState = OUT
 }
 
@@ -437,9 +476,9 @@ inline crash(i) {
 
 /* What the gate refuses as stale. A token above everything applied is news instead: it waits for the view. */
 #ifdef NO_NEWS
-#define IS_STALE(i, g) (token[g] && !SEEN_OPEN(i, g) && !SEEN_QUEUED(i, g))
+#define IS_STALE(i, g) (token[g] && !SEEN_HELD(i, g) && !SEEN_QUEUED(i, g))
 #else
-#define IS_STALE(i, g) (token[g] && SEEN_KEY(i, g) != NONE && !SEEN_OPEN(i, g) && !SEEN_QUEUED(i, g))
+#define IS_STALE(i, g) (token[g] && SEEN_KEY(i, g) != NONE && !SEEN_HELD(i, g) && !SEEN_QUEUED(i, g))
 #endif
 
 inline admittedAfterNewer() {
@@ -452,8 +491,8 @@ inline calledStaleTooEarly() {
 
 /* One call is followed through its life; every other one is a check of whether it would be admitted now. */
 #define CALLS(i, g) \
-  :: d_step { MAY_ADMIT(i, g) && callState == NO_CALL -> callState = UNSENT; callGrant = g; callAt = i } \
-  :: d_step { MAY_ADMIT(i, g) && !I1(g) -> admittedAfterNewer() } \
+  :: d_step { MAY_ADMIT(i, g) && IS_AS_BEFORE(i, g) && callState == NO_CALL -> callState = UNSENT; callGrant = g; callAt = i } \
+  :: d_step { MAY_ADMIT(i, g) && IS_AS_BEFORE(i, g) && !I1(g) -> admittedAfterNewer() } \
   :: d_step { life[i] == VALID && IS_STALE(i, g) && GET(keys, g) == THERE -> calledStaleTooEarly() }
 
 /* Whoever writes a seal admits nothing under it any more, and says in it that he has drained where that is so. */
@@ -482,7 +521,7 @@ inline sayDrained(i, g) {
 
 /* Through gateway i: the seal goes with the key where the view shows the grant open, else the key alone. */
 #define RELEASE(i, g, asked) \
-  :: d_step { DRIVES(i) && GET(record, g) == OPEN && GET(keys, g) == THERE && SEEN_OPEN(i, g) && SWAPS(i) -> \
+  :: d_step { DRIVES(i) && GET(record, g) == OPEN && GET(keys, g) == THERE && SEEN_HELD(i, g) && SWAPS(i) -> \
        asked; PUT(keys, g, GONE); PUT(record, g, SEALED); SEALED_HERE(i, g) sayDrained(i, g) } \
   :: d_step { DRIVES(i) && GET(record, g) == OPEN && GET(keys, g) == THERE && SEEN_QUEUED(i, g) -> asked; PUT(keys, g, GONE) }
 
@@ -503,7 +542,7 @@ end:
 #endif
   :: d_step { callAt == i && callState == OUT && life[i] != DEAD -> endCall(); report(i) }
   :: d_step { callAt == i && callState == OUT && life[i] != DEAD -> callState = UNKNOWN; report(i) }
-#ifndef NO_QUIET_TIME
+#if !defined(NO_QUIET_TIME) && !defined(VOUCH)
   :: d_step { callAt == i && callState == UNKNOWN && life[i] != DEAD -> endCall(); report(i) }
 #endif
   /* replica, view, watermark */
@@ -512,14 +551,16 @@ end:
   CONDUCT(i, 0)
   CONDUCT(i, 1)
   CONDUCT(i, 2)
-#ifndef TWICE
+#ifndef NOBODY_FOREIGN
   :: d_step { DRIVES(i) && SEEN_QUEUED(i, THIRD) && GET(keys, THIRD) == THERE && !foreignCanary -> foreignCanary = 1 }
 #endif
   /* releases */
   RELEASE(i, ORDERLY, skip)
-#ifdef TWICE
+#ifdef NOBODY_FOREIGN
   RELEASE(i, THIRD, thirdAsked = 1)
 #endif
+  CHANGE_MODE(i)
+  OPERATOR(i)
   FENCE_LATER(i)
   /* sequencer */
   :: d_step { life[i] == VALID && pausedFence == DUE -> pausedFence = RUN_BY + i }
@@ -573,7 +614,7 @@ end:
 }
 
 /* Leases that end, and the quiet time. */
-#ifdef NO_QUIET_TIME
+#if defined(NO_QUIET_TIME) || defined(VOUCH)
 #define QUIET(k)
 #else
 #define QUIET(k) :: d_step { gateway[k] == MARKED_GONE -> quiet(k) }
@@ -603,7 +644,9 @@ end:
   :: d_step { GET(keys, PAUSED) == NONE -> ENQUEUE(PAUSED) }
   :: d_step { GET(keys, PAUSED) != GONE -> PUT(keys, PAUSED, GONE) }
   :: d_step { GET(keys, ORDERLY) == NONE -> ENQUEUE(ORDERLY) }
-#ifdef TWICE
+#if defined(CHANGING_MODES)
+  THIRD_HOLDER
+#elif defined(TWICE)
   :: d_step { GET(keys, THIRD) == NONE && GET(keys, ORDERLY) == GONE -> ENQUEUE(THIRD) }
   :: d_step { GET(keys, THIRD) == NONE && GET(keys, ORDERLY) == GONE -> PUT(keys, THIRD, GONE) }
 #else
@@ -624,7 +667,11 @@ end:
      assert(IS_EMPTY(record));                               /* I9: no handover stands still */
      assert(GET(record, ORDERLY) == CLOSED);                 /* I9: who waits and lives gets the lock */
      assert(!PAUSED_EXPIRED || pausedFence == FENCED);       /* I4: no due fence is lost */
-#ifdef TWICE
+#if defined(UPGRADE)
+     assert(!CHANGER_EXPIRED || changerFence == FENCED);     /* I4: nor that of one who expired in the middle */
+#elif defined(DOWNGRADE)
+     assert(GET(keys, THIRD) != THERE);                      /* I9: who waits to write gets it, or gives up */
+#elif defined(TWICE)
      assert(!token[THIRD] || GET(record, THIRD) == CLOSED);  /* I9: and gets it again */
 #else
      assert(!FOREIGN_EXPIRED || foreignFence == FENCED);     /* I4: nor one that waits for an operator */

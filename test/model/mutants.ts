@@ -12,6 +12,10 @@ export interface Mutant {
 const CRASH: readonly string[] = []
 const LAPSE = ['LAPSE']
 const TWICE = ['TWICE']
+// Without a fault these show as well, and sooner.
+const DOWNGRADE = ['DOWNGRADE', 'CALM']
+const UPGRADE = ['UPGRADE', 'CALM']
+const VOUCH = ['VOUCH', 'TWICE']
 
 /** The rules without which the protocol was found not to hold when it was drawn up. */
 export const FOUNDING_RULES: readonly Mutant[] = [
@@ -144,5 +148,66 @@ export const OTHER_RULES: readonly Mutant[] = [
     in: CRASH,
     rule: 'every change of the record is a compare-and-swap',
     breaks: 'I9',
+  },
+  {
+    define: 'NO_WRITER_FIRST',
+    in: DOWNGRADE,
+    rule: 'a writer who waits is not overtaken by later readers',
+    breaks: 'I9',
+  },
+  {
+    define: 'NO_FORMER_DRAIN',
+    in: DOWNGRADE,
+    rule: 'readers come in only after the exclusive calls of a downgraded grant',
+    breaks: 'I2',
+  },
+  {
+    define: 'NO_FORMER_BARRIER',
+    in: DOWNGRADE,
+    rule: 'a downgrade is drained at the other gateways too',
+    breaks: 'I2',
+  },
+  {
+    define: 'NO_FORMER_REFUSAL',
+    in: DOWNGRADE,
+    rule: 'a downgraded grant admits no exclusive call any more',
+    breaks: 'I1',
+  },
+  { define: 'NO_UPGRADE_ALONE', in: UPGRADE, rule: 'an upgrade waits for the other readers', breaks: 'I2' },
+  {
+    define: 'NO_UPGRADE_QUEUE',
+    in: ['WRITER', ...UPGRADE],
+    rule: 'an upgrade overtakes no writer who waits',
+    breaks: 'I9',
+  },
+  {
+    define: 'NO_UPGRADE_DRAIN',
+    in: UPGRADE,
+    rule: 'an upgrade opens only after the calls under the token that it replaces',
+    breaks: 'I2',
+  },
+  {
+    define: 'NO_KEY_IN_UPGRADE',
+    in: UPGRADE,
+    rule: 'an upgrade begins only where both keys stand',
+    breaks: 'I7',
+  },
+  {
+    define: 'NO_FENCE_IN_CHANGE',
+    in: UPGRADE,
+    rule: 'a session that expires in the middle of an upgrade owes a fence',
+    breaks: 'I4',
+  },
+  {
+    define: 'NO_UNKNOWN_IN_WORD',
+    in: VOUCH,
+    rule: 'an operator’s word names only gateways whose calls are all unknown',
+    breaks: 'I2',
+  },
+  {
+    define: 'NO_SEAL_BEFORE_WORD',
+    in: VOUCH,
+    rule: 'an operator’s word names only gateways that have reported the seal, or are gone',
+    breaks: 'I2',
   },
 ]

@@ -1,14 +1,19 @@
 // Has spin check one configuration of the model to its end, or up to the first promise that is broken.
 
 import { execFile } from 'node:child_process'
-import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
 const execute = promisify(execFile)
 const MODEL = 'fencegate.pml'
-const source = join(import.meta.dirname, MODEL)
+/** The model, and the parts that it includes, by their names. */
+export const SOURCES: ReadonlyMap<string, string> = new Map(
+  readdirSync(import.meta.dirname)
+    .filter((name) => name.endsWith('.pml'))
+    .map((name) => [name, readFileSync(join(import.meta.dirname, name), 'utf8')]),
+)
 /** Above every run's need by far; a search that hits it says so, and is refused here. */
 const DEPTH_MAX = 10_000
 const MEMORY_MIB_MAX = 3_500
@@ -34,7 +39,7 @@ export async function search(
     return (await execute(program, options, limits)).stdout
   }
   try {
-    copyFileSync(source, join(folder, MODEL))
+    for (const name of SOURCES.keys()) copyFileSync(join(import.meta.dirname, name), join(folder, name))
     await run('spin', ['-a', ...flags, MODEL])
     const options = ['-DSAFETY', '-DNOREDUCE', `-DMEMLIM=${MEMORY_MIB_MAX}`]
     await run('gcc', [optimize ? '-O2' : '-O0', '-w', ...options, '-o', 'pan', 'pan.c'])
@@ -66,8 +71,8 @@ function figures(report: string): Omit<Search, 'broken'> {
 
 /** The comment beside the assertion that failed. */
 function broken(output: string): string {
-  const line = Number(/:(\d+), Error: assertion violated/.exec(output)?.[1] ?? Number.NaN)
-  const text = readFileSync(source, 'utf8').split('\n')[line - 1] ?? ''
+  const [, file = '', line] = /([\w-]+\.pml):(\d+), Error: assertion violated/.exec(output) ?? []
+  const text = SOURCES.get(file)?.split('\n')[Number(line) - 1] ?? ''
   const promise = /assert\(.*\/\* (I\d: .*?) \*\//.exec(text)?.[1]
   if (promise === undefined) throw new Error(`stopped, but at no promise:\n${output}`)
   return promise
