@@ -55,6 +55,26 @@ const handedOver = [
   opened(9),
 ] as const
 
+const sessionOpened = (session: string, revision: number, targets: readonly string[] = []) =>
+  ({ kind: 'session-opened', session, holder: 'h', targets, revision }) as const
+const fenceAt = (
+  session: string,
+  state: 'due' | 'closed',
+  revision: number,
+  targets: readonly string[] = [],
+) => ({ ...fence(session, state), revision, targets }) as const
+const login = (seen: number, code: string | null = null) =>
+  ({ kind: 'login', gateway: 'a', holder: 'h', seen, code }) as const
+/** His lease ends at 6; the fence is written at 7, and closed at 8. */
+const expired = [
+  registered,
+  sessionOpened('s5', 4),
+  queued(5),
+  opened(5),
+  { ...unqueued(5, true), revision: 6 },
+  leaseEnded('s5'),
+] as const
+
 describe('the checker', () => {
   it('finds nothing in a handover in good order', () => {
     expect(broken(...handedOver, admitted(1, 9), executed(1, 9), settled)).toEqual([])
@@ -260,5 +280,46 @@ describe('the checker', () => {
     const events = [registered, queued(5), opened(5), refused(5)] as const
     const history = events.map((event, index): HistoryEvent => ({ ...event, atMs: index }))
     expect(check(history)).toEqual([])
+  })
+
+  it('finds a login that is let through while the fence is due, by a gateway that has seen so', () => {
+    const due = [...expired, sealed(5, 'expired'), fenceAt('s5', 'due', 7)]
+    expect(broken(...due, login(7))).toEqual(['I3'])
+    expect(broken(...due, login(6))).toEqual(['I3'])
+    expect(broken(...due, login(5))).toEqual([])
+    expect(broken(...due, login(7, 'fence-due'), login(7, 'view-not-current'))).toEqual([])
+    expect(broken(...due, fenceAt('s5', 'closed', 8), login(7), login(8))).toEqual([])
+  })
+
+  it('finds a login that is let through between the end of the lease and the fence', () => {
+    expect(broken(...expired, login(6))).toEqual(['I3'])
+    expect(broken(...expired, login(5))).toEqual([])
+    // Who has closed his session owes nothing.
+    expect(broken(...expired, { kind: 'session-forgotten', session: 's5' }, login(6))).toEqual([])
+  })
+
+  it('finds a login that is let through by a gateway that has lost its lease', () => {
+    const lost = { kind: 'lost', gateway: 'a', incarnation: 'a-1' } as const
+    const due = [...expired, lost, sealed(5, 'expired'), fenceAt('s5', 'due', 7)]
+    expect(broken(...due, login(5))).toEqual(['I5'])
+    expect(broken(...due, login(3))).toEqual([])
+    expect(broken(...due, login(5, 'view-not-current'))).toEqual([])
+  })
+
+  it('finds a holder who is kept out although nothing of his is due any more', () => {
+    const due = [...expired, sealed(5, 'expired'), fenceAt('s5', 'due', 7)]
+    expect(broken(...due, fenceAt('s5', 'closed', 8), login(8, 'fence-due'))).toEqual(['I9'])
+    expect(broken(...due, fenceAt('s5', 'closed', 8), login(7, 'fence-due'))).toEqual([])
+  })
+
+  it('finds a session that is granted with the target of a fence that is not closed', () => {
+    const before = [...expired, sealed(5, 'expired')]
+    const due = fenceAt('s5', 'due', 7, ['kill:1'])
+    const revived = sessionOpened('s9', 9, ['kill:1'])
+    const told = { kind: 'session-granted', session: 's9' } as const
+    expect(broken(...before, due, revived, told)).toEqual(['I3'])
+    expect(broken(...before, due, sessionOpened('s9', 9, ['kill:2']), told)).toEqual([])
+    expect(broken(...before, due, revived, fenceAt('s5', 'closed', 10), told)).toEqual([])
+    expect(broken(...before, due, fenceAt('s5', 'closed', 8), revived, told)).toEqual([])
   })
 })

@@ -4,6 +4,7 @@
 import { conflicts } from '../../gateway/core/lock-record.ts'
 import type { LockMode } from '../../gateway/core/names.ts'
 import type { HistoryEvent } from './history.ts'
+import { LoginChecker } from './login-checker.ts'
 
 export interface Violation {
   readonly promise: 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I8' | 'I9' | 'crash'
@@ -94,6 +95,7 @@ class Checker {
   readonly #acquisitions: { readonly lock: string; readonly session: string; readonly atMs: number }[] = []
   readonly #died = new Set<string>()
   readonly #blocked = new Map<string, string>()
+  #logins = new LoginChecker({ whole: true })
   #mayBlock = false
   #settled = false
   #restored = false
@@ -120,6 +122,8 @@ class Checker {
       this.#seeRestored(event)
       return
     }
+    const fault = this.#logins.see(event)
+    if (fault !== null) this.#violate(fault.promise, event.atMs, fault.detail)
     switch (event.kind) {
       case 'queued':
         this.#queued(event)
@@ -238,6 +242,10 @@ class Checker {
         return
       case 'confirmed':
       case 'forwarded':
+      case 'session-opened':
+      case 'session-granted':
+      case 'session-forgotten':
+      case 'login':
         return
     }
   }
@@ -294,6 +302,7 @@ class Checker {
     this.#releases.clear()
     this.#stormedAtMs.clear()
     this.#fences.clear()
+    this.#logins = new LoginChecker({ whole: false })
     for (const { session, state } of event.fences) this.#fences.set(session, state)
     for (const session of event.sessions) this.#endedLeases.set(session, null)
   }

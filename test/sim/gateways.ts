@@ -9,6 +9,7 @@ import { StoreUnavailable } from '../../gateway/spi/store.ts'
 import { type Strikes, simulatedFencing } from './fencers.ts'
 import { SOURCE } from './foreign.ts'
 import type { HistoryEvent } from './history.ts'
+import { LOGIN_KEY } from './logins.ts'
 import type { Marks } from './marks.ts'
 import { nextVersionStore } from './next-version.ts'
 import { DRAIN_MS, PREFIX, type Profile } from './profile.ts'
@@ -200,6 +201,7 @@ export class Gateways {
         planner: fencing,
         name,
         drainMs: DRAIN_MS,
+        loginKeys: [LOGIN_KEY],
         parkedMax: 16,
         ttlMsMin: 100,
         ttlMsMax: 3_600_000,

@@ -18,6 +18,7 @@ export type HistoryEvent = { readonly atMs: number } & (
       readonly session: string
       readonly leaseEnded: boolean
       readonly by: string
+      readonly revision?: number
     }
   | {
       readonly kind: 'opened'
@@ -57,6 +58,27 @@ export type HistoryEvent = { readonly atMs: number } & (
       readonly stormed?: boolean
       /** It stands still for that. */
       readonly held?: boolean
+      readonly revision?: number
+      /** What it strikes: nobody else may come to have that until it is closed. */
+      readonly targets?: readonly string[]
+    }
+  /** Its record stands in the store; and: its holder has been told. */
+  | {
+      readonly kind: 'session-opened'
+      readonly session: string
+      readonly holder: string
+      readonly targets: readonly string[]
+      readonly revision: number
+    }
+  | { readonly kind: 'session-granted'; readonly session: string }
+  | { readonly kind: 'session-forgotten'; readonly session: string }
+  /** A holder wants to log in at the backend. `seen`: all that has come to that gateway; `code` null: he may. */
+  | {
+      readonly kind: 'login'
+      readonly gateway: string
+      readonly holder: string
+      readonly seen: number
+      readonly code: string | null
     }
   /** A fencer strikes, now. */
   | {

@@ -8,6 +8,7 @@ import { StoreUnavailable } from '../../gateway/spi/store.ts'
 import type { SimulatedBackend } from './backend.ts'
 import type { Gateways, RunningGateway } from './gateways.ts'
 import type { HistoryEvent } from './history.ts'
+import { LOGIN_KEY } from './logins.ts'
 import type { Marks } from './marks.ts'
 import type { Profile } from './profile.ts'
 import type { Random } from './random.ts'
@@ -179,11 +180,12 @@ export class Holder {
         locking.plane.openSession({
           ttlMs,
           holder: { id: this.#options.name },
-          fenceInfo: { pid },
+          fenceInfo: { pid, [LOGIN_KEY]: this.#options.name },
           plan,
         }),
       {
         done: (info) => {
+          this.#options.record({ kind: 'session-granted', atMs: scheduler.nowMs, session: info.session })
           if (this.#life !== life) return
           this.#session = info.session
           this.#ttlMs = info.ttlMs

@@ -35,6 +35,9 @@ export const MARKS = [
   'call refused: handover',
   'call refused: view-not-current',
   'call refused: fence-blocked',
+  'login let through',
+  'login refused: fence-due',
+  'login refused: view-not-current',
   'call took effect',
   'call took effect after its lock had gone on to be sealed',
   'call arrived late at the backend',
@@ -166,6 +169,11 @@ function markEvent(marks: Marks, event: HistoryEvent): void {
         case 'fence-blocked':
           marks.hit(`call refused: ${event.code}`)
       }
+      return
+    case 'login':
+      if (event.code === null) marks.hit('login let through')
+      else if (event.code === 'fence-due' || event.code === 'view-not-current')
+        marks.hit(`login refused: ${event.code}`)
       return
     case 'release-asked':
       marks.hit(event.lock === null ? 'session closed' : 'release asked for')

@@ -15,7 +15,8 @@ const USAGE = `usage: npm run sim:mutants -- [SEEDS [WORDS OF A NAME]]
   SEEDS   how many seeds each planted bug may take, 1,500 where not said
 `
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-const TIMEOUT_MS = 240_000
+/** For machines that have much else to do; what takes longer has hung. */
+const TIMEOUT_MS = 1_200_000
 
 interface Verdict {
   readonly found: boolean
@@ -58,7 +59,11 @@ function run(folder: string, seedsMax: number, theme: string | null): Promise<st
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     output += text
   })
-  return new Promise((resolve) => child.on('close', () => resolve(output)))
+  return new Promise((resolve) =>
+    child.on('close', (_code, signal) =>
+      resolve(signal === null ? output : `it was ended after ${TIMEOUT_MS / 60_000} minutes\n${output}`),
+    ),
+  )
 }
 
 async function verdictOf(output: string, seedsMax: number): Promise<Verdict> {

@@ -4,7 +4,7 @@
 import type { FenceRecord } from '../../gateway/core/fence-record.ts'
 import { excludingMode, type Grant } from '../../gateway/core/lock-record.ts'
 import type { Layout } from '../../gateway/locking/layout.ts'
-import { fenceRecords, lockRecords, watermarks } from '../../gateway/locking/records.ts'
+import { fenceRecords, lockRecords, sessionRecords, watermarks } from '../../gateway/locking/records.ts'
 import type { HistoryEvent } from './history.ts'
 import type { Committed } from './store.ts'
 
@@ -44,6 +44,7 @@ export function observe(
             session,
             leaseEnded,
             by,
+            revision: position(committed.revision),
           })
         }
         break
@@ -77,6 +78,8 @@ export function observe(
             stormed: fence.storm !== undefined && fence.released !== true,
             held: fence.progress.state === 'blocked' && fence.progress.held === true,
             by,
+            revision: position(committed.revision),
+            targets: fence.targets,
           })
         break
       }
@@ -94,7 +97,20 @@ export function observe(
         if (!sharedStore && event.type === 'put' && before === undefined)
           record({ kind: 'registered', atMs, gateway: by, incarnation: meaning.incarnation })
         break
-      case 'session':
+      case 'session': {
+        if (event.type === 'delete') record({ kind: 'session-forgotten', atMs, session: meaning.session })
+        const session = event.type === 'put' ? sessionRecords.decode(event.kv.value) : null
+        if (session !== null && before === undefined)
+          record({
+            kind: 'session-opened',
+            atMs,
+            session: meaning.session,
+            holder: session.holder.id,
+            targets: session.targets,
+            revision: position(committed.revision),
+          })
+        break
+      }
       case 'canary':
       case 'binding':
       case 'sources':

@@ -438,4 +438,43 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     "if (last.state === 'fenced' && !looking.isOver()) {",
     "if (!looking.isOver()) {\n        last = { state: 'fenced', evidence: { observed: '', request: '' } }",
   ),
+  // A holder who comes back
+  bug(
+    'a holder whose fence is being run may log in',
+    `${LOCKING}/login-barrier.ts`,
+    "return fence.record.progress.state !== 'closed'",
+    "return fence.record.progress.state === 'due'",
+  ),
+  bug(
+    'nobody is kept out between the end of his lease and his fence',
+    `${LOCKING}/login-barrier.ts`,
+    'return view.sessions.has(session) && !view.canaries.has(session) && isUnsealed(view, session)',
+    'return false',
+  ),
+  bug(
+    'a gateway that cannot tell lets everybody log in',
+    `${LOCKING}/login-barrier.ts`,
+    'const stale = concerned ? this.#options.stale() : null',
+    'const stale = concerned && Number.NaN > 0 ? this.#options.stale() : null',
+  ),
+  bug(
+    'a login name is not known from the record of a session',
+    `${LOCKING}/login-barrier.ts`,
+    'known === undefined ? undefined : fenceInfoOf(known.record)',
+    'known === undefined ? undefined : {}',
+  ),
+  bug(
+    'a session gets what is about to be struck',
+    `${LOCKING}/session-keeper.ts`,
+    'if (targets.length === 0) return\n    const { view } = this.#options',
+    'if (targets.length >= 0) return\n    const { view } = this.#options',
+  ),
+  // A new epoch
+  bugOf(
+    'restored',
+    'a new epoch gives out the tokens of the one before',
+    'gateway/core/epoch.ts',
+    'return (epoch * REVISIONS + revision) as Revision',
+    'return (0 * epoch * REVISIONS + revision) as Revision',
+  ),
 ]

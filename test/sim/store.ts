@@ -274,6 +274,8 @@ export class SimulatedStore implements Store {
   readonly #deafProbability: () => number
   readonly #watches = new Set<SimulatedWatch>()
   #closed = false
+  /** Through which all that there is has come to this process, by its snapshots and watches. */
+  seen = 0
 
   constructor(options: {
     readonly state: SharedState
@@ -326,11 +328,28 @@ export class SimulatedStore implements Store {
       faults: this.#faults,
       prefixes,
       after,
-      listener,
+      // A watch of one key alone says nothing of the others.
+      listener: Array.isArray(prefixes) ? this.#noting(listener) : listener,
     })
+    if (Array.isArray(prefixes)) this.#saw(after)
     this.#watches.add(watch)
     if (this.#random.chance(this.#deafProbability())) watch.stand()
     return watch
+  }
+
+  #noting(listener: WatchListener): WatchListener {
+    return {
+      revision: (revision, events) => {
+        this.#saw(revision)
+        listener.revision(revision, events)
+      },
+      progress: (revision) => listener.progress(revision),
+      failed: (failure) => listener.failed(failure),
+    }
+  }
+
+  #saw(revision: number): void {
+    this.seen = Math.max(this.seen, revision)
   }
 
   grantLease(ttlMs: number): Promise<LeaseState> {

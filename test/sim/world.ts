@@ -14,6 +14,7 @@ import { ForeignHolder, SOURCE } from './foreign.ts'
 import { Gateways } from './gateways.ts'
 import type { HistoryEvent } from './history.ts'
 import { Holder } from './holder.ts'
+import { Logins } from './logins.ts'
 import { historyMarks, Marks } from './marks.ts'
 import { markVersions } from './next-version.ts'
 import { observe } from './observer.ts'
@@ -110,6 +111,14 @@ export async function simulate(seed: number, theme: string | null = null): Promi
     (_, index) =>
       new Holder({ ...common, name: `holder-${index + 1}`, record, crashed, nextId: () => ++ids }),
   )
+  new Logins({
+    scheduler,
+    random: new Random(seed + 2 ** 40),
+    gateways,
+    holders: Array.from({ length: profile.holders }, (_, index) => `holder-${index + 1}`),
+    record,
+    position: (revision) => toPosition(revision),
+  })
   const foreign = Array.from(
     { length: profile.foreignHolders },
     (_, index) => new ForeignHolder({ ...common, name: `foreign-${index + 1}`, state, layout }),
