@@ -101,17 +101,25 @@ export function makeCatalogue(
 /** Two APIs of one backend change the same things: what keeps the other away has to have the same name in both. */
 function strangersBeside(main: CompiledPack, terms: CompileTerms): readonly PackFault[] {
   return [...new Set(terms.beside?.values())].flatMap((other) => {
-    const compiled = compilePack(other)
-    if (!compiled.ok || compiled.value.defaultLock.name === main.defaultLock.name) return []
     const name = other.name ?? other.pack.name
-    return [
+    const fault = (difference: string): readonly PackFault[] => [
       {
         path: ['beside', name],
-        message: `the default lock of ${name} is ${compiled.value.defaultLock.name}, not ${main.defaultLock.name}: give both the same variables, in a policy of your own that extends ${other.pack.name}`,
+        message: `${difference}: give both the same, in a policy of your own that extends ${other.pack.name}`,
         atKey: true,
       },
     ]
+    const compiled = compilePack(other)
+    if (!compiled.ok) return []
+    const { defaultLock } = compiled.value
+    if (defaultLock.name !== main.defaultLock.name)
+      return fault(`the default lock of ${name} is ${defaultLock.name}, not ${main.defaultLock.name}`)
+    return foldersOf(other) === foldersOf(terms) ? [] : fault(`${name} declares other folders (covering)`)
   })
+}
+
+function foldersOf({ pack, overrides }: CompileTerms): string {
+  return JSON.stringify((overrides?.covering ?? pack.source.covering).toSorted())
 }
 
 function configuredTerms(

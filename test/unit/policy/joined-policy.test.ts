@@ -162,6 +162,9 @@ describe('policies beside one another', () => {
         /^v\.beside\.vsphere-rest: the default lock of vsphere-rest is vmware, not east: /,
       ),
     ])
+    expect(faultsOf({ v: { ...BOTH, covering: ['*_base/*'] } })).toEqual([
+      expect.stringMatching(/^v\.beside\.vsphere-rest: vsphere-rest declares other folders \(covering\): /),
+    ])
     const east = { variables: { root: 'east' } }
     const eastRest = { 'east-rest': { extends: 'vsphere-rest', ...east } }
     const own = joined(
