@@ -1,10 +1,12 @@
 // What the control API does while the data plane gets more calls than it can take: how long a keepalive takes, a lock, and
-// how soon a lock goes to whoever waits once its holder's time is over; without the flood and under it.
+// how soon a lock goes to whoever waits once its holder's time is over, and where his process has to be killed before;
+// without the flood and under it.
 
+import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startUpstream } from '../ground.ts'
 import type { LoadGenerator, LoadResult } from '../load/generator.ts'
-import { ask, free, openSession, textOf } from '../peers/fencegate/holder.ts'
+import { ask, FLOOD_PLAN, free, openSession, textOf } from '../peers/fencegate/holder.ts'
 import type { FloodScenario } from '../scenarios.ts'
 import { extend } from '../scenarios.ts'
 import type { Contender, Field } from './field.ts'
@@ -14,6 +16,7 @@ const EVERY_MS = 20
 const TTL_SECONDS = 10
 const SHORT_TTL_SECONDS = 2
 const EXPIRIES_AT_ONCE = 4
+const FENCES_AT_ONCE = 2
 
 export interface FloodFigures {
   readonly title: string
@@ -34,6 +37,7 @@ interface Watched {
   readonly keepalives: number[]
   readonly locks: number[]
   readonly expiries: number[]
+  readonly fences: number[]
   readonly idle: number[]
 }
 
@@ -66,6 +70,7 @@ export async function measureFlood(
     row('keepalive', 'keepalives'),
     row('acquire and release of a free lock', 'locks'),
     row('from the end of a time to live to the next holder', 'expiries'),
+    row('the same, once the process of the former holder is fenced', 'fences'),
     row('for scale: a server that has nothing else to do', 'idle'),
   ]
 
@@ -98,7 +103,7 @@ interface Watch {
 async function watch({ controlPort, idlePort, seconds, name }: Watch): Promise<Watched> {
   await sleep(500)
   const endMs = performance.now() + seconds * 1000
-  const taken: Watched = { keepalives: [], locks: [], expiries: [], idle: [] }
+  const taken: Watched = { keepalives: [], locks: [], expiries: [], fences: [], idle: [] }
   const session = await openSession(controlPort, TTL_SECONDS)
   const repeat = async (times: number[], act: () => Promise<unknown>): Promise<void> => {
     while (performance.now() < endMs) {
@@ -108,14 +113,21 @@ async function watch({ controlPort, idlePort, seconds, name }: Watch): Promise<W
       await sleep(EVERY_MS)
     }
   }
-  const expire = async (lane: number): Promise<void> => {
+  const expire = async (lane: string, isFenced: boolean): Promise<void> => {
     for (let round = 0; performance.now() < endMs; round++) {
       const lock = `/v1/locks/${encodeURIComponent(`flood/${name}/${lane}/${round}`)}`
-      const dying = await openSession(controlPort, SHORT_TTL_SECONDS)
-      const renewedMs = performance.now()
-      await ask(controlPort, lock, { session: dying })
-      await ask(controlPort, lock, { session, wait: 30 })
-      taken.expiries.push(performance.now() - renewedMs - SHORT_TTL_SECONDS * 1000)
+      const holder = isFenced ? spawn('sleep', ['600'], { stdio: 'ignore' }) : null
+      const fenced = holder === null ? {} : { plan: FLOOD_PLAN, fenceInfo: { pid: holder.pid } }
+      try {
+        const dying = await openSession(controlPort, SHORT_TTL_SECONDS, fenced)
+        const renewedMs = performance.now()
+        await ask(controlPort, lock, { session: dying })
+        await ask(controlPort, lock, { session, wait: 30 })
+        const times = isFenced ? taken.fences : taken.expiries
+        times.push(performance.now() - renewedMs - SHORT_TTL_SECONDS * 1000)
+      } finally {
+        holder?.kill('SIGKILL')
+      }
     }
   }
   await Promise.all([
@@ -126,7 +138,8 @@ async function watch({ controlPort, idlePort, seconds, name }: Watch): Promise<W
       await free(controlPort, `${lock}?session=${session}`)
     }),
     repeat(taken.idle, async () => (await fetch(`http://127.0.0.1:${idlePort}/`)).text()),
-    ...Array.from({ length: EXPIRIES_AT_ONCE }, (_, lane) => expire(lane)),
+    ...Array.from({ length: EXPIRIES_AT_ONCE }, (_, lane) => expire(`expired/${lane}`, false)),
+    ...Array.from({ length: FENCES_AT_ONCE }, (_, lane) => expire(`fenced/${lane}`, true)),
   ])
   return taken
 }

@@ -1,7 +1,7 @@
-// A flood of calls at a backend listener takes neither holders' sessions nor handovers down with it: the control API has its
+// A flood of calls at a backend listener takes neither holders' sessions nor fences nor handovers down with it: the control API has its
 // own listener, and no turn of the event loop has more to do than the limits allow.
 
-import { fork } from 'node:child_process'
+import { fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -16,6 +16,9 @@ const Backends = z.object({
     z.looseObject({ inFlight: z.number(), connections: z.number(), shed: z.record(z.string(), z.number()) }),
   ),
 })
+const Owned = z.looseObject({
+  owners: z.array(z.looseObject({ afterFences: z.array(z.string()).optional() })),
+})
 const TTL_SECONDS = 20
 
 const closers: (() => Promise<unknown>)[] = []
@@ -24,7 +27,7 @@ afterEach(async () => {
 })
 
 describe('under a flood of calls', () => {
-  test('sessions are renewed, an expired holder makes room for the next, and what is too much is shed', async () => {
+  test('sessions are renewed, an expired holder is fenced and makes room for the next, and what is too much is shed', async () => {
     const backend = await startEchoBackend()
     closers.push(() => backend.close())
     const folder = new GatewayFolder()
@@ -39,12 +42,19 @@ describe('under a flood of calls', () => {
           limits: { connections: 150, connectionsPerAddress: 0, calls: 50 },
         },
       },
+      fencers: { kill: { driver: 'process', graceMs: 0 } },
+      plans: { kill: { levels: [['kill']] } },
       log: { level: 'silent' },
     })
     const gateway = await folder.start()
     const control = new ControlClient(gateway.control)
     const renewed = await control.openSession({ ttl: TTL_SECONDS, holder: 'renewed' })
-    const silent = await control.openSession({ ttl: TTL_SECONDS / 4, holder: 'silent' })
+    const victim = spawn('sleep', ['600'])
+    closers.push(async () => void victim.kill('SIGKILL'))
+    const silent = await control.openSession({
+      ...{ ttl: TTL_SECONDS / 4, holder: 'silent', plan: 'kill' },
+      fenceInfo: { pid: victim.pid ?? 0 },
+    })
     await control.take('a', renewed)
     await control.take('b', silent)
 
@@ -74,6 +84,10 @@ describe('under a flood of calls', () => {
       await new Promise<void>((resolve) => setTimeout(resolve, 100))
     }
     expect(Number(await granted)).toBeGreaterThan(0)
+    // Not before the former holder was seen to be dead.
+    const owned = await ask(Owned, control.lockUrl('b'))
+    expect(owned.owners[0]?.afterFences).toEqual([silent])
+    await expect.poll(() => victim.signalCode).toBe('SIGKILL')
     expect((await control.lock('a')).owners[0]?.session).toBe(renewed)
     // Each within what a holder has who renews after a third of his time.
     expect(slowestMs).toBeLessThan((TTL_SECONDS * 1000) / 3)

@@ -39,8 +39,17 @@ export async function holdAll(controlPort: number, wanted: readonly BenchLock[])
   }
 }
 
-export async function openSession(controlPort: number, ttlSeconds: number): Promise<string> {
-  const opened = await ask(controlPort, '/v1/sessions', { ttl: ttlSeconds, holder: { id: 'bench' } })
+/** Kills the process of a holder whose time is over. */
+export const FLOOD_PLAN = 'kill'
+
+/** `terms`: what else is said of it. */
+export async function openSession(
+  controlPort: number,
+  ttlSeconds: number,
+  terms: Readonly<Record<string, unknown>> = {},
+): Promise<string> {
+  const session = { ttl: ttlSeconds, holder: { id: 'bench' }, ...terms }
+  const opened = await ask(controlPort, '/v1/sessions', session)
   return textOf(opened, 'session')
 }
 

@@ -7,7 +7,7 @@ import { startEtcd } from '../../../support/etcd.ts'
 import { find, type Ground, ROOT } from '../../ground.ts'
 import { freePort, startServer } from '../../processes.ts'
 import type { Peer, RunningPeer } from '../peer.ts'
-import { holdAll } from './holder.ts'
+import { FLOOD_PLAN, holdAll } from './holder.ts'
 
 /** Of the one client of a benchmark: all connections come from one address, all calls from one session. */
 const LIMITS =
@@ -108,6 +108,9 @@ state: "${folder}/state"
 workers: ${variant.workers}
 control: { listen: "127.0.0.1:${ports.control}" }
 log: { level: warn }
+fencers: { kill: { driver: process, graceMs: 0 } }
+plans: { ${FLOOD_PLAN}: { levels: [[kill]] } }
+brakes: { storm: { share: 1, count: 1000000 } }
 sessions: { ttlMin: 1 }
 backends:
   checked: { listen: "127.0.0.1:${ports.checked}", policy: ${api}, ${both} }
