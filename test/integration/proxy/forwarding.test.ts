@@ -295,6 +295,39 @@ describe('an answer on its way to the client', () => {
     expect([answer.status, answer.headers['x-a'], answer.body]).toEqual([200, '\xfc\xc3', 'ok'])
   })
 
+  test('may be a part of a file, several parts, or the word that there is no such part', async () => {
+    const file = '0123456789'
+    const parts = '--b\r\nContent-Range: bytes 0-1/10\r\n\r\n01\r\n--b--\r\n'
+    const backend = kept(
+      await startEchoBackend(({ headers }, response) => {
+        const [, from = '', to = ''] = /^bytes=(\d+)-(\d+)$/.exec(String(headers['range'])) ?? []
+        if (headers['range'] === 'bytes=0-1,4-5')
+          response.writeHead(206, { 'Content-Type': 'multipart/byteranges; boundary=b' }).end(parts)
+        else if (from === '' || Number(to) > 9)
+          response.writeHead(416, { 'Content-Range': 'bytes */10', 'Accept-Ranges': 'bytes' }).end()
+        else
+          response
+            .writeHead(206, { 'Content-Range': `bytes ${from}-${to}/10`, ETag: '"e"' })
+            .end(file.slice(Number(from), Number(to) + 1))
+      }),
+    )
+    const client = await clientOf(await gatewayTo(backend.url))
+    const ask = async (range: string) => {
+      client.send(`GET /image HTTP/1.1\r\nHost: a\r\nRange: ${range}\r\nIf-Range: "e"\r\n\r\n`)
+      const { status, headers, body } = await client.answer()
+      return { status, range: headers['content-range'], type: headers['content-type'], body }
+    }
+    expect(await ask('bytes=2-4')).toMatchObject({ status: 206, range: 'bytes 2-4/10', body: '234' })
+    const several = { status: 206, type: 'multipart/byteranges; boundary=b', body: parts }
+    expect(await ask('bytes=0-1,4-5')).toMatchObject(several)
+    expect(await ask('bytes=9-99')).toMatchObject({ status: 416, range: 'bytes */10', body: '' })
+    expect(backend.seen.map(({ headers }) => [headers['range'], headers['if-range']])).toEqual([
+      ['bytes=2-4', '"e"'],
+      ['bytes=0-1,4-5', '"e"'],
+      ['bytes=9-99', '"e"'],
+    ])
+  })
+
   test('early hints pass', async () => {
     const backend = kept(
       await startRawBackend((socket) =>
