@@ -14,15 +14,18 @@ export interface EtcdTls {
   readonly key?: Buffer
 }
 
+/** etcd takes pings that come more often than every 5 s (`--grpc-keepalive-min-time`) for an attack. */
+const PING_MS = 10_000
+
 /**
- * A dead connection is seen within the sum of the two, also while nobody calls; etcd takes pings more often than every
- * 5 s (`--grpc-keepalive-min-time`) for an attack. The package shares one connection a target over all clients of the
- * process by default, and a reset would then give back the dead one.
+ * A dead connection is seen within ping and time-out while a stream is open. etcd breaks off a connection on which nothing is
+ * open and pings come (https://github.com/grpc/grpc/blob/master/doc/keepalive.md): there the next call finds out, within its
+ * own time. The package shares one connection a target over all clients of the process by default, and a reset would then give
+ * back the dead one.
  */
 const CHANNEL_OPTIONS = {
-  'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 5_000,
-  'grpc.keepalive_permit_without_calls': 1,
+  'grpc.keepalive_permit_without_calls': 0,
   'grpc.use_local_subchannel_pool': 1,
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 2_000,
@@ -34,14 +37,22 @@ const CHANNEL_OPTIONS = {
 /** Sent as the server's name where the member has none but its address; etcd makes nothing of it. */
 const NO_NAME = 'etcd'
 
-export function connect(url: string, tls: EtcdTls | undefined): Etcd3 {
+export interface ConnectionOptions {
+  readonly tls?: EtcdTls
+  /** How often a connection with an open call is asked whether it lives. */
+  readonly pingMs?: number
+}
+
+export function connect(url: string, { tls, pingMs = PING_MS }: ConnectionOptions): Etcd3 {
   const { protocol, hostname } = new URL(url)
   // The address of an IPv6 host stands in brackets.
   const address = hostname.replace(/^\[|\]$/g, '')
   const byAddress = protocol === 'https:' && isIP(address) !== 0
-  const channelOptions = byAddress
-    ? { ...CHANNEL_OPTIONS, 'grpc.ssl_target_name_override': NO_NAME }
-    : CHANNEL_OPTIONS
+  const channelOptions = {
+    ...CHANNEL_OPTIONS,
+    'grpc.keepalive_time_ms': pingMs,
+    ...(byAddress ? { 'grpc.ssl_target_name_override': NO_NAME } : {}),
+  }
   const channelCredentials =
     protocol === 'https:' ? tlsCredentials(tls, byAddress ? address : null) : credentials.createInsecure()
   return new Etcd3({

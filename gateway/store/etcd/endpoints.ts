@@ -5,14 +5,13 @@ import { type Etcd3, EtcdLeaseInvalidError } from 'etcd3'
 import { invariant } from '../../core/invariant.ts'
 import type { Clock } from '../../spi/clock.ts'
 import { StoreUnavailable } from '../../spi/store.ts'
-import { connect, type EtcdTls } from './connection.ts'
+import { type ConnectionOptions, connect } from './connection.ts'
 import { type CallOptions, withinDeadline } from './grpc-call.ts'
 import { type EtcdAuth, Login } from './login.ts'
 
-export interface EndpointsOptions {
+export interface EndpointsOptions extends ConnectionOptions {
   /** URLs, `http://…` or `https://…`; at least one. */
   readonly endpoints: readonly string[]
-  readonly tls?: EtcdTls
   readonly auth?: EtcdAuth
   readonly requestTimeoutMs: number
   readonly clock: Clock
@@ -42,10 +41,10 @@ export class Endpoints {
     this.#clock = options.clock
     this.#requestTimeoutMs = options.requestTimeoutMs
     this.#endpoints = options.endpoints.map((url) => {
-      const { auth, clock, tls, requestTimeoutMs: timeoutMs } = options
-      const client = connect(url, tls)
+      const { auth, clock, requestTimeoutMs: timeoutMs } = options
+      const client = connect(url, options)
       const login = auth === undefined ? null : new Login({ client, url, auth, clock, timeoutMs })
-      return { url, client, streams: connect(url, tls), login }
+      return { url, client, streams: connect(url, options), login }
     })
   }
 

@@ -26,7 +26,7 @@ import {
 } from '../../spi/store.ts'
 import { checkTransaction, checkTransactions, checkTtl } from '../check-transaction.ts'
 import { prefixRanges } from '../key-range.ts'
-import type { EtcdTls } from './connection.ts'
+import type { ConnectionOptions } from './connection.ts'
 import { Endpoints } from './endpoints.ts'
 import { EtcdWatch, type WatchTiming } from './etcd-watch.ts'
 import type { CallOptions } from './grpc-call.ts'
@@ -43,10 +43,9 @@ import {
   ttlMsOf,
 } from './messages.ts'
 
-export interface EtcdStoreOptions {
+export interface EtcdStoreOptions extends ConnectionOptions {
   /** URLs of the members, `http://…` or `https://…`. */
   readonly endpoints: readonly string[]
-  readonly tls?: EtcdTls
   readonly auth?: EtcdAuth
   /** After it a call rejects with `StoreUnavailable`; 5,000 where it is not given. */
   readonly requestTimeoutMs?: number

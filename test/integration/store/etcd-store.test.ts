@@ -266,6 +266,27 @@ describe.skipIf(!etcdAvailable())('the etcd store', () => {
     expect(seen.failures).toEqual([])
   }, 30_000)
 
+  test('keeps its connections while nobody calls, and etcd does not take its pings for an attack', async () => {
+    const pingMs = 100
+    const etcd = await cluster({ pingMsMin: pingMs / 2 })
+    const relay = await Relay.open(etcd.member(0).endpoint)
+    clean.push(() => relay.close())
+    const store = open([relay.endpoint], { pingMs, watchSilentMs: 60_000 })
+    const seen = new WatchRecorder()
+    store.watch('/', await store.currentRevision(), seen)
+    await seen.untilRevision(await put(store, '/a'))
+    const { accepted } = relay
+    await new Promise((resolve) => setTimeout(resolve, 20 * pingMs))
+    await seen.untilRevision(await put(store, '/b'))
+    expect(relay.accepted).toBe(accepted)
+    // Of the two the one with the watch is asked all the same: it learns soon that its peer is gone.
+    relay.cut()
+    await new Promise((resolve) => setTimeout(resolve, 5_000 + 10 * pingMs + SLACK_MS))
+    expect(seen.failures).toMatchObject([
+      { kind: 'lost', message: expect.stringMatching(/keepalive|connection/i) },
+    ])
+  }, 30_000)
+
   test('logs in, and again when the log-in has run out', async () => {
     const etcd = await cluster({ authTokenTtlSeconds: 1 })
     await etcd.etcdctl(['user', 'add', 'root:secret'])

@@ -13,6 +13,7 @@ export class Relay {
   readonly #server: Server
   readonly #sockets: Set<Socket>
   readonly #loss: Loss
+  #accepted = 0
 
   private constructor(server: Server, port: number, sockets: Set<Socket>, loss: Loss) {
     this.#server = server
@@ -48,7 +49,14 @@ export class Relay {
     await new Promise<void>((resolve) => server.listen(0, host, resolve))
     const address = server.address()
     if (address === null || typeof address === 'string') throw new Error('the relay has no port')
-    return new Relay(server, address.port, sockets, loss)
+    const relay = new Relay(server, address.port, sockets, loss)
+    server.on('connection', () => relay.#accepted++)
+    return relay
+  }
+
+  /** Connections that were ever made. */
+  get accepted(): number {
+    return this.#accepted
   }
 
   loseRequests(lose: boolean): void {
