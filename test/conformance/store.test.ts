@@ -365,7 +365,7 @@ describe.each([embeddedGround(), etcdGround()])('the $kind store', (ground) => {
       })
 
       test('of more keys than fit one page are one snapshot', async () => {
-        const batches = Array.from({ length: 36 }, (_, batch) =>
+        const batches = Array.from({ length: 45 }, (_, batch) =>
           Array.from({ length: 128 }, (_, index) => put(`${batch}-${index}`, '0')),
         )
         await Promise.all(batches.map((batch) => write(...batch)))
@@ -377,7 +377,7 @@ describe.each([embeddedGround(), etcdGround()])('the $kind store', (ground) => {
         })()
         for (let round = 0; round < 5; round++) {
           const snapshot = await store.read(prefix)
-          expect(snapshot.items).toHaveLength(36 * 128)
+          expect(snapshot.items).toHaveLength(45 * 128)
           const [first, last] = ['0-0', '9-99'].map(
             (name) => snapshot.items.find(({ key }) => key === prefix + name)?.value,
           )

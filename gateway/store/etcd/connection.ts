@@ -2,7 +2,7 @@
 
 import { isIP } from 'node:net'
 import { checkServerIdentity } from 'node:tls'
-import { Channel, type ChannelCredentials, credentials } from '@grpc/grpc-js'
+import { Channel, type ChannelCredentials, Client, credentials } from '@grpc/grpc-js'
 import { Etcd3 } from 'etcd3'
 import { passThroughPolicy } from './grpc-call.ts'
 
@@ -43,18 +43,9 @@ export interface ConnectionOptions {
   readonly pingMs?: number
 }
 
-export function connect(url: string, { tls, pingMs = PING_MS }: ConnectionOptions): Etcd3 {
-  const { protocol, hostname } = new URL(url)
-  // The address of an IPv6 host stands in brackets.
-  const address = hostname.replace(/^\[|\]$/g, '')
-  const byAddress = protocol === 'https:' && isIP(address) !== 0
-  const channelOptions = {
-    ...CHANNEL_OPTIONS,
-    'grpc.keepalive_time_ms': pingMs,
-    ...(byAddress ? { 'grpc.ssl_target_name_override': NO_NAME } : {}),
-  }
-  const channelCredentials =
-    protocol === 'https:' ? tlsCredentials(tls, byAddress ? address : null) : credentials.createInsecure()
+/** The client package, for what is seldom asked. */
+export function connect(url: string, options: ConnectionOptions): Etcd3 {
+  const { channelCredentials, channelOptions } = transportTo(url, options)
   return new Etcd3({
     hosts: url,
     grpcOptions: {
@@ -65,6 +56,28 @@ export function connect(url: string, { tls, pingMs = PING_MS }: ConnectionOption
     },
     faultHandling: { global: passThroughPolicy(), host: passThroughPolicy },
   })
+}
+
+/** A connection of its own, for calls in bytes. */
+export function dial(url: string, options: ConnectionOptions): Client {
+  const { channelCredentials, channelOptions } = transportTo(url, options)
+  return new Client(url.replace(/^https?:\/\//, ''), channelCredentials, channelOptions)
+}
+
+function transportTo(url: string, { tls, pingMs = PING_MS }: ConnectionOptions) {
+  const { protocol, hostname } = new URL(url)
+  // The address of an IPv6 host stands in brackets.
+  const address = hostname.replace(/^\[|\]$/g, '')
+  const byAddress = protocol === 'https:' && isIP(address) !== 0
+  return {
+    channelOptions: {
+      ...CHANNEL_OPTIONS,
+      'grpc.keepalive_time_ms': pingMs,
+      ...(byAddress ? { 'grpc.ssl_target_name_override': NO_NAME } : {}),
+    },
+    channelCredentials:
+      protocol === 'https:' ? tlsCredentials(tls, byAddress ? address : null) : credentials.createInsecure(),
+  }
 }
 
 function tlsCredentials(tls: EtcdTls = {}, address: string | null): ChannelCredentials {

@@ -1,12 +1,14 @@
 // The members of the cluster as this gateway reaches them: which one is asked, and what happens when it is silent.
 // A call that must not happen twice is sent once, to a member that was just heard from.
 
+import type { Client } from '@grpc/grpc-js'
 import { type Etcd3, EtcdLeaseInvalidError } from 'etcd3'
 import { invariant } from '../../core/invariant.ts'
 import type { Clock } from '../../spi/clock.ts'
 import { StoreUnavailable } from '../../spi/store.ts'
-import { type ConnectionOptions, connect } from './connection.ts'
-import { type CallOptions, withinDeadline } from './grpc-call.ts'
+import { type ConnectionOptions, connect, dial } from './connection.ts'
+import { type CallHandle, withinDeadline } from './grpc-call.ts'
+import { KvService } from './kv-service.ts'
 import { type EtcdAuth, Login } from './login.ts'
 
 export interface EndpointsOptions extends ConnectionOptions {
@@ -20,12 +22,13 @@ export interface EndpointsOptions extends ConnectionOptions {
 export interface Endpoint {
   readonly url: string
   readonly client: Etcd3
-  /** For watches alone: the package closes a client's channels after one failed call, and streams with them. */
-  readonly streams: Etcd3
+  readonly kv: KvService
+  /** A connection for one watch: a call that fails elsewhere does not take it along. */
+  readonly dial: () => Client
   readonly login: Login | null
 }
 
-export type EndpointCall<T> = (client: Etcd3, options: CallOptions) => Promise<T>
+export type EndpointCall<T> = (endpoint: Endpoint, handle: CallHandle) => Promise<T>
 
 export class Endpoints {
   readonly #endpoints: readonly Endpoint[]
@@ -44,7 +47,7 @@ export class Endpoints {
       const { auth, clock, requestTimeoutMs: timeoutMs } = options
       const client = connect(url, options)
       const login = auth === undefined ? null : new Login({ client, url, auth, clock, timeoutMs })
-      return { url, client, streams: connect(url, options), login }
+      return { url, client, kv: new KvService(url, options), dial: () => dial(url, options), login }
     })
   }
 
@@ -80,8 +83,8 @@ export class Endpoints {
   /** A member that was just heard from. */
   async answering(): Promise<Endpoint> {
     if (this.#heardFrom === null)
-      await this.repeatable('look for a member with a leader', (client, options) =>
-        client.maintenance.status(options),
+      await this.repeatable('look for a member with a leader', ({ client }, { options: callOptions }) =>
+        client.maintenance.status(callOptions),
       )
     const endpoint = this.#heardFrom
     if (endpoint === null) throw new StoreUnavailable('the member that answered has failed since')
@@ -98,9 +101,9 @@ export class Endpoints {
   close(): void {
     this.#closed = true
     this.#heardFrom = null
-    for (const { client, streams } of this.#endpoints) {
+    for (const { client, kv } of this.#endpoints) {
       client.close()
-      streams.close()
+      kv.close()
     }
   }
 
@@ -110,7 +113,7 @@ export class Endpoints {
     try {
       const answer = await withinDeadline(
         { clock: this.#clock, timeoutMs, what, login: endpoint.login },
-        (handle) => call(endpoint.client, handle.options),
+        (handle) => call(endpoint, handle),
       )
       this.#heard(endpoint)
       return answer

@@ -1,13 +1,7 @@
 // The store of several gateways: an etcd cluster. It repeats nothing that must not happen twice, waits for nothing
 // without an end, and trusts no idea of the client package about leases or watches.
 
-import {
-  type Etcd3,
-  EtcdLeaseInvalidError,
-  type ILeaseKeepAliveResponse,
-  type IRangeRequest,
-  type IRangeResponse,
-} from 'etcd3'
+import { type Etcd3, EtcdLeaseInvalidError, type ILeaseKeepAliveResponse } from 'etcd3'
 import { invariant } from '../../core/invariant.ts'
 import type { LeaseId, Revision } from '../../core/names.ts'
 import type { Clock } from '../../spi/clock.ts'
@@ -34,12 +28,15 @@ import type { EtcdAuth } from './login.ts'
 import {
   type EtcdRange,
   etcdRange,
-  headerRevision,
-  keyValueOf,
   leaseDecimal,
-  leaseIdOf,
+  leaseOfDecimal,
+  probeRequest,
   rangeAfter,
-  transactionMessage,
+  rangeAnswer,
+  rangeRequest,
+  transactionAnswer,
+  transactionRequest,
+  transactionsRequest,
   ttlMsOf,
 } from './messages.ts'
 
@@ -100,24 +97,22 @@ export class EtcdStore implements Store {
   }
 
   async currentRevision(): Promise<Revision> {
-    return headerRevision(
-      await this.#endpoints.repeatable('read the revision', (client, options) =>
-        client.kv.range({ key: this.#probeKey, keys_only: true, limit: 1 }, options),
-      ),
+    const request = probeRequest(this.#probeKey)
+    const answer = await this.#endpoints.repeatable('read the revision', ({ kv }, handle) =>
+      kv.ask('range', request, handle),
     )
+    return rangeAnswer(answer).revision
   }
 
   async transact(transaction: Transaction): Promise<TransactionResult> {
     checkTransaction(transaction)
-    const request = transactionMessage(transaction)
-    // etcd answers a transaction without any write from the member's own state, which may be behind.
-    if (transaction.writes.length === 0)
-      request.success.push({ request_range: { key: this.#probeKey, limit: 1 } })
+    const request = transactionRequest(transaction, this.#probeKey)
     try {
-      const answer = await this.#endpoints.once('transaction', (client, options) =>
-        client.kv.txn(request, options),
+      const answer = await this.#endpoints.once('transaction', ({ kv }, handle) =>
+        kv.ask('transact', request, handle),
       )
-      return { succeeded: answer.succeeded, revision: headerRevision(answer) }
+      const { succeeded, revision } = transactionAnswer(answer)
+      return { succeeded, revision }
     } catch (error) {
       if (error instanceof EtcdLeaseInvalidError)
         throw new LeaseGone('a lease that the transaction writes under is gone', { cause: error })
@@ -127,12 +122,13 @@ export class EtcdStore implements Store {
 
   async transactEach(transactions: readonly Transaction[]): Promise<readonly TransactionResult[]> {
     checkTransactions(transactions)
-    const request = { success: transactions.map((each) => ({ request_txn: transactionMessage(each) })) }
-    const answer = await this.#endpoints.once('transactions', (client, options) =>
-      client.kv.txn(request, options),
+    const request = transactionsRequest(transactions)
+    const answer = await this.#endpoints.once('transactions', ({ kv }, handle) =>
+      kv.ask('transact', request, handle),
     )
-    const revision = headerRevision(answer)
-    return answer.responses.map(({ response_txn: { succeeded } }) => ({ succeeded, revision }))
+    const { each, revision } = transactionAnswer(answer)
+    invariant(each.length === transactions.length, 'etcd answers every transaction in a transaction')
+    return each.map((succeeded) => ({ succeeded, revision }))
   }
 
   watch(prefixes: Prefixes, after: Revision, listener: WatchListener): Watch {
@@ -164,16 +160,16 @@ export class EtcdStore implements Store {
   async grantLease(ttlMs: number): Promise<LeaseState> {
     checkTtl(ttlMs)
     // A grant whose answer was lost leaves a lease behind that ends by itself.
-    const answer = await this.#endpoints.repeatable('grant a lease', (client, options) =>
+    const answer = await this.#endpoints.repeatable('grant a lease', ({ client }, { options }) =>
       client.leaseClient.leaseGrant({ TTL: Math.ceil(ttlMs / 1000) }, options),
     )
-    const lease = leaseIdOf(answer.ID)
+    const lease = leaseOfDecimal(answer.ID)
     invariant(lease !== null, `etcd granted a lease without an id: ${answer.error}`)
     return { lease, ttlMs: ttlMsOf(answer.TTL) }
   }
 
   async keepAlive(lease: LeaseId): Promise<LeaseState | null> {
-    const answer = await this.#endpoints.repeatable('keep a lease alive', (client, options) =>
+    const answer = await this.#endpoints.repeatable('keep a lease alive', ({ client }, { options }) =>
       keepAliveOnce(client, options, lease),
     )
     const ttlMs = ttlMsOf(answer.TTL)
@@ -182,7 +178,7 @@ export class EtcdStore implements Store {
 
   async revokeLease(lease: LeaseId): Promise<void> {
     try {
-      await this.#endpoints.repeatable('revoke a lease', (client, options) =>
+      await this.#endpoints.repeatable('revoke a lease', ({ client }, { options }) =>
         client.leaseClient.leaseRevoke({ ID: leaseDecimal(lease) }, options),
       )
     } catch (error) {
@@ -203,34 +199,28 @@ export class EtcdStore implements Store {
     const items: KeyValue[] = []
     let revision: Revision | null = null
     for (const whole of ranges) {
-      let coming: Promise<IRangeResponse> | null = this.#page(whole, revision)
+      let coming: Promise<Buffer> | null = this.#page(whole, revision)
       let range = whole
       while (coming !== null) {
-        const page: IRangeResponse = await coming
-        revision ??= headerRevision(page)
-        const last = page.kvs.at(-1)
+        const page = rangeAnswer(await coming)
+        revision ??= page.revision
         coming = null
-        if (page.more && last !== undefined) {
-          range = rangeAfter(last.key, range)
+        if (page.more && page.lastKey !== null) {
+          range = rangeAfter(page.lastKey, range)
           coming = this.#page(range, revision)
           // It is looked at in the next turn; until then nobody else would hear of its failure.
           coming.catch(() => undefined)
         }
-        // Strings at once: a page's buffers would live on in one piece.
-        for (const kv of page.kvs) items.push(keyValueOf(kv))
+        for (const kv of page.items) items.push(kv)
       }
     }
     invariant(revision !== null, 'a read of no range')
     return { revision, items }
   }
 
-  #page(range: EtcdRange, revision: Revision | null): Promise<IRangeResponse> {
-    const request: IRangeRequest = {
-      ...range,
-      limit: READ_PAGE_KEYS,
-      ...(revision === null ? {} : { revision }),
-    }
-    return this.#endpoints.repeatable('read', (client, options) => client.kv.range(request, options))
+  #page(range: EtcdRange, revision: Revision | null): Promise<Buffer> {
+    const request = rangeRequest(range, { limit: READ_PAGE_KEYS, revision })
+    return this.#endpoints.repeatable('read', ({ kv }, handle) => kv.ask('range', request, handle))
   }
 }
 

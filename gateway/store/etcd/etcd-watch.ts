@@ -4,14 +4,21 @@
 // Several prefixes are one watch over all that lies from the first to the last of them, and what lies between is dropped
 // here. etcd orders events within a watch only, and before 3.4.31 and 3.5.13 the progress of several cannot be told.
 
-import type { IEvent, IWatchRequest, IWatchResponse, WatchClient } from 'etcd3'
+import type { Client } from '@grpc/grpc-js'
 import type { Revision } from '../../core/names.ts'
 import type { Clock, Timer } from '../../spi/clock.ts'
 import type { Prefixes, StoreEvent, Watch, WatchListener } from '../../spi/store.ts'
 import { coveringRange, inRange, type KeyRange, prefixRanges } from '../key-range.ts'
 import type { Endpoint, Endpoints } from './endpoints.ts'
-import { type CallHandle, callHandle, withinDeadline } from './grpc-call.ts'
-import { etcdRange, eventOf, headerRevision, revisionOf } from './messages.ts'
+import { type ByteStream, type CallHandle, callHandle, withinDeadline } from './grpc-call.ts'
+import {
+  etcdRange,
+  progressRequest,
+  type WatchAnswer,
+  type WatchEvent,
+  watchAnswer,
+  watchRequest,
+} from './messages.ts'
 import { ordersRequestedProgress } from './server-version.ts'
 
 export interface WatchTiming {
@@ -30,22 +37,20 @@ export interface EtcdWatchOptions {
   readonly listener: WatchListener
 }
 
-type Stream = Awaited<ReturnType<WatchClient['watch']>>
-
-/** Answers to a progress request belong to the stream and not to one watcher. */
-const WHOLE_STREAM = '-1'
+const WATCH = '/etcdserverpb.Watch/Watch'
 
 export class EtcdWatch implements Watch {
   readonly #options: EtcdWatchOptions
   readonly #ranges: readonly [KeyRange, ...KeyRange[]]
   #over = false
-  #stream: Stream | null = null
+  #stream: ByteStream | null = null
   #handle: CallHandle | null = null
+  #client: Client | null = null
   #created = false
   #progressWanted = false
   #progressIsOrdered = false
   #position: Revision
-  #parts: IEvent[] = []
+  #parts: WatchEvent[] = []
   #lastHeardMs: number
   #check: Timer | null = null
 
@@ -80,7 +85,9 @@ export class EtcdWatch implements Watch {
     this.#progressIsOrdered = ordersRequestedProgress(version)
     const handle = callHandle(endpoint.login)
     this.#handle = handle
-    const stream = await withinDeadline(deadline, () => endpoint.streams.watchClient.watch(handle.options))
+    const client = endpoint.dial()
+    this.#client = client
+    const stream = await withinDeadline(deadline, () => handle.stream(client, WATCH))
     const broken = (reason: string): void => {
       if (this.#over) return
       endpoints.failed(endpoint)
@@ -88,37 +95,31 @@ export class EtcdWatch implements Watch {
     }
     stream.on('error', (error) => broken(messageOf(error)))
     stream.on('end', () => broken('the stream has ended'))
-    stream.on('data', (response) => this.#received(response))
+    stream.on('data', (bytes: Buffer) => this.#received(bytes))
     this.#stream = stream
     if (this.#over) return this.#end()
     this.#lastHeardMs = clock.monotonicMs()
-    this.#send({
-      create_request: {
-        ...etcdRange(coveringRange(this.#ranges)),
-        start_revision: after + 1,
-        progress_notify: true,
-      },
-    })
+    this.#stream.write(watchRequest(etcdRange(coveringRange(this.#ranges)), after + 1))
     this.#watchOverStream(endpoint, what)
   }
 
-  #received(response: IWatchResponse): void {
+  #received(bytes: Buffer): void {
     if (this.#over) return
     this.#lastHeardMs = this.#options.clock.monotonicMs()
-    if (response.compact_revision !== '0') {
-      const begins = response.compact_revision
-      const message = `the events after revision ${this.#position} are gone: the history begins at ${begins}`
+    const answer = watchAnswer(bytes)
+    if (answer.compactedTo !== 0) {
+      const message = `the events after revision ${this.#position} are gone: the history begins at ${answer.compactedTo}`
       this.#fail('compacted', message)
-    } else if (response.canceled) {
-      this.#fail('lost', `etcd has cancelled the watch: ${response.cancel_reason || 'no reason given'}`)
-    } else if (response.created) {
+    } else if (answer.cancelled !== null) {
+      this.#fail('lost', `etcd has cancelled the watch: ${answer.cancelled || 'no reason given'}`)
+    } else if (answer.created) {
       this.#created = true
       if (this.#progressWanted) this.#askForProgress()
-    } else if (response.events.length === 0 && !response.fragment && this.#parts.length === 0) {
-      this.#progressed(response)
+    } else if (answer.events.length === 0 && !answer.fragment && this.#parts.length === 0) {
+      this.#progressed(answer)
     } else {
-      this.#parts.push(...response.events)
-      if (!response.fragment) this.#deliver()
+      this.#parts.push(...answer.events)
+      if (!answer.fragment) this.#deliver()
     }
   }
 
@@ -136,13 +137,13 @@ export class EtcdWatch implements Watch {
       listener.revision(revision, events)
     }
     for (const part of parts) {
-      const next = revisionOf(part.kv.mod_revision)
+      const next = part.revision
       if (next !== revision) {
         flush()
         revision = next
         events = []
       }
-      if (this.#isWanted(part)) events.push(eventOf(part))
+      if (this.#isWanted(part)) events.push(part.event)
     }
     flush()
     // The last of them may have been none of ours; that nothing of ours came before it is known all the same.
@@ -151,14 +152,13 @@ export class EtcdWatch implements Watch {
     listener.progress(revision)
   }
 
-  #isWanted({ kv }: IEvent): boolean {
-    return this.#ranges.length === 1 || this.#ranges.some((range) => inRange(range, kv.key))
+  #isWanted({ key }: WatchEvent): boolean {
+    return this.#ranges.length === 1 || this.#ranges.some((range) => inRange(range, key))
   }
 
-  #progressed(response: IWatchResponse): void {
+  #progressed({ isOfStream, revision }: WatchAnswer): void {
     // What the server sends on its own account goes through the same queue as the events.
-    const isOrdered = response.watch_id !== WHOLE_STREAM || this.#progressIsOrdered
-    const revision = headerRevision(response)
+    const isOrdered = !isOfStream || this.#progressIsOrdered
     if (!isOrdered || !this.#created || revision < this.#position) return
     this.#position = revision
     this.#options.listener.progress(revision)
@@ -167,7 +167,7 @@ export class EtcdWatch implements Watch {
   #askForProgress(): void {
     if (this.#over || !this.#created) return
     this.#progressWanted = false
-    this.#send({ progress_request: {} })
+    this.#stream?.write(progressRequest())
   }
 
   /**
@@ -193,10 +193,6 @@ export class EtcdWatch implements Watch {
     look()
   }
 
-  #send(request: IWatchRequest): void {
-    this.#stream?.write(request)
-  }
-
   #fail(kind: 'compacted' | 'lost', message: string): void {
     if (this.#over) return
     this.#end()
@@ -207,9 +203,9 @@ export class EtcdWatch implements Watch {
     this.#over = true
     this.#check?.cancel()
     this.#parts = []
-    // Ended first: the package takes an error on a stream that can be written to for a fault of the member.
     this.#stream?.end()
     this.#handle?.cancel()
+    this.#client?.close()
   }
 }
 

@@ -34,9 +34,14 @@ export class Login {
     return this.#token
   }
 
-  /** Forgets the token where the member's answer to a call with it says that it is over. */
-  judge(token: string, { details }: { readonly details: string }): void {
-    if (this.#known === token && OVER.some((words) => details.includes(words))) this.#forget()
+  /**
+   * Forgets the token where the member's answer to a call with it says that it is over; whether it says so. Then the member
+   * has done nothing, and the call may be sent again with another.
+   */
+  judge(token: string, { details }: { readonly details: string }): boolean {
+    const isOver = OVER.some((words) => details.includes(words))
+    if (isOver && this.#known === token) this.#forget()
+    return isOver
   }
 
   #forget(): void {

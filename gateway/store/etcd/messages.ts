@@ -1,107 +1,283 @@
-// Between etcd's messages and the store's words. 64-bit integers come as decimal strings; nothing here rounds one.
+// Between etcd's messages and the store's words (https://github.com/etcd-io/etcd/blob/main/api/etcdserverpb/rpc.proto): of the
+// key-value service and of watches, straight from and to bytes, as very many of them come and go. Nothing here rounds a number.
 
-import {
-  CompareResult,
-  CompareTarget,
-  type ICompare,
-  type IEvent,
-  type IKeyValue,
-  type IRequestOp,
-  type IResponseHeader,
-} from 'etcd3'
 import { invariant } from '../../core/invariant.ts'
 import { asLeaseId, type LeaseId, type Revision } from '../../core/names.ts'
 import type { Comparison, KeyValue, StoreEvent, Transaction, Write } from '../../spi/store.ts'
 import type { KeyRange } from '../key-range.ts'
+import { ProtobufReader, ProtobufWriter } from './protobuf.ts'
 
 /** etcd's word for "the first key" and for "no end". */
 const ZERO_KEY = Buffer.from([0])
+const NO_BYTES = Buffer.alloc(0)
+const NO_LEASE = '0'
+const TARGET_CREATE = 1
+const TARGET_MOD = 2
+const EVENT_DELETE = 1
 
 export interface EtcdRange {
   readonly key: Buffer
-  readonly range_end: Buffer
+  readonly end: Buffer
 }
 
 export function etcdRange({ start, end }: KeyRange): EtcdRange {
-  return { key: start.length === 0 ? ZERO_KEY : start, range_end: end ?? ZERO_KEY }
+  return { key: start.length === 0 ? ZERO_KEY : start, end: end ?? ZERO_KEY }
 }
 
 /** The range that is left after `key`. */
 export function rangeAfter(key: Buffer, range: EtcdRange): EtcdRange {
-  return { key: Buffer.concat([key, ZERO_KEY]), range_end: range.range_end }
-}
-
-export function revisionOf(decimal: string): Revision {
-  const revision = Number(decimal)
-  invariant(Number.isSafeInteger(revision) && revision >= 0, `etcd's revision ${decimal} is past 2^53`)
-  return revision as Revision
-}
-
-export function headerRevision({ header }: { readonly header: IResponseHeader }): Revision {
-  return revisionOf(header.revision)
-}
-
-/** A session's keys name its lease again and again: what was made of the latest ones is kept. */
-const leaseIds = new Map<string, LeaseId | null>()
-const LEASE_IDS_MAX = 4_096
-
-export function leaseIdOf(decimal: string): LeaseId | null {
-  const known = leaseIds.get(decimal)
-  if (known !== undefined) return known
-  const id = asLeaseId(BigInt.asUintN(64, BigInt(decimal)).toString(16))
-  if (leaseIds.size >= LEASE_IDS_MAX) leaseIds.clear()
-  leaseIds.set(decimal, id)
-  return id
-}
-
-export function leaseDecimal(lease: LeaseId): string {
-  return BigInt.asIntN(64, BigInt(`0x${lease}`)).toString()
+  return { key: Buffer.concat([key, ZERO_KEY]), end: range.end }
 }
 
 export function ttlMsOf(decimalSeconds: string): number {
   return Number(decimalSeconds) * 1000
 }
 
-/** A key or value that another client wrote and that is not UTF-8 is read with U+FFFD in the places that are not. */
-export function keyValueOf(kv: IKeyValue): KeyValue {
-  return {
-    key: kv.key.toString('utf8'),
-    value: kv.value.toString('utf8'),
-    createRevision: revisionOf(kv.create_revision),
-    modRevision: revisionOf(kv.mod_revision),
-    lease: leaseIdOf(kv.lease),
+export function leaseDecimal(lease: LeaseId): string {
+  return BigInt.asIntN(64, BigInt(`0x${lease}`)).toString()
+}
+
+export function leaseOfDecimal(decimal: string): LeaseId | null {
+  return asLeaseId(BigInt.asUintN(64, BigInt(decimal)).toString(16))
+}
+
+export function rangeRequest(
+  range: EtcdRange,
+  { limit, revision }: { readonly limit: number; readonly revision: Revision | null },
+): Buffer {
+  const message = new ProtobufWriter().bytes(1, range.key).bytes(2, range.end).number(3, limit)
+  return (revision === null ? message : message.number(4, revision)).finish()
+}
+
+/** A linearizable read of one key, without its value. */
+export function probeRequest(key: Buffer): Buffer {
+  return probe(key).finish()
+}
+
+function probe(key: Buffer): ProtobufWriter {
+  return new ProtobufWriter().bytes(1, key).number(3, 1).number(8, 1)
+}
+
+export interface RangeAnswer {
+  readonly revision: Revision
+  readonly items: readonly KeyValue[]
+  /** In bytes, as it may be no UTF-8; null where there is none. */
+  readonly lastKey: Buffer | null
+  readonly more: boolean
+}
+
+export function rangeAnswer(bytes: Buffer): RangeAnswer {
+  const reader = new ProtobufReader(bytes)
+  const items: KeyValue[] = []
+  let revision = 0
+  let more = false
+  let last: Buffer | null = null
+  for (let field = reader.field(); field !== 0; field = reader.field()) {
+    if (field === 1) revision = headerRevision(reader.message())
+    else if (field === 2) {
+      last = reader.bytes()
+      items.push(keyValue(new ProtobufReader(last)))
+    } else if (field === 3) more = reader.flag()
+    else reader.passOver()
   }
+  // Of its own: the rest of the answer is not to live as long.
+  const lastKey = last === null ? null : Buffer.from(keyBytes(new ProtobufReader(last)))
+  return { revision: asRevision(revision), items, lastKey, more }
 }
 
-export function eventOf({ type, kv }: IEvent): StoreEvent {
-  return type === 'Put'
-    ? { type: 'put', kv: keyValueOf(kv) }
-    : { type: 'delete', key: kv.key.toString('utf8') }
+/** `probed`: a key that is read where nothing is written, as etcd answers such a transaction from the member's own state. */
+export function transactionRequest(transaction: Transaction, probed: Buffer): Buffer {
+  const message = transactionMessage(transaction)
+  if (transaction.writes.length === 0) message.message(2, new ProtobufWriter().message(1, probe(probed)))
+  return message.finish()
 }
 
-function comparisonMessage(comparison: Comparison): ICompare {
-  const key = Buffer.from(comparison.key)
-  const result = CompareResult.Equal
-  // The revision of a key that is not there is 0 for etcd too.
+/** A transaction of transactions. */
+export function transactionsRequest(transactions: readonly Transaction[]): Buffer {
+  const message = new ProtobufWriter()
+  for (const each of transactions)
+    message.message(2, new ProtobufWriter().message(4, transactionMessage(each)))
+  return message.finish()
+}
+
+function transactionMessage({ compare, writes }: Transaction): ProtobufWriter {
+  const message = new ProtobufWriter()
+  for (const comparison of compare) message.message(1, comparisonMessage(comparison))
+  for (const write of writes) message.message(2, writeMessage(write))
+  return message
+}
+
+function comparisonMessage(comparison: Comparison): ProtobufWriter {
+  const message = new ProtobufWriter()
+  // `EQUAL` is 0, and so is the revision of a key that is not there.
   return 'createRevision' in comparison
-    ? { key, result, target: CompareTarget.Create, create_revision: comparison.createRevision }
-    : { key, result, target: CompareTarget.Mod, mod_revision: comparison.modRevision }
+    ? message.number(2, TARGET_CREATE).text(3, comparison.key).number(5, comparison.createRevision)
+    : message.number(2, TARGET_MOD).text(3, comparison.key).number(6, comparison.modRevision)
 }
 
-function writeMessage(write: Write): IRequestOp {
-  if ('delete' in write) return { request_delete_range: { key: Buffer.from(write.delete) } }
+function writeMessage(write: Write): ProtobufWriter {
+  const message = new ProtobufWriter()
+  if ('delete' in write) return message.message(3, new ProtobufWriter().text(1, write.delete))
+  const put = new ProtobufWriter().text(1, write.put).text(2, write.value)
+  return message.message(2, write.lease === undefined ? put : put.hexadecimal(3, write.lease))
+}
+
+export interface TransactionAnswer {
+  readonly revision: Revision
+  readonly succeeded: boolean
+  /** Of the transactions in it, in order. */
+  readonly each: readonly boolean[]
+}
+
+export function transactionAnswer(bytes: Buffer): TransactionAnswer {
+  const { revision, ...rest } = readTransaction(new ProtobufReader(bytes))
+  return { ...rest, revision: asRevision(revision) }
+}
+
+function readTransaction(reader: ProtobufReader): Omit<TransactionAnswer, 'revision'> & { revision: number } {
+  const each: boolean[] = []
+  let revision = 0
+  let succeeded = false
+  for (let field = reader.field(); field !== 0; field = reader.field()) {
+    if (field === 1) revision = headerRevision(reader.message())
+    else if (field === 2) succeeded = reader.flag()
+    else if (field === 3) {
+      const answer = reader.message()
+      for (let inner = answer.field(); inner !== 0; inner = answer.field())
+        if (inner === 4) each.push(readTransaction(answer.message()).succeeded)
+        else answer.passOver()
+    } else reader.passOver()
+  }
+  return { revision, succeeded, each }
+}
+
+export function watchRequest({ key, end }: EtcdRange, startRevision: number): Buffer {
+  const create = new ProtobufWriter().bytes(1, key).bytes(2, end).number(3, startRevision).number(4, 1)
+  return new ProtobufWriter().message(1, create).finish()
+}
+
+export function progressRequest(): Buffer {
+  return new ProtobufWriter().message(3, new ProtobufWriter()).finish()
+}
+
+export interface WatchEvent {
+  readonly revision: Revision
+  /** In bytes, as it may be no UTF-8. */
+  readonly key: Buffer
+  readonly event: StoreEvent
+}
+
+export interface WatchAnswer {
+  readonly revision: Revision
+  /** Of the stream, not of one watch on it: an answer to a progress request. */
+  readonly isOfStream: boolean
+  readonly created: boolean
+  /** Why, where it is over; else null. */
+  readonly cancelled: string | null
+  /** Where the history begins that is left; 0 where nothing that was asked for is gone. */
+  readonly compactedTo: number
+  /** More of the same revision comes in the next answer. */
+  readonly fragment: boolean
+  readonly events: readonly WatchEvent[]
+}
+
+export function watchAnswer(bytes: Buffer): WatchAnswer {
+  const reader = new ProtobufReader(bytes)
+  const events: WatchEvent[] = []
+  const answer = { isOfStream: false, created: false, compactedTo: 0, fragment: false }
+  let revision = 0
+  let isCancelled = false
+  let reason = ''
+  for (let field = reader.field(); field !== 0; field = reader.field()) {
+    if (field === 1) revision = headerRevision(reader.message())
+    else if (field === 2) {
+      reader.number()
+      // -1.
+      answer.isOfStream = (reader.low & reader.high) >>> 0 === 0xffff_ffff
+    } else if (field === 3) answer.created = reader.flag()
+    else if (field === 4) isCancelled = reader.flag()
+    else if (field === 5) answer.compactedTo = reader.number()
+    else if (field === 6) reason = reader.text()
+    else if (field === 7) answer.fragment = reader.flag()
+    else if (field === 11) events.push(watchEvent(reader.message()))
+    else reader.passOver()
+  }
+  return { ...answer, revision: asRevision(revision), cancelled: isCancelled ? reason : null, events }
+}
+
+function watchEvent(reader: ProtobufReader): WatchEvent {
+  let type = 0
+  let pair: Buffer = NO_BYTES
+  for (let field = reader.field(); field !== 0; field = reader.field()) {
+    if (field === 1) type = reader.number()
+    else if (field === 2) pair = reader.bytes()
+    else reader.passOver()
+  }
+  const kv = keyValue(new ProtobufReader(pair))
   return {
-    request_put: {
-      key: Buffer.from(write.put),
-      value: Buffer.from(write.value),
-      lease: write.lease === undefined ? 0 : leaseDecimal(write.lease),
-    },
+    revision: kv.modRevision,
+    key: keyBytes(new ProtobufReader(pair)),
+    event: type === EVENT_DELETE ? { type: 'delete', key: kv.key } : { type: 'put', kv },
   }
 }
 
-export function transactionMessage({ compare, writes }: Transaction): {
-  readonly compare: ICompare[]
-  readonly success: IRequestOp[]
-} {
-  return { compare: compare.map(comparisonMessage), success: writes.map(writeMessage) }
+function keyValue(reader: ProtobufReader): KeyValue {
+  let key = ''
+  let value = ''
+  let createRevision = 0
+  let modRevision = 0
+  let lease: LeaseId | null = null
+  for (let field = reader.field(); field !== 0; field = reader.field()) {
+    if (field === 1) key = reader.text()
+    else if (field === 2) createRevision = reader.number()
+    else if (field === 3) modRevision = reader.number()
+    else if (field === 5) value = reader.text()
+    else if (field === 6) {
+      reader.number()
+      lease = leaseOf(reader)
+    } else reader.passOver()
+  }
+  return {
+    key,
+    value,
+    createRevision: asRevision(createRevision),
+    modRevision: asRevision(modRevision),
+    lease,
+  }
+}
+
+function keyBytes(reader: ProtobufReader): Buffer {
+  for (let field = reader.field(); field !== 0; field = reader.field()) {
+    if (field === 1) return reader.bytes()
+    reader.passOver()
+  }
+  return NO_BYTES
+}
+
+function headerRevision(reader: ProtobufReader): number {
+  for (let field = reader.field(); field !== 0; field = reader.field()) {
+    if (field === 3) return reader.number()
+    reader.passOver()
+  }
+  return 0
+}
+
+/** A session's keys name its lease again and again: one copy of the latest is kept. */
+const leaseIds = new Map<string, LeaseId | null>()
+const LEASE_IDS_MAX = 4_096
+
+function leaseOf({ low, high }: ProtobufReader): LeaseId | null {
+  const digits = high === 0 ? low.toString(16) : high.toString(16) + low.toString(16).padStart(8, '0')
+  if (digits === NO_LEASE) return null
+  const known = leaseIds.get(digits)
+  if (known !== undefined) return known
+  const id = asLeaseId(digits)
+  if (leaseIds.size >= LEASE_IDS_MAX) leaseIds.clear()
+  leaseIds.set(digits, id)
+  return id
+}
+
+function asRevision(value: number): Revision {
+  invariant(Number.isSafeInteger(value), `etcd's revision ${value} is past 2^53`)
+  return value as Revision
 }
