@@ -1,9 +1,11 @@
 // Which values below a SOAP method a policy wants to see, as a tree over element names: the reader collects them while
 // it passes, and nothing else.
 
+import { LiteralTable } from './literal-table.ts'
+
 /** One element of a wanted path. `text` and `attributes` hold the indexes under which values are collected. */
 export interface WantedElement {
-  readonly children: Map<string, WantedElement>
+  readonly children: LiteralTable<WantedElement>
   /** Index of this element among all; counts how often it occurs. */
   readonly index: number
   text: number
@@ -24,11 +26,11 @@ const IN_HEADER = 'Header:'
 const PATH = /^[A-Za-z_][\w.-]*(?:\/[A-Za-z_][\w.-]*){0,15}(?:@[A-Za-z_][\w.-]*)?$/
 
 export class SoapPaths {
-  readonly root: Map<string, WantedElement> = new Map()
+  readonly root = new LiteralTable<WantedElement>()
   /** The document's root, of which only attributes can be wanted. */
   envelope: WantedElement | null = null
   /** Of the elements in the SOAP header. */
-  readonly headers: Map<string, WantedElement> = new Map()
+  readonly headers = new LiteralTable<WantedElement>()
   elements = 0
   values = 0
   readonly #known = new Map<string, SoapPath>()
@@ -69,7 +71,7 @@ export class SoapPaths {
         element = children.get(name) ?? null
         if (element === null) {
           element = this.#newElement()
-          children.set(name, element)
+          children.add(name, element)
         }
         elements.push(element.index)
         children = element.children
@@ -83,6 +85,6 @@ export class SoapPaths {
   }
 
   #newElement(): WantedElement {
-    return { children: new Map(), index: this.elements++, text: -1, attributes: new Map() }
+    return { children: new LiteralTable(), index: this.elements++, text: -1, attributes: new Map() }
   }
 }

@@ -3,15 +3,13 @@
 
 import { isUtf8 } from 'node:buffer'
 import type { SoapPaths, WantedElement } from './soap-paths.ts'
+import { Attributes } from './xml-attributes.ts'
 import { type Envelope, envelopeOf, type XmlForm } from './xml-envelope.ts'
-import { isSpaceCode, Namespaces, scanName } from './xml-names.ts'
+import { isSpaceCode, NameScanner, Namespaces } from './xml-names.ts'
 import { checkReferences, decodeReferences, INVALID_CHARACTER, readDeclaration } from './xml-text.ts'
 
-const SCHEMA_INSTANCE = 'http://www.w3.org/2001/XMLSchema-instance'
-
-/** Nesting, and attributes of one element, beyond these are faults. */
+/** Nesting beyond this is a fault. */
 export const XML_DEPTH_MAX = 128
-export const XML_ATTRIBUTES_MAX = 64
 
 export interface SoapMessage {
   readonly ok: true
@@ -38,7 +36,11 @@ export function readSoap(body: Buffer, paths: SoapPaths, form: XmlForm | 'plain'
   return new Reader(text, declaration, paths, envelopeOf(form)).message()
 }
 
-const NO_NAMES: readonly string[] = []
+// Of the open elements, by depth: where their names stand, and how many bindings each found in place. Of one message at a
+// time: it is read from its first byte to its last without anything between.
+const NAME_FROM = new Int32Array(XML_DEPTH_MAX)
+const NAME_TO = new Int32Array(XML_DEPTH_MAX)
+const BINDING_MARKS = new Int32Array(XML_DEPTH_MAX)
 
 class Reader {
   readonly #text: string
@@ -48,21 +50,15 @@ class Reader {
   readonly #hasReferences: boolean
   readonly #hasSectionEnd: boolean
   #at: number
-  /** Where the colon of the name scanned last stands; -1 without one. */
-  #colon = -1
   #fault: string | null = null
 
-  // The open elements, by depth: where their names stand, what is wanted below each, how many bindings each found in
-  // place. Stacks are counted, not cut: setting an array's length is what would cost most here.
+  // What is wanted below each open element. Counted, not cut: setting an array's length is what would cost most here.
   #depth = 0
-  readonly #nameFrom: number[] = []
-  readonly #nameTo: number[] = []
   readonly #wanted: (WantedElement | null)[] = []
-  readonly #bindingMarks: number[] = []
   readonly #namespaces = new Namespaces()
-  // The attributes of the element at hand; empty where it has none.
-  #attributeNames: readonly string[] = NO_NAMES
-  #attributeValues: readonly string[] = NO_NAMES
+  readonly #names: NameScanner
+  /** Of the element at hand. */
+  readonly #attributes: Attributes
 
   #method: string | null = null
   #methodNamespace = ''
@@ -81,6 +77,13 @@ class Reader {
     this.#methodDepth = envelope.methodDepth
     this.#hasReferences = text.includes('&')
     this.#hasSectionEnd = text.includes(']]>')
+    this.#names = new NameScanner(text)
+    this.#attributes = new Attributes({
+      text,
+      names: this.#names,
+      namespaces: this.#namespaces,
+      hasReferences: this.#hasReferences,
+    })
     this.#values = []
     this.#counts = []
   }
@@ -88,7 +91,8 @@ class Reader {
   message(): SoapReading {
     const text = this.#text
     while (this.#fault === null) {
-      const open = text.indexOf('<', this.#at)
+      // Tags mostly stand one behind the other, and the search costs more than the look.
+      const open = text.charCodeAt(this.#at) === 0x3c ? this.#at : text.indexOf('<', this.#at)
       const end = open === -1 ? text.length : open
       if (end > this.#at) this.#characters(this.#at, end)
       if (open === -1) break
@@ -158,8 +162,8 @@ class Reader {
     const text = this.#text
     if (this.#depth === 0) return this.#fail('a closing tag does not fit')
     const depth = this.#depth - 1
-    const from = this.#nameFrom[depth] ?? 0
-    const length = (this.#nameTo[depth] ?? 0) - from
+    const from = NAME_FROM[depth] ?? 0
+    const length = (NAME_TO[depth] ?? 0) - from
     let at = open + 2
     for (let i = 0; i < length; i++, at++)
       if (text.charCodeAt(from + i) !== text.charCodeAt(at)) return this.#fail('a closing tag does not fit')
@@ -178,21 +182,22 @@ class Reader {
       this.#collect(wanted.text, plain ? decodeReferences(this.#piece ?? '') : null)
     }
     if (this.#pieceDepth > depth) this.#pieceDepth = -1
-    this.#namespaces.bindings = this.#bindingMarks[depth] ?? 0
+    this.#namespaces.bindings = BINDING_MARKS[depth] ?? 0
     if (depth < this.#methodDepth) this.#envelope.leave(depth)
   }
 
   #startTag(open: number): undefined {
     const text = this.#text
-    const nameEnd = this.#scanName(open + 1)
-    if (this.#fault !== null) return
-    const colon = this.#colon
+    const nameEnd = this.#names.scan(open + 1)
+    if (nameEnd === -1) return this.#fail('a name is malformed')
+    const { colon } = this.#names
     const mark = this.#namespaces.bindings
     let at = nameEnd
-    this.#attributeNames = NO_NAMES
+    const attributes = this.#attributes
+    attributes.clear()
     if (text.charCodeAt(at) !== 0x3e) {
-      at = this.#attributes(nameEnd)
-      if (this.#fault !== null) return
+      at = attributes.read(nameEnd)
+      if (attributes.fault !== null) return this.#fail(attributes.fault)
     }
     const empty = text.charCodeAt(at) === 0x2f
     if (empty) at++
@@ -205,16 +210,16 @@ class Reader {
     if (uri === null) return this.#fail('a prefix is not declared')
     let wanted: WantedElement | null = null
     if (depth <= this.#methodDepth + 1 || this.#wanted[depth - 1] !== null) {
-      wanted = this.#enter(depth, text.slice(colon === -1 ? open + 1 : colon + 1, nameEnd), uri)
+      wanted = this.#enter(depth, colon === -1 ? open + 1 : colon + 1, nameEnd, uri)
       if (this.#fault !== null) return
     }
 
     // A wanted text with an element in it is no text.
     if (this.#pieceDepth !== -1) this.#pieceFault = true
-    this.#nameFrom[depth] = open + 1
-    this.#nameTo[depth] = nameEnd
+    NAME_FROM[depth] = open + 1
+    NAME_TO[depth] = nameEnd
+    BINDING_MARKS[depth] = mark
     this.#wanted[depth] = wanted
-    this.#bindingMarks[depth] = mark
     if (wanted !== null) this.#open(wanted, depth)
     if (empty) this.#close(depth)
     else this.#depth = depth + 1
@@ -222,21 +227,23 @@ class Reader {
 
   #open(wanted: WantedElement, depth: number): undefined {
     this.#counts[wanted.index] = (this.#counts[wanted.index] ?? 0) + 1
-    if (wanted.attributes.size > 0) this.#collectAttributes(wanted)
+    if (wanted.attributes.size > 0)
+      this.#attributes.collect(wanted, (index, value) => this.#collect(index, value))
     if (wanted.text === -1) return
     this.#piece = null
     this.#pieceDepth = depth + 1
     this.#pieceFault = false
   }
 
-  /** Holds the message to its form; answers what is wanted of this element. */
-  #enter(depth: number, local: string, uri: string): WantedElement | null {
+  /** Holds the message to its form; answers what is wanted of this element, whose local name stands between two places. */
+  #enter(depth: number, from: number, to: number, uri: string): WantedElement | null {
     if (depth > this.#methodDepth) {
       // Of the SOAP header.
-      if (!this.#envelope.inCall) return this.#wanted[depth - 1]?.children.get(local) ?? null
+      if (!this.#envelope.inCall) return this.#wanted[depth - 1]?.children.find(this.#text, from, to) ?? null
       const siblings = depth === this.#methodDepth + 1 ? this.#paths.root : this.#wanted[depth - 1]?.children
-      return siblings?.get(local) ?? null
+      return siblings?.find(this.#text, from, to) ?? null
     }
+    const local = this.#text.slice(from, to)
     const fault = this.#envelope.enter(depth, local, uri)
     if (fault !== null) this.#fail(fault)
     if (depth === this.#methodDepth && this.#envelope.inCall) {
@@ -248,109 +255,12 @@ class Reader {
     return depth === this.#methodDepth ? (this.#paths.headers.get(local) ?? null) : null
   }
 
-  /** Reads the attributes behind a tag's name; answers where the tag's end stands. */
-  #attributes(from: number): number {
-    const text = this.#text
-    const names: string[] = []
-    const values: string[] = []
-    let at = from
-    let prefixed = false
-    for (;;) {
-      const before = at
-      while (isSpaceCode(text.charCodeAt(at))) at++
-      const code = text.charCodeAt(at)
-      if (code === 0x3e || code === 0x2f) break
-      if (at === before) return this.#failAt('a tag is malformed', at)
-      const nameFrom = at
-      at = this.#scanName(at)
-      if (this.#fault !== null) return at
-      const name = text.slice(nameFrom, at)
-      while (isSpaceCode(text.charCodeAt(at))) at++
-      if (text.charCodeAt(at) !== 0x3d) return this.#failAt('an attribute has no value', at)
-      at++
-      while (isSpaceCode(text.charCodeAt(at))) at++
-      const quote = text[at]
-      if (quote !== '"' && quote !== "'") return this.#failAt('an attribute is not quoted', at)
-      const end = text.indexOf(quote, at + 1)
-      if (end === -1) return this.#failAt('an attribute is not closed', at)
-      if (names.includes(name)) return this.#failAt(`the attribute ${name} stands twice`, at)
-      if (names.length === XML_ATTRIBUTES_MAX)
-        return this.#failAt(`an element has more than ${XML_ATTRIBUTES_MAX} attributes`, at)
-      const value = text.slice(at + 1, end)
-      if (value.includes('<')) return this.#failAt('an attribute holds "<"', at)
-      if (this.#hasReferences) {
-        const fault = checkReferences(value)
-        if (fault !== null) return this.#failAt(fault, at)
-      }
-      names.push(name)
-      values.push(value)
-      if (name === 'xmlns') this.#bind('', decodeReferences(value))
-      else if (this.#colon !== -1) {
-        if (name.startsWith('xmlns:')) this.#bind(name.slice(6), decodeReferences(value))
-        else prefixed = true
-      }
-      if (this.#fault !== null) return at
-      at = end + 1
-    }
-    this.#attributeNames = names
-    this.#attributeValues = values
-    if (prefixed) this.#checkPrefixedAttributes()
-    return at
-  }
-
-  #failAt(reason: string, at: number): number {
-    this.#fail(reason)
-    return at
-  }
-
-  #bind(prefix: string, uri: string): undefined {
-    const fault = this.#namespaces.bind(prefix, uri)
-    if (fault !== null) this.#fail(fault)
-  }
-
-  /** Prefixes must be declared, and two of them must not spell the same attribute. */
-  #checkPrefixedAttributes(): undefined {
-    const seen: string[] = []
-    for (const name of this.#attributeNames) {
-      const colon = name.indexOf(':')
-      if (colon === -1 || name.startsWith('xmlns:')) continue
-      const uri = this.#namespaces.resolve(name.slice(0, colon))
-      if (uri === null) return this.#fail(`the prefix ${name.slice(0, colon)} is not declared`)
-      const expanded = `${uri} ${name.slice(colon + 1)}`
-      if (seen.includes(expanded)) return this.#fail(`the attribute ${name} stands twice`)
-      seen.push(expanded)
-    }
-  }
-
-  #collectAttributes(wanted: WantedElement): undefined {
-    for (let i = 0; i < this.#attributeNames.length; i++) {
-      const name = this.#attributeNames[i] ?? ''
-      const colon = name.indexOf(':')
-      const value = wanted.attributes.get(colon === -1 ? name : name.slice(colon + 1))
-      if (value === undefined || name.startsWith('xmlns:')) continue
-      if (colon === -1) {
-        this.#collect(value, decodeReferences(this.#attributeValues[i] ?? ''))
-      } else if (this.#namespaces.resolve(name.slice(0, colon)) !== SCHEMA_INSTANCE) {
-        // A parser that is blind to prefixes would take it for the unprefixed one.
-        this.#collect(value, null)
-      }
-    }
-  }
-
   #collect(index: number, value: string | null): undefined {
     const list = this.#values[index]
     // White space around a value is kept by some parsers and dropped by others.
     const exact = value !== null && value.trim() !== value ? null : value
     if (list === undefined) this.#values[index] = [exact]
     else list.push(exact)
-  }
-
-  /** Scans a name; answers where it ends, and leaves where its colon stands. */
-  #scanName(from: number): number {
-    const name = scanName(this.#text, from)
-    if (name.end === -1) this.#fail('a name is malformed')
-    this.#colon = name.colon
-    return name.end
   }
 }
 

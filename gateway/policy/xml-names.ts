@@ -20,29 +20,37 @@ function nameTable(): Uint8Array {
   return table
 }
 
-export interface ScannedName {
-  /** Behind the name; -1 where there is none, or it is malformed. */
-  readonly end: number
-  /** Where its colon stands; -1 without one. */
-  readonly colon: number
+/** Scans names that may hold one colon. Names are ASCII here. */
+export class NameScanner {
+  /** Where the colon of the name scanned last stands; -1 without one. */
+  colon = -1
+  readonly #text: string
+
+  constructor(text: string) {
+    this.#text = text
+  }
+
+  /** Answers where the name that begins there ends; -1 where there is none, or it is malformed. */
+  scan(from: number): number {
+    this.colon = -1
+    const end = partEnd(this.#text, from)
+    if (end === -1 || this.#text.charCodeAt(end) !== 0x3a) return end
+    this.colon = end
+    return partEnd(this.#text, end + 1)
+  }
 }
 
-/** Scans a name that may hold one colon. Names are ASCII here. */
-export function scanName(text: string, from: number): ScannedName {
-  let at = from
-  let fresh = true
-  let colon = -1
-  for (;;) {
-    const code = text.charCodeAt(at)
-    const kind = code < 128 ? NAME[code] : 0
-    if (kind === NAME_START || (kind === NAME_REST && !fresh)) fresh = false
-    else if (code === 0x3a && !fresh && colon === -1) {
-      colon = at
-      fresh = true
-    } else break
-    at++
-  }
-  return { end: fresh ? -1 : at, colon }
+/** The end of a name without a colon. */
+function partEnd(text: string, from: number): number {
+  if (kindOf(text.charCodeAt(from)) !== NAME_START) return -1
+  let at = from + 1
+  while (kindOf(text.charCodeAt(at)) !== 0) at++
+  return at
+}
+
+/** Beyond the text the code is no number, and compares as false. */
+function kindOf(code: number): number {
+  return code < 128 ? (NAME[code] ?? 0) : 0
 }
 
 export function isSpaceCode(code: number): boolean {

@@ -20,6 +20,11 @@ function call(inner: string): ReturnType<typeof read> {
 }
 
 describe('readSoap', () => {
+  it('takes the declaration of a prefix for no attribute, whatever the prefix is called', () => {
+    const reading = call('<_this type="VirtualMachine" xmlns:type="urn:other">vm-1</_this>')
+    expect(reading.ok && reading.values[TYPE.value]).toEqual(['VirtualMachine'])
+  })
+
   it('names the method whatever the prefixes', () => {
     const forms = [
       envelope(
