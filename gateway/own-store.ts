@@ -79,5 +79,7 @@ function etcdTls(tls: NonNullable<Extract<Config['store'], { kind: 'etcd' }>['tl
     ...(tls.cert === undefined || tls.key === undefined
       ? {}
       : { cert: Buffer.from(tls.cert), key: Buffer.from(tls.key.reveal()) }),
+    ...(tls.serverName === undefined ? {} : { serverName: tls.serverName }),
+    verify: tls.verify,
   }
 }

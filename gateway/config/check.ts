@@ -78,6 +78,11 @@ export function checkConfig(
   checkFencers(config, knowledge, fault, warn)
   const ownPrefix = config.store.kind === 'etcd' ? config.store.prefix : null
   checkSources({ ...config, ownPrefix, fault, warn })
+  if (config.store.kind === 'etcd' && config.store.tls?.verify === false)
+    warn(
+      ['store', 'etcd', 'tls', 'verify'],
+      'anybody can pose as etcd, and give out locks: its certificate is not verified',
+    )
   if (knowledge !== null) checkTls(config, knowledge, fault)
   if (knowledge !== null) checkPolicies(config, knowledge.policies(config.policies), fault)
   return { faults, warnings }

@@ -58,6 +58,19 @@ export class Authority {
     return { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8'), certFile, keyFile }
   }
 
+  /** As `sign`, and over since yesterday. */
+  signExpired(subject: string): Signed {
+    const base = join(this.#folder, `${++this.#count}`)
+    const [certFile, keyFile, request] = [`${base}.pem`, `${base}.key`, `${base}.csr`]
+    openssl([
+      ...['req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
+      ...['-subj', subject, '-keyout', keyFile, '-out', request],
+    ])
+    const authority = ['-CA', this.file, '-CAkey', this.#key, '-CAcreateserial']
+    openssl(['x509', '-req', '-in', request, ...authority, '-days', '-1', '-out', certFile])
+    return { cert: readFileSync(certFile, 'utf8'), key: readFileSync(keyFile, 'utf8'), certFile, keyFile }
+  }
+
   remove(): void {
     rmSync(this.#folder, { recursive: true })
   }

@@ -24,6 +24,8 @@ export interface EtcdOptions {
   readonly fsync?: boolean
   /** Clients speak TLS; the certificate of a member, made by itself, is `certificate(member)`. */
   readonly tls?: boolean
+  /** Clients speak TLS and show a certificate that this authority has signed; so do the members. Files, PEM. */
+  readonly certificates?: { readonly ca: string; readonly cert: string; readonly key: string }
   /** How long a log-in lasts that is not used; etcd's default of 300 s where not given. */
   readonly authTokenTtlSeconds?: number
   /** Pings that come more often end their connection; etcd's default of 5 s where not given. */
@@ -168,6 +170,7 @@ export class EtcdCluster {
       progressNotifyMs,
       fsync = false,
       tls = false,
+      certificates,
       authTokenTtlSeconds,
       quotaBytes,
       pingMsMin,
@@ -195,6 +198,13 @@ export class EtcdCluster {
     if (pingMsMin !== undefined) args.push(`--grpc-keepalive-min-time=${pingMsMin}ms`)
     if (quotaBytes !== undefined) args.push(`--quota-backend-bytes=${quotaBytes}`)
     if (tls) args.push('--auto-tls')
+    if (certificates !== undefined)
+      args.push(
+        '--client-cert-auth',
+        `--trusted-ca-file=${certificates.ca}`,
+        `--cert-file=${certificates.cert}`,
+        `--key-file=${certificates.key}`,
+      )
     if (!fsync) args.push('--unsafe-no-fsync')
     const child = spawn('etcd', args, { stdio: ['ignore', 'ignore', 'pipe'] })
     this.#output.set(member, '')
@@ -249,7 +259,8 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdCluster>
   throw failure
 }
 
-async function newMember(folder: string, index: number, { tls = false }: EtcdOptions): Promise<EtcdMember> {
+async function newMember(folder: string, index: number, options: EtcdOptions): Promise<EtcdMember> {
+  const tls = options.tls === true || options.certificates !== undefined
   const name = `m${index + 1}`
   return {
     name,

@@ -12,6 +12,10 @@ export interface EtcdTls {
   /** The gateway's own certificate, PEM, and its key. */
   readonly cert?: Buffer
   readonly key?: Buffer
+  /** In the members' certificates, where it is not the host of their URLs. */
+  readonly serverName?: string
+  /** `false` trusts whoever answers. */
+  readonly verify?: boolean
 }
 
 /** etcd takes pings that come more often than every 5 s (`--grpc-keepalive-min-time`) for an attack. */
@@ -68,12 +72,13 @@ function transportTo(url: string, { tls, pingMs = PING_MS }: ConnectionOptions) 
   const { protocol, hostname } = new URL(url)
   // The address of an IPv6 host stands in brackets.
   const address = hostname.replace(/^\[|\]$/g, '')
-  const byAddress = protocol === 'https:' && isIP(address) !== 0
+  const byAddress = protocol === 'https:' && isIP(address) !== 0 && tls?.serverName === undefined
+  const name = protocol === 'https:' ? (tls?.serverName ?? (byAddress ? NO_NAME : undefined)) : undefined
   return {
     channelOptions: {
       ...CHANNEL_OPTIONS,
       'grpc.keepalive_time_ms': pingMs,
-      ...(byAddress ? { 'grpc.ssl_target_name_override': NO_NAME } : {}),
+      ...(name === undefined ? {} : { 'grpc.ssl_target_name_override': name }),
     },
     channelCredentials:
       protocol === 'https:' ? tlsCredentials(tls, byAddress ? address : null) : credentials.createInsecure(),
@@ -88,5 +93,8 @@ function tlsCredentials(tls: EtcdTls = {}, address: string | null): ChannelCrede
           checkServerIdentity: (_name: string, certificate: Parameters<typeof checkServerIdentity>[1]) =>
             checkServerIdentity(address, certificate),
         }
-  return credentials.createSsl(tls.ca ?? null, tls.key ?? null, tls.cert ?? null, verify)
+  return credentials.createSsl(tls.ca ?? null, tls.key ?? null, tls.cert ?? null, {
+    ...verify,
+    rejectUnauthorized: tls.verify !== false,
+  })
 }

@@ -10,6 +10,7 @@ import { type ConnectionOptions, connect, dial } from './connection.ts'
 import { type CallHandle, withinDeadline } from './grpc-call.ts'
 import { KvService } from './kv-service.ts'
 import { type EtcdAuth, Login } from './login.ts'
+import { refusedCertificate } from './tls-refusal.ts'
 
 export interface EndpointsOptions extends ConnectionOptions {
   /** URLs, `http://…` or `https://…`; at least one. */
@@ -33,6 +34,7 @@ export type EndpointCall<T> = (endpoint: Endpoint, handle: CallHandle) => Promis
 export class Endpoints {
   readonly #endpoints: readonly Endpoint[]
   readonly #clock: Clock
+  readonly #tls: EtcdTls | undefined
   readonly #requestTimeoutMs: number
   #preferred = 0
   /** The member whose last call was answered, or null after a failure. */
@@ -42,6 +44,7 @@ export class Endpoints {
   constructor(options: EndpointsOptions) {
     invariant(options.endpoints.length > 0, 'a store needs an endpoint')
     this.#clock = options.clock
+    this.#tls = options.tls
     this.#requestTimeoutMs = options.requestTimeoutMs
     this.#endpoints = options.endpoints.map((url) => {
       const { auth, clock, requestTimeoutMs: timeoutMs } = options
@@ -124,7 +127,8 @@ export class Endpoints {
       }
       this.failed(endpoint)
       if (error instanceof StoreUnavailable) throw error
-      const reason = error instanceof Error ? error.message : String(error)
+      const said = error instanceof Error ? error.message : String(error)
+      const reason = refusedCertificate(said, this.#tls, this.#clock.wallMs()) ?? said
       throw new StoreUnavailable(`${what}: ${reason}`, { cause: error })
     }
   }
