@@ -210,9 +210,8 @@ export function valuesAt(root: JsonValue, steps: readonly string[]): Values {
           if (item !== undefined) next.push(item)
         }
       } else if (value !== null && isJsonObject(value)) {
-        const folded = step.toLowerCase()
         for (const key of value.keys())
-          if (key !== step && key.toLowerCase() === folded)
+          if (key !== step && key.length === step.length && folded(key) === folded(step))
             return `the keys ${JSON.stringify(step)} and ${JSON.stringify(key.slice(0, 64))} differ in case only`
         const member = value.get(step)
         if (member !== undefined) next.push(member)
@@ -221,6 +220,11 @@ export function valuesAt(root: JsonValue, steps: readonly string[]): Values {
     at = next
   }
   return at.filter((value) => value !== null).map(asText)
+}
+
+/** As readers fold case that take a name in any: some take the long s, the Kelvin sign, and i without its dot or with two. */
+function folded(key: string): string {
+  return key.toUpperCase().toLowerCase().replaceAll('\u0307', '')
 }
 
 function asText(value: JsonValue): string | null {

@@ -71,6 +71,7 @@ export function compileRuleFacets(terms: FacetTerms): RuleFacets {
   const soapNamespace = source.soap?.namespace ?? terms.soapNamespace ?? null
   if (source.soap !== undefined && soapNamespace === null)
     faults.push({ path: [...path, 'soap'], message: 'no namespace: the pack has no soap_namespace either' })
+  if (soapNamespace !== null) terms.xmlPaths.soap.namespaces.add(soapNamespace)
   let methodMatches: Pattern | null = null
   const format = formats.find((key) => key === 'soap' || key === 'zapi' || key === 'jsonrpc')
   const named = format === undefined ? undefined : source[format]

@@ -29,6 +29,8 @@ export class SoapPaths {
   readonly root = new LiteralTable<WantedElement>()
   /** The document's root, of which only attributes can be wanted. */
   envelope: WantedElement | null = null
+  /** What is below an argument may be of a type of these, besides the method's own. */
+  readonly namespaces: Set<string> = new Set()
   /** Of the elements in the SOAP header. */
   readonly headers = new LiteralTable<WantedElement>()
   elements = 0

@@ -179,7 +179,9 @@ class Reader {
     const wanted = this.#wanted[depth] ?? null
     if (wanted !== null && wanted.text !== -1) {
       const plain = this.#pieceDepth === depth + 1 && !this.#pieceFault
-      this.#collect(wanted.text, plain ? decodeReferences(this.#piece ?? '') : null)
+      const piece = this.#piece ?? ''
+      // A carriage return is a line feed to most parsers, and to some it is itself.
+      this.#collect(wanted.text, plain && !piece.includes('\r') ? decodeReferences(piece) : null)
     }
     if (this.#pieceDepth > depth) this.#pieceDepth = -1
     this.#namespaces.bindings = BINDING_MARKS[depth] ?? 0
@@ -241,7 +243,13 @@ class Reader {
       // Of the SOAP header.
       if (!this.#envelope.inCall) return this.#wanted[depth - 1]?.children.find(this.#text, from, to) ?? null
       const siblings = depth === this.#methodDepth + 1 ? this.#paths.root : this.#wanted[depth - 1]?.children
-      return siblings?.find(this.#text, from, to) ?? null
+      const wanted = siblings?.find(this.#text, from, to) ?? null
+      // Who is blind to namespaces would take it for the argument, and who is not would look for another. Below an argument
+      // clients change to the namespace of its type.
+      const isAlien = wanted !== null && uri !== this.#methodNamespace
+      if (isAlien && !(depth > this.#methodDepth + 1 && this.#paths.namespaces.has(uri)))
+        this.#fail('an argument is in the namespace of neither its method nor its type')
+      return wanted
     }
     const local = this.#text.slice(from, to)
     const fault = this.#envelope.enter(depth, local, uri)

@@ -90,8 +90,11 @@ export class Attributes {
         this.#text.slice(colon === -1 ? nameFrom : colon + 1, this.#place(i, 2)),
       )
       if (index === undefined) continue
-      if (colon === -1) into(index, decodeReferences(this.#text.slice(this.#place(i, 3), this.#place(i, 4))))
-      else if (
+      if (colon === -1) {
+        const written = this.#text.slice(this.#place(i, 3), this.#place(i, 4))
+        // Any white space in an attribute is a blank to most parsers, and to some it is itself.
+        into(index, /[\t\n\r]/.test(written) ? null : decodeReferences(written))
+      } else if (
         !this.#isXmlns(nameFrom, colon) &&
         this.#namespaces.resolveIn(this.#text, nameFrom, colon) !== SCHEMA_INSTANCE
       ) {

@@ -20,7 +20,7 @@ const TOOZ_PROGRAM = fileURLToPath(new URL('tooz-client.py', import.meta.url))
 /** Where deploy/checkout/run.sh unpacks of Cinder and Keystone what is not installed. */
 const UNPACKED = join(CACHE, 'openstack/usr/lib')
 /** Whose packages apt-get installs; another one in the path has none of them. */
-const PYTHON = '/usr/bin/python3'
+export const PYTHON = '/usr/bin/python3'
 /** The first build compiles etcd's client and gRPC. */
 export const GO_BUILD_MS_MAX = 300_000
 
@@ -144,7 +144,7 @@ function unpacked(): Record<string, string> {
   return { PYTHONPATH: join(UNPACKED, 'python3/dist-packages'), LD_LIBRARY_PATH: folders.join(':') }
 }
 
-function isAvailable(found: boolean, reason: string): boolean {
+export function isAvailable(found: boolean, reason: string): boolean {
   if (!found && process.env['CI'] === 'true') throw new Error(`${reason}, and CI must not skip their tests`)
   if (!found) process.stderr.write(`${reason}: their tests are skipped\n`)
   return found
@@ -160,7 +160,7 @@ export function buildVapiClient(): Promise<string> {
   return buildGo('vapi-client', VAPI_SOURCE)
 }
 
-async function buildGo(name: string, source: string): Promise<string> {
+export async function buildGo(name: string, source: string): Promise<string> {
   mkdirSync(CACHE, { recursive: true })
   const binary = join(CACHE, `${name}-${process.pid}`)
   await run('go', ['build', '-o', binary, '.'], {

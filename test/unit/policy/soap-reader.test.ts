@@ -64,6 +64,40 @@ describe('readSoap', () => {
     expect(reading.ok && reading.values[THIS.value]).toEqual([null])
   })
 
+  it('takes an argument in the namespace of its method alone, and what is below it also in that of its type', () => {
+    const own = new SoapPaths()
+    const nested = own.want('id/id')
+    own.namespaces.add('urn:vslm').add('urn:vim25')
+    const of = (inner: string, method = 'urn:vslm') =>
+      readSoap(Buffer.from(envelope(`<M xmlns="${method}">${inner}</M>`)), own)
+    for (const inner of ['<id><id>1</id></id>', '<id><id xmlns="urn:vim25">1</id></id>']) {
+      const reading = of(inner)
+      expect(reading.ok && reading.values[nested.value]).toEqual(['1'])
+    }
+    for (const inner of [
+      '<id xmlns="urn:vim25"><id>1</id></id>',
+      '<id><id xmlns="urn:x">1</id></id>',
+      '<id><id xmlns="">1</id></id>',
+    ])
+      expect(of(inner).ok, inner).toBe(false)
+    // What nobody asks for may be anything.
+    expect(of('<other xmlns="urn:x"><id/></other>').ok).toBe(true)
+  })
+
+  it('takes a value with a carriage return, or with white space in an attribute that is no blank, for no text', () => {
+    const text = call('<_this type="a">1\r\n2</_this>')
+    expect(text.ok && text.values[THIS.value]).toEqual([null])
+    for (const type of ['a\tb', 'a\nb', 'a\rb']) {
+      const reading = call(`<_this type="${type}">1</_this>`)
+      expect(reading.ok && reading.values[TYPE.value]).toEqual([null])
+    }
+    const referred = call('<_this type="a&#10;b">1&#13;2</_this>')
+    expect(referred.ok && [referred.values[THIS.value], referred.values[TYPE.value]]).toEqual([
+      ['1\r2'],
+      ['a\nb'],
+    ])
+  })
+
   it('takes a type that a parser blind to prefixes would mistake for the real one for no text', () => {
     const reading = call('<_this type="A" xmlns:o="urn:o" o:type="B">1</_this>')
     expect(reading.ok && reading.values[TYPE.value]).toEqual(['A', null])
