@@ -1,6 +1,7 @@
 // One session that holds very many locks and whose lease ends, at one gateway over a real etcd: how long until all of them are
-// sealed, what the gateway's event loop and memory make of it, and how somebody else's lock fares meanwhile. Started as
-// `node mass-expiry.ts LOCKS`; it writes one line `RESULT {…}` and ends.
+// sealed, and closed, what the gateway's event loop and memory make of it, and how somebody else's lock fares meanwhile. Started
+// as `node mass-expiry.ts LOCKS [fenced]`, where `fenced` has them wait for the session's fence, which is confirmed once all are
+// sealed; it writes one line `RESULT {…}` and ends.
 
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,20 +10,28 @@ import { openEtcdStore } from '../../../gateway/store/etcd/etcd-store.ts'
 import { systemClock } from '../../../gateway/telemetry/system-clock.ts'
 import { startEtcd } from '../../support/etcd.ts'
 import { median } from '../median.ts'
-import { populate, startRoom } from './population.ts'
+import { NOBODY_FENCES, populate, startRoom } from './population.ts'
 
 const PREFIX = '/bench'
 const NEVER = new AbortController().signal
 const SECONDS_MAX = 600
-const [text = '100000'] = process.argv.slice(2)
+const [text = '100000', how] = process.argv.slice(2)
 const LOCKS = Number(text)
 
 const etcd = await startEtcd({ fsync: true })
-const store = openEtcdStore({ endpoints: etcd.endpoints, clock: systemClock })
+// etcd answers nobody while it deletes all keys of a lease, in one revision.
+const store = openEtcdStore({ endpoints: etcd.endpoints, clock: systemClock, requestTimeoutMs: 60_000 })
 try {
   const [large] = await populate(store, PREFIX, { sessions: 1, locks: LOCKS })
   if (large === undefined) throw new Error('no session')
-  const room = await startRoom(store, 'bench', PREFIX)
+  process.stdout.write('filled\n')
+  let sealed = 0
+  const room = await startRoom(store, 'bench', PREFIX, {
+    ...(how === 'fenced' ? { planner: NOBODY_FENCES } : {}),
+    events: ({ type, detail }) => {
+      if (type === 'grant.sealed' && detail !== 'released') sealed++
+    },
+  })
   const { plane } = room
   const asked = { ttlMs: 600_000, holder: { id: 'other' }, fenceInfo: {}, plan: null }
   const { session } = await plane.openSession(asked)
@@ -43,16 +52,23 @@ try {
   const { user, system } = process.cpuUsage()
   const startMs = performance.now()
   await store.revokeLease(large)
+  const revokedMs = performance.now() - startMs
   const meanwhile: number[] = []
   let heapMost = heapBytes
-  while (plane.locks('', { limit: 1, after: null }).items.length > 0 || room.counts().locks.open > 0) {
+  let sealedMs: number | null = null
+  for (;;) {
     meanwhile.push(await pair())
     heapMost = Math.max(heapMost, process.memoryUsage().heapUsed)
-    const { open, handover } = room.counts().locks
+    const { open, ...others } = room.counts().locks
+    const left = Object.values(others).reduce((sum, count) => sum + count, open)
+    if (sealed === LOCKS && sealedMs === null) {
+      sealedMs = performance.now() - startMs
+      if (how === 'fenced') await plane.confirmFence(large, { by: 'bench', reason: 'it is over' })
+    }
     // Without a plan nothing more is due on a sealed one: it is closed, and gone.
-    if (open + handover === 0) break
+    if (left === 0) break
     if (performance.now() - startMs > SECONDS_MAX * 1000)
-      throw new Error(`${open} are open after ten minutes`)
+      throw new Error(`${open} are open, and ${left} not over, after ten minutes`)
     await sleep(20)
   }
   const overMs = performance.now() - startMs
@@ -60,6 +76,8 @@ try {
   const cpu = process.cpuUsage()
   const result = {
     locks: LOCKS,
+    revokedMs,
+    sealedMs,
     overMs,
     cpuMs: (cpu.user + cpu.system - user - system) / 1000,
     loopDelayMedianMs: delays.percentile(50) / 1e6,

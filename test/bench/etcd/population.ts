@@ -4,6 +4,7 @@ import { asLockName, type IncarnationId, type LeaseId, type LockName } from '../
 import { Layout } from '../../../gateway/locking/layout.ts'
 import { type Locking, startLocking } from '../../../gateway/locking/locking.ts'
 import { lockRecords, sessionRecords, waiterKeyValue } from '../../../gateway/locking/records.ts'
+import type { EventSink } from '../../../gateway/spi/events.ts'
 import type { FencePlanner } from '../../../gateway/spi/fence-planner.ts'
 import type { Store, Write } from '../../../gateway/spi/store.ts'
 import { systemClock } from '../../../gateway/telemetry/system-clock.ts'
@@ -17,6 +18,13 @@ const NO_PLAN: FencePlanner = {
   defaultPlan: null,
   levels: () => null,
   checkFenceInfo: () => ({ kind: 'faulty', faults: ['there is no plan'] }),
+}
+
+/** Whoever expires is fenced, and nobody does it: the locks wait for a word. */
+export const NOBODY_FENCES: FencePlanner = {
+  defaultPlan: 'by-hand',
+  levels: () => [['nobody']],
+  checkFenceInfo: (_plan, fenceInfo) => ({ kind: 'complete', fenceInfo, targets: [] }),
 }
 
 export function heldName(index: number): LockName {
@@ -93,14 +101,19 @@ async function inTurns(turns: number, act: (turn: number) => Promise<void>): Pro
   await Promise.all(Array.from({ length: IN_FLIGHT }, line))
 }
 
-export function startRoom(store: Store, name: string, prefix: string): Promise<Locking> {
+export function startRoom(
+  store: Store,
+  name: string,
+  prefix: string,
+  { planner = NO_PLAN, events = () => undefined }: { planner?: FencePlanner; events?: EventSink } = {},
+): Promise<Locking> {
   return startLocking({
     store,
     prefix,
     clock: systemClock,
-    events: () => undefined,
+    events,
     mark: { revision: 0, raise: () => Promise.resolve() },
-    planner: NO_PLAN,
+    planner,
     name,
     newId: () => crypto.randomUUID(),
     quietMs: 1_000,
