@@ -188,6 +188,29 @@ describe('the pack vsphere-rest', () => {
     }
   })
 
+  it('needs the lock of an object that it knows for what a newer version does to it, and the default lock for the rest', () => {
+    const expected = [
+      ['PUT /api/esx/settings/clusters/domain-c8/vms/solutions/s?vmw-task=true', 'vmware/cluster/domain-c8'],
+      ['POST /api/esx/settings/hosts/host-9/new?action=run', 'vmware/host/host-9'],
+      ['PATCH /api/vcenter/vm/vm-12/new/part', 'vmware/vm/vm-12'],
+      ['PATCH /api/vcenter/namespaces/instances/v2/ns1', 'vmware/namespace/ns1'],
+      ['POST /api/vcenter/cluster/modules', 'vmware'],
+      ['POST /api/vcenter/new', 'vmware'],
+      ['POST /api/new/thing', 'vmware'],
+      ['GET /api/new/thing', 'vmware'],
+      ['POST /rest/new/thing', 'vmware'],
+      ['PROPFIND /api/vcenter/vm/vm-12', 'vmware'],
+    ] as const
+    for (const [call, lock] of expected) {
+      const [method = '', target = ''] = call.split(' ')
+      const found = classify(method, target, Buffer.from('{}'))
+      invariant(found.kind === 'call', call)
+      expect([call, found.effect, found.locks]).toEqual([call, 'mutate', [{ name: lock, mode: 'exclusive' }]])
+      if (target.startsWith('/api') && method !== 'GET' && method !== 'PROPFIND')
+        expect([call, found.job?.appliesTo(202)]).toEqual([call, true])
+    }
+  })
+
   it('never takes for a read a call that another operation is chosen in', () => {
     const choosing = fc.constantFrom('action', '~action', '~method', '%61ction', '~%61ction', '%7eaction')
     const chosen = fc.constantFrom('delete', 'DELETE', 'stop', 'create', 'POST', '')
