@@ -119,11 +119,14 @@ export function backendPolicy(catalogue: PolicyCatalogue, config: Config, backen
 
 function catalog(packs: ReadonlyMap<string, Pack>, catalogue: PolicyCatalogue | null): PolicyCatalog {
   const packOf = (name: string): Pack | null => catalogue?.terms(name)?.pack ?? packs.get(name) ?? null
+  const summaryOf = (name: string): string => {
+    const beside = [...(catalogue?.terms(name)?.beside ?? [])]
+    const others = beside.map(([part, other]) => `; at /${part} ${other.name ?? other.pack.name}`)
+    return (packOf(name)?.source.title ?? '') + others.join('')
+  }
   return {
     list: () =>
-      [...(catalogue?.names ?? packs.keys())]
-        .toSorted()
-        .map((name) => ({ name, summary: packOf(name)?.source.title ?? '' })),
+      [...(catalogue?.names ?? packs.keys())].toSorted().map((name) => ({ name, summary: summaryOf(name) })),
     describe(name) {
       const pack = packOf(name)
       if (pack === null) return null
