@@ -35,6 +35,7 @@ export const ROOMS: readonly Room[] = [
 export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
   etcd3: ['gateway/store/etcd'],
   '@grpc/grpc-js': ['gateway/store/etcd'],
+  protobufjs: ['gateway/store/etcd'],
   'node:sqlite': ['gateway/store/embedded'],
   'node:cluster': ['gateway/main.ts', 'gateway/workers'],
   fastify: ['gateway/control'],

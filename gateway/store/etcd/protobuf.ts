@@ -1,10 +1,10 @@
-// The wire format of protocol buffers, as much of it as etcd's messages need: https://protobuf.dev/programming-guides/encoding.
-// A reader goes over bytes that are there already and copies nothing by itself; what it does not know it passes over.
+// Fields of protocol buffers, one after the other, without a schema compiled to objects: what is read of etcd's messages becomes
+// the store's words at once. Reading and writing a single field is protobufjs'.
+
+import { Reader, Writer } from 'protobufjs/minimal.js'
 
 const VARINT = 0
-const FIXED_64 = 1
 const BYTES = 2
-const FIXED_32 = 5
 const WORD = 2 ** 32
 
 export class MalformedMessage extends Error {
@@ -12,41 +12,35 @@ export class MalformedMessage extends Error {
 }
 
 export class ProtobufReader {
-  readonly #bytes: Buffer
-  #at: number
-  readonly #end: number
+  readonly #reader: Reader
   #wireType = 0
   /** Of the number read last: its two halves, as a 64-bit one may be more than a number holds. */
   low = 0
   high = 0
 
-  constructor(bytes: Buffer, start = 0, end: number = bytes.length) {
-    this.#bytes = bytes
-    this.#at = start
-    this.#end = end
+  constructor(bytes: Uint8Array) {
+    this.#reader = Reader.create(bytes)
   }
 
   /** The number of the next field, of which the value is to be read or passed over next; 0 at the end. */
   field(): number {
-    if (this.#at >= this.#end) return 0
-    this.#varint()
-    this.#wireType = this.low & 7
-    return this.low >>> 3
+    const reader = this.#reader
+    if (reader.pos >= reader.len) return 0
+    const tag = whole(() => reader.uint32())
+    this.#wireType = tag & 7
+    return tag >>> 3
   }
 
   passOver(): void {
-    if (this.#wireType === VARINT) this.#varint()
-    else if (this.#wireType === BYTES) this.#at = this.#endOfBytes()
-    else if (this.#wireType === FIXED_64) this.#at += 8
-    else if (this.#wireType === FIXED_32) this.#at += 4
-    else throw new MalformedMessage(`wire type ${this.#wireType}`)
-    if (this.#at > this.#end) throw new MalformedMessage('it ends too early')
+    whole(() => this.#reader.skipType(this.#wireType))
   }
 
   /** Leaves the halves of all 64 bits behind. */
   number(): number {
     this.#expect(VARINT)
-    this.#varint()
+    const { low, high } = whole(() => this.#reader.uint64())
+    this.low = low >>> 0
+    this.high = high >>> 0
     return this.high * WORD + this.low
   }
 
@@ -57,127 +51,78 @@ export class ProtobufReader {
   /** What is not UTF-8 is read with U+FFFD in the places that are not. */
   text(): string {
     this.#expect(BYTES)
-    const end = this.#endOfBytes()
-    const text = this.#bytes.toString('utf8', this.#at, end)
-    this.#at = end
-    return text
+    return whole(() => this.#reader.string())
   }
 
   /** Shares its memory with the message. */
   bytes(): Buffer {
     this.#expect(BYTES)
-    const end = this.#endOfBytes()
-    const bytes = this.#bytes.subarray(this.#at, end)
-    this.#at = end
-    return bytes
+    return asBuffer(whole(() => this.#reader.bytes()))
   }
 
   /** Of a message inside this one. */
   message(): ProtobufReader {
-    this.#expect(BYTES)
-    const end = this.#endOfBytes()
-    const inner = new ProtobufReader(this.#bytes, this.#at, end)
-    this.#at = end
-    return inner
+    return new ProtobufReader(this.bytes())
   }
 
   #expect(wireType: number): void {
     if (this.#wireType !== wireType)
       throw new MalformedMessage(`wire type ${this.#wireType} in place of ${wireType}`)
   }
+}
 
-  #endOfBytes(): number {
-    this.#varint()
-    const end = this.#at + this.high * WORD + this.low
-    if (end > this.#end) throw new MalformedMessage('it ends too early')
-    return end
-  }
-
-  #varint(): void {
-    let low = 0
-    let high = 0
-    for (let i = 0; i < 10; i++) {
-      if (this.#at >= this.#end) throw new MalformedMessage('it ends too early')
-      const byte = this.#bytes[this.#at++] ?? 0
-      const bits = byte & 0x7f
-      if (i < 4) low |= bits << (7 * i)
-      else if (i === 4) {
-        low |= bits << 28
-        high |= bits >>> 4
-      } else high |= bits << (7 * i - 32)
-      if (byte < 0x80) {
-        this.low = low >>> 0
-        this.high = high >>> 0
-        return
-      }
-    }
-    throw new MalformedMessage('a number has more than ten bytes')
+/** The library's errors say where the message ends too early, or what is no field. */
+function whole<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw new MalformedMessage(error instanceof Error ? error.message : String(error))
   }
 }
 
 /** Collects the fields of one message. */
 export class ProtobufWriter {
-  #chunks: Buffer[] = []
-  #length = 0
-
-  get length(): number {
-    return this.#length
-  }
+  readonly #writer = Writer.create()
 
   /** From 0 to 2^53. */
   number(field: number, value: number): this {
-    const chunk = Buffer.allocUnsafe(20)
-    return this.#push(chunk.subarray(0, writeVarint(chunk, writeVarint(chunk, 0, field * 8), value)))
+    this.#writer.uint32(tagOf(field, VARINT)).uint64(value)
+    return this
   }
 
   /** In 64 bits, as hexadecimal digits. */
   hexadecimal(field: number, digits: string): this {
-    const chunk = Buffer.allocUnsafe(20)
-    let at = writeVarint(chunk, 0, field * 8)
-    for (let rest = BigInt(`0x${digits}`); ; rest >>= 7n) {
-      const isLast = rest < 0x80n
-      at = chunk.writeUInt8(Number(rest & 0x7fn) | (isLast ? 0 : 0x80), at)
-      if (isLast) return this.#push(chunk.subarray(0, at))
-    }
+    const value = BigInt(`0x${digits}`)
+    const low = Number(BigInt.asUintN(32, value))
+    const high = Number(value >> 32n)
+    this.#writer.uint32(tagOf(field, VARINT)).uint64({ low, high, unsigned: true })
+    return this
   }
 
   text(field: number, value: string): this {
-    return this.bytes(field, Buffer.from(value))
+    this.#writer.uint32(tagOf(field, BYTES)).string(value)
+    return this
   }
 
-  bytes(field: number, value: Buffer): this {
-    return this.#head(field, value.length).#push(value)
+  bytes(field: number, value: Uint8Array): this {
+    this.#writer.uint32(tagOf(field, BYTES)).bytes(value)
+    return this
   }
 
   message(field: number, inner: ProtobufWriter): this {
-    this.#head(field, inner.length)
-    for (const chunk of inner.#chunks) this.#chunks.push(chunk)
-    this.#length += inner.length
-    return this
+    return this.bytes(field, inner.finish())
   }
 
   finish(): Buffer {
-    return Buffer.concat(this.#chunks, this.#length)
-  }
-
-  #head(field: number, length: number): this {
-    const chunk = Buffer.allocUnsafe(20)
-    return this.#push(chunk.subarray(0, writeVarint(chunk, writeVarint(chunk, 0, field * 8 + BYTES), length)))
-  }
-
-  #push(chunk: Buffer): this {
-    this.#chunks.push(chunk)
-    this.#length += chunk.length
-    return this
+    return asBuffer(this.#writer.finish())
   }
 }
 
-function writeVarint(into: Buffer, start: number, value: number): number {
-  let at = start
-  let rest = value
-  while (rest >= 0x80) {
-    at = into.writeUInt8((rest % 0x80) | 0x80, at)
-    rest = Math.floor(rest / 0x80)
-  }
-  return into.writeUInt8(rest, at)
+/** It is one already, but for the types. */
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+function tagOf(field: number, wireType: number): number {
+  return ((field << 3) | wireType) >>> 0
 }
