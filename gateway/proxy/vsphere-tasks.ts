@@ -77,6 +77,8 @@ export class VsphereTasks {
       cookie === null
         ? NOT_AUTHENTICATED
         : await this.#read(content, job, { host, cookie, session: job.session })
+    // A lease is there until it is done, aborted or timed out, but only its own session can see it.
+    if (own.kind === 'gone' && job.type === 'HttpNfcLease') return { kind: 'over' }
     if (own.kind !== 'not-authenticated') return finding(own, job)
     if (this.#observer === null)
       return {

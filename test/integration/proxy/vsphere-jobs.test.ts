@@ -94,6 +94,22 @@ describe('a lease of an export or import', () => {
     expect(looks[0]?.body).toContain(`<obj type="HttpNfcLease">${task}</obj>`)
   })
 
+  test('is over where the session that opened it says that it is gone, and nobody else’s word counts', async () => {
+    const gone = { status: 500, body: FAULT.replaceAll('NotAuthenticated', 'ManagedObjectNotFound') }
+    const probe = { kind: 'vsphere-task', task: 'session[a]b', type: 'HttpNfcLease' } as const
+    const own = await started({ probe, cookie: OWN, look: () => gone })
+    await eventually(() => own.log().length === 2)
+    expect(own.log()).toEqual(['job session[a]b', 'ended'])
+    const others = await started({
+      probe,
+      cookie: OWN,
+      observer: { username: 'watcher', password: 'secret' },
+      look: ({ headers }) => (headers['cookie'] === OWN ? { status: 500, body: FAULT } : gone),
+    })
+    await eventually(() => others.log().length === 2)
+    expect(others.log()[1]).toMatch(/^unknown: lease session\[a\]b is not known/)
+  })
+
   test('that ended with its session, and so cannot be seen any more, is unknown', async () => {
     const { log } = await started({
       probe: { kind: 'vsphere-task', task: 'session[a]b', type: 'HttpNfcLease' },

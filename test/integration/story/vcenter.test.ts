@@ -161,4 +161,84 @@ describe.skipIf(!vcenterSimulatorAvailable())('a vCenter behind the gateway', ()
     await taking
     expect(Number(granted)).toBeGreaterThan(Number(token))
   })
+
+  it('awaits the task of a holder whose session it has ended, under its own', async () => {
+    const session = await soap.login('nova', 'secret')
+    const own = await control.openSession({
+      ttl: 2,
+      holder: 'nova-compute-1',
+      plan: 'nova',
+      fenceInfo: { sessionKey: session.key },
+    })
+    const lock = 'vmware/vm/vm-57'
+    const token = await control.take(lock, own)
+    await vcenter.addRule({ method: 'PowerOnVM_Task', kind: 'task', times: 1 })
+    const started = await soap.call('PowerOnVM_Task', { type: 'VirtualMachine', value: 'vm-57' }, '', {
+      session,
+      headers: { 'fencing-token': token },
+    })
+    expect([started.status, started.fault]).toEqual([200, null])
+    const next = await control.openSession({ ttl: 60, holder: 'nova-compute-2' })
+    let granted: string | null = null
+    const taking = control.take(lock, next, 60).then((nextToken) => {
+      granted = nextToken
+    })
+    await expect.poll(async () => (await control.fence(own))?.['outcome'], patient).toBe('fenced')
+    expect((await vcenter.sessions()).map((one) => one.key)).not.toContain(session.key)
+    // Looked at by the observer, in a session of its own, for longer than the quiet time.
+    await expect
+      .poll(async () => (await vcenter.sessions()).some((one) => one.userName === 'fencer'), patient)
+      .toBe(true)
+    const looks = (await vcenter.calls('RetrievePropertiesEx')).length
+    await expect
+      .poll(async () => (await vcenter.calls('RetrievePropertiesEx')).length, patient)
+      .toBeGreaterThan(looks + 3)
+    expect((await control.lock(lock)).waitingOn.join()).toContain('task-')
+    expect(granted).toBeNull()
+    await vcenter.releaseTask()
+    await taking
+    expect(Number(granted)).toBeGreaterThan(Number(token))
+  })
+
+  it('awaits the end of an import, which its holder may still bring about', async () => {
+    const session = await soap.login('nova', 'secret')
+    const reference = async (type: string, value: string, path: string) => {
+      const found = await soap.property({ type, value }, path, { session })
+      const inner = found?.children[0] ?? found
+      return inner?.text ?? ''
+    }
+    const datacenter = await reference('Folder', ROOT_FOLDER.value, 'childEntity')
+    const folder = await reference('Datacenter', datacenter, 'vmFolder')
+    const hosts = await reference('Datacenter', datacenter, 'hostFolder')
+    const compute = await reference('Folder', hosts, 'childEntity')
+    const pool = await reference('ComputeResource', compute, 'resourcePool')
+    const locks = [`vmware/resource-pool/${pool}`, `vmware/folder/${folder}`]
+    const own = await control.openSession({ ttl: 60, holder: 'nova-compute-1' })
+    const tokens: string[] = []
+    for (const lock of locks) tokens.push(`"${lock}";t=${await control.take(lock, own)}`)
+    const headers = { 'fencing-token': tokens.join(', ') }
+    const spec = `<spec xsi:type="VirtualMachineImportSpec"><configSpec><name>imported</name><guestId>otherGuest</guestId><files><vmPathName>[LocalDS_0]</vmPathName></files></configSpec></spec><folder type="Folder">${folder}</folder>`
+    const opened = await soap.call('ImportVApp', { type: 'ResourcePool', value: pool }, spec, {
+      session,
+      headers,
+    })
+    expect([opened.status, opened.faultMessage]).toEqual([200, null])
+    const lease = { type: 'HttpNfcLease', value: opened.returnval ?? '' }
+
+    const [lock = ''] = locks
+    await control.release(lock, own)
+    const next = await control.openSession({ ttl: 60, holder: 'nova-compute-2' })
+    let granted: string | null = null
+    const taking = control.take(lock, next, 60).then((nextToken) => {
+      granted = nextToken
+    })
+    await expect.poll(async () => (await control.lock(lock)).waitingOn.join(), patient).toContain(lease.value)
+    const progress = await soap.call('HttpNfcLeaseProgress', lease, '<percent>50</percent>', { session })
+    expect([progress.status, progress.fault]).toEqual([200, null])
+    expect(granted).toBeNull()
+    const completed = await soap.call('HttpNfcLeaseComplete', lease, '', { session })
+    expect([completed.status, completed.fault]).toEqual([200, null])
+    await taking
+    expect(Number(granted)).toBeGreaterThan(0)
+  })
 })
