@@ -14,7 +14,7 @@ import { createFencing } from './fencing/plans.ts'
 import { startSequencer } from './fencing/sequencer.ts'
 import { startUndoing } from './fencing/undoing.ts'
 import type { RoomKnowledge } from './knowledge.ts'
-import { callerTerms, listenerOptions, revealed } from './listener-options.ts'
+import { callerFinder, callerTerms, listenerOptions, revealed } from './listener-options.ts'
 import { enterEpoch } from './locking/epoch-keeper.ts'
 import { startLocking } from './locking/locking.ts'
 import { openMark, openStore, StartFailure, storePrefix, storeSilent } from './own-store.ts'
@@ -236,8 +236,14 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
           const policy = policies.get(name)
           const backend = config.backends[name]
           if (policy === undefined || backend === undefined) return null
-          return { policy, enforce: backend.enforce, quietMs: policy.quietMs }
+          return {
+            policy,
+            enforce: backend.enforce,
+            quietMs: policy.quietMs,
+            callerOf: callerFinder(name, backend, locking.callers),
+          }
         },
+        callers: locking.callers,
         gate: locking.gate,
         logins: locking.logins,
         readTokens,

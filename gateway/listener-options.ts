@@ -1,6 +1,9 @@
 // What a backend's section of the configuration means to its listener. Part of the composition root.
 
 import type { BackendConfig } from './config/index.ts'
+import type { CheckedBackend } from './control/index.ts'
+import { GatewayError } from './core/errors.ts'
+import { callerOf, peerClaims } from './proxy/callers.ts'
 import type { BackendListenerOptions } from './proxy/listener.ts'
 import type { CallerBook } from './spi/callers.ts'
 
@@ -84,6 +87,22 @@ export function callerTerms({
       implicit: backend.implicit,
       listener: label.slice(label.indexOf('/') + 1),
     },
+  }
+}
+
+/** Finds the marks of a call that nobody has sent, as the listener would. */
+export function callerFinder(
+  name: string,
+  backend: BackendConfig,
+  book: CallerBook,
+): CheckedBackend['callerOf'] {
+  return ({ head, ...call }, connection) => {
+    const listener = connection.listener ?? name
+    if (listener !== name && !Object.hasOwn(backend.listeners, listener))
+      throw new GatewayError('not-found', `the backend ${name} has no listener ${JSON.stringify(listener)}`)
+    const { callers } = callerTerms({ name, backend, label: listener, book })
+    if (callers === undefined || callers === null) return null
+    return callerOf(callers, { claims: (terms) => peerClaims(terms, connection) }, call, head)
   }
 }
 

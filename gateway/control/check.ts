@@ -1,8 +1,10 @@
 // `POST /v1/check`: what the gateway would do with a call, and why. Enters nothing, parks nothing, sends nothing.
 
 import type { z } from 'zod'
+import type { CallerClaim } from '../core/caller.ts'
 import { GatewayError } from '../core/errors.ts'
 import { REFUSALS, type Refusal } from '../core/verdict.ts'
+import type { CallerBook, CallerClaims } from '../spi/callers.ts'
 import type { Gate, PresentedToken } from '../spi/gate.ts'
 import type { LoginBarrier } from '../spi/login-barrier.ts'
 import { type CallHead, type Classification, callHead, type Login, type Policy } from '../spi/policy.ts'
@@ -11,10 +13,9 @@ import { CheckCall, Checked } from './schemas.ts'
 
 export interface CheckSources {
   /** Null where the configuration has no such backend. */
-  backend(
-    name: string,
-  ): { readonly policy: Policy; readonly enforce: boolean; readonly quietMs: number | null } | null
+  backend(name: string): CheckedBackend | null
   readonly gate: Pick<Gate, 'preview'>
+  readonly callers: Pick<CallerBook, 'find'>
   /** Absent: nobody is kept from logging in. */
   readonly logins?: LoginBarrier
   /** Reads a `Fencing-Token` field as the data plane does. */
@@ -23,6 +24,17 @@ export interface CheckSources {
   ):
     | { readonly kind: 'tokens'; readonly tokens: readonly PresentedToken[] }
     | { readonly kind: 'refused'; readonly refusal: Refusal }
+}
+
+export interface CheckedBackend {
+  readonly policy: Policy
+  readonly enforce: boolean
+  readonly quietMs: number | null
+  /** The marks that the data plane would find on such a call; null where it looks for none. Throws for a listener that is not there. */
+  callerOf(
+    call: { readonly head: CallHead; readonly claims: readonly CallerClaim[]; readonly login?: Login },
+    connection: NonNullable<Call['caller']>,
+  ): CallerClaims | null
 }
 
 type Call = z.output<typeof CheckCall>
@@ -59,6 +71,13 @@ export function checkCall(call: Call, sources: CheckSources): Answer {
   const { classification, trace } = policy.explain(head, body)
   if (classification.kind === 'refused') return refused(classification.refusal, enforced, trace)
   const { effect, rule } = classification
+  const { claims = [], login } = classification
+  const caller = backend.callerOf(
+    { head, claims, ...(login === undefined ? {} : { login }) },
+    call.caller ?? {},
+  )
+  const whose = caller === null ? null : sources.callers.find(caller)
+  const known = whose?.kind === 'known' ? { session: whose.session } : {}
   switch (effect) {
     case 'deny':
       return refused({ code: 'denied', detail: `the rule ${rule} forbids it` }, enforced, trace, {
@@ -67,23 +86,34 @@ export function checkCall(call: Call, sources: CheckSources): Answer {
       })
     case 'read':
     case 'session': {
-      const kept =
-        classification.login === undefined ? null : loginRefusal(head, classification.login, sources, policy)
-      if (kept !== null) return refused(kept, enforced, trace, { effect, rule })
+      const kept = login === undefined ? null : loginRefusal({ head, login, caller }, sources, policy)
+      if (kept !== null) return { ...refused(kept, enforced, trace, { effect, rule }), ...known }
       const why = `the rule ${rule} says ${effect}: no lock is needed`
-      return { effect, rule, locks: [], verdict: 'admitted', why, enforced, trace: [...trace] }
+      return { effect, rule, ...known, locks: [], verdict: 'admitted', why, enforced, trace: [...trace] }
     }
     case 'mutate':
-      return preview(call, head, classification, { sources, enforced, quietMs, trace })
+      return {
+        ...preview(call, head, classification, { sources, enforced, quietMs, caller, trace }),
+        ...known,
+      }
   }
 }
 
-function loginRefusal(head: CallHead, login: Login, sources: CheckSources, policy: Policy) {
+function loginRefusal(
+  {
+    head,
+    login,
+    caller,
+  }: { readonly head: CallHead; readonly login: Login; readonly caller: CallerClaims | null },
+  sources: CheckSources,
+  policy: Policy,
+) {
   const read = sources.readTokens(head.header('fencing-token'))
   return (
     sources.logins?.refusal({
       ...login,
       session: head.header('fencing-session') ?? null,
+      caller,
       tokens: read.kind === 'tokens' ? read.tokens : [],
       keys: policy.loginKeys ?? [],
     }) ?? null
@@ -98,11 +128,12 @@ function preview(
     readonly sources: CheckSources
     readonly enforced: boolean
     readonly quietMs: number | null
+    readonly caller: CallerClaims | null
     readonly trace: readonly string[]
   },
 ): Answer {
   const { effect, rule, locks, target } = classification
-  const { sources, enforced, quietMs, trace } = context
+  const { sources, enforced, quietMs, caller, trace } = context
   const read = sources.readTokens(head.header('fencing-token'))
   if (read.kind === 'refused') return refused(read.refusal, enforced, trace, { effect, rule })
   const { verdict, locks: found } = sources.gate.preview({
@@ -114,6 +145,7 @@ function preview(
     tokens: read.tokens,
     waitMs: 0,
     quietMs,
+    caller,
   })
   const shown = found.map(({ token, ...lock }) => ({ ...lock, ...(token === null ? {} : { token }) }))
   if (verdict !== null) return { ...refused(verdict, enforced, trace, { effect, rule }), locks: shown }

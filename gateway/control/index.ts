@@ -1,7 +1,7 @@
 // What the composition root may take from the control room.
 
 export type { Credential, Role } from './authentication.ts'
-export type { CheckSources } from './check.ts'
+export type { CheckedBackend, CheckSources } from './check.ts'
 export type { EventFeed, FeedEvent } from './event-stream.ts'
 export type { Exposition } from './health.ts'
 export type { ControlLog } from './room.ts'

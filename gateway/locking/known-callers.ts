@@ -43,7 +43,12 @@ export class KnownCallersGate implements Gate {
     const { gate } = this.#options
     if (request.caller === undefined || request.caller === null) return gate.preview(request)
     const found = this.#identify(request)
-    if (found.kind === 'call') return gate.preview(found.request)
+    if (found.kind === 'call') {
+      const preview = gate.preview(found.request)
+      if (preview.verdict === null || found.lacks === null) return preview
+      const { detail } = preview.verdict
+      return { ...preview, verdict: { ...preview.verdict, detail: `${detail}; ${found.lacks}` } }
+    }
     const locks = request.locks.map(
       ({ name, mode }): LockPreview => ({ name, mode, token: null, verdict: found.refusal.code }),
     )

@@ -19,6 +19,25 @@ export interface CallerTerms {
 
 const FENCING_SESSION = 'fencing-session'
 
+/** What is known of a connection's other end. */
+export interface Peer {
+  readonly address?: string | undefined
+  /** Fingerprint (SHA-256) of a certificate that an authority of ours has signed. */
+  readonly certificate?: string | undefined
+}
+
+export function peerClaims({ ways, listener }: CallerTerms, peer: Peer): readonly CallerClaim[] {
+  const claims: CallerClaim[] = []
+  const add = (by: CallerWay, written: string | undefined): void => {
+    const value = written === undefined || !ways.has(by) ? null : callerValue(by, written)
+    if (value !== null) claims.push({ by, value })
+  }
+  add('listener', listener)
+  add('address', peer.address)
+  add('certificate', peer.certificate)
+  return claims
+}
+
 /** What a connection says of whoever is behind it; the same for all its calls. */
 export class Sender {
   readonly #socket: Duplex
@@ -28,29 +47,25 @@ export class Sender {
     this.#socket = socket
   }
 
-  claims({ ways, listener }: CallerTerms): readonly CallerClaim[] {
+  claims(terms: CallerTerms): readonly CallerClaim[] {
     if (this.#claims !== null) return this.#claims
-    const claims: CallerClaim[] = []
-    const add = (by: CallerWay, written: string | undefined): void => {
-      const value = written === undefined || !ways.has(by) ? null : callerValue(by, written)
-      if (value !== null) claims.push({ by, value })
-    }
     const socket = this.#socket
-    add('listener', listener)
-    if ('remoteAddress' in socket && typeof socket.remoteAddress === 'string')
-      add('address', socket.remoteAddress)
+    const address =
+      'remoteAddress' in socket && typeof socket.remoteAddress === 'string' ? socket.remoteAddress : undefined
     // What no authority of ours has signed is nobody's word.
-    if (socket instanceof TLSSocket && socket.authorized)
-      add('certificate', socket.getPeerCertificate().fingerprint256)
-    this.#claims = claims
-    return claims
+    const certificate =
+      socket instanceof TLSSocket && socket.authorized && terms.ways.has('certificate')
+        ? socket.getPeerCertificate().fingerprint256
+        : undefined
+    this.#claims = peerClaims(terms, { address, certificate })
+    return this.#claims
   }
 }
 
 /** `login`: the call opens a session at the backend. */
 export function callerOf(
   terms: CallerTerms,
-  sender: Sender,
+  sender: Pick<Sender, 'claims'>,
   { claims, login }: Pick<Call, 'claims' | 'login'>,
   head: CallHead,
 ): CallerClaims {

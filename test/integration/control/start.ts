@@ -74,7 +74,9 @@ export async function start(overrides: Partial<ControlOptions> & { readonly kept
     events,
     metrics: () => metrics.expose(),
     check: {
-      backend: (name) => (name === 'small' ? { policy, enforce: true, quietMs: null } : null),
+      backend: (name) =>
+        name === 'small' ? { policy, enforce: true, quietMs: null, callerOf: () => null } : null,
+      callers: { find: () => ({ kind: 'unknown' }) },
       readTokens: (field) =>
         field === 'x'
           ? { kind: 'refused', refusal: { code: 'bad-token', detail: 'not a number' } }

@@ -216,6 +216,65 @@ describe.skipIf(!vcenterSimulatorAvailable())('callers of a vCenter who send no 
     expect((await client('vcenter/nova-2').login('other', 'secret')).key).not.toBe('')
   })
 
+  it('are told beforehand what would become of their calls, by the same marks', async () => {
+    const session = await control.openSession({
+      ttl: 60,
+      holder: 'nova-1',
+      plan: 'slow',
+      fenceInfo: { host: 'h1' },
+    })
+    await bind(session, 'login', 'nova')
+    const nova = client()
+    const { cookie } = await nova.login('nova', 'secret')
+    await control.take(LOCK, session)
+    const envelope = (inner: string) =>
+      `<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>${inner}</e:Body></e:Envelope>`
+    const change = `<CreateFolder xmlns="urn:vim25"><_this type="Folder">${ROOT_FOLDER.value}</_this><name>n</name></CreateFolder>`
+    const check = async (inner: string, rest: object = {}, headers: Record<string, string> = {}) => {
+      const body = {
+        backend: 'vcenter',
+        method: 'POST',
+        path: '/sdk',
+        headers: { 'content-type': 'text/xml', ...headers },
+        body: envelope(inner),
+        ...rest,
+      }
+      const answer = await send(`${gateway.control}/v1/check`, { body })
+      return [answer.status, JSON.parse(answer.body)] as const
+    }
+    const own = { cookie: `vmware_soap_session="${cookie}"` }
+    expect(await check(change, {}, own)).toMatchObject([200, { verdict: 'admitted', session }])
+    const [, unknown] = await check(change)
+    expect(unknown).toMatchObject({
+      verdict: 'missing-token',
+      why: expect.stringContaining('nothing says whose'),
+    })
+    expect(unknown).not.toHaveProperty('session')
+    const other = await control.openSession({ ttl: 60, holder: 'nova-2' })
+    await bind(other, 'listener', 'nova-2')
+    const there = { caller: { listener: 'nova-2' } }
+    expect(await check(change, there)).toMatchObject([
+      200,
+      { verdict: 'missing-token', session: other, why: expect.stringContaining(`${other}, which sends it`) },
+    ])
+    // Two marks of two holders: as the data plane would refuse it.
+    const both = await check(change, there, own)
+    const sent = await createFolder(client('vcenter/nova-2'), 'n', own)
+    expect(both[1].verdict).toBe(sent.headers['fencing-verdict'])
+    expect((await check(change, { caller: { listener: 'none' } }))[0]).toBe(404)
+    const body = { by: 'me', reason: 'test' }
+    await send(`${gateway.control}/v1/sessions/${session}/fence`, { body })
+    await expect.poll(async () => (await control.fence(session))?.['state'], patient).toBe('blocked')
+    const ticket =
+      '<AcquireCloneTicket xmlns="urn:vim25"><_this type="SessionManager">s</_this></AcquireCloneTicket>'
+    expect(await check(ticket, {}, own)).toMatchObject([200, { verdict: 'fence-due', effect: 'session' }])
+    expect(await check(ticket)).toMatchObject([200, { verdict: 'admitted' }])
+    expect(await check(change, {}, own)).toMatchObject([
+      200,
+      { verdict: expect.not.stringMatching('admitted') },
+    ])
+  })
+
   it('open no further session on the one that they have while they are fenced, whatever they write', async () => {
     const session = await control.openSession({
       ttl: 60,
