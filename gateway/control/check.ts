@@ -8,8 +8,8 @@ import type { CallerBook, CallerClaims } from '../spi/callers.ts'
 import type { Gate, PresentedToken } from '../spi/gate.ts'
 import type { LoginBarrier } from '../spi/login-barrier.ts'
 import { type CallHead, type Classification, callHead, type Login, type Policy } from '../spi/policy.ts'
+import { CheckCall, Checked } from './check-schemas.ts'
 import { type ControlApp, problems } from './room.ts'
-import { CheckCall, Checked } from './schemas.ts'
 
 export interface CheckSources {
   /** Null where the configuration has no such backend. */
