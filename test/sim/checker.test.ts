@@ -307,9 +307,19 @@ describe('the checker', () => {
   })
 
   it('finds a holder who is kept out although nothing of his is due any more', () => {
-    const due = [...expired, sealed(5, 'expired'), fenceAt('s5', 'due', 7)]
+    const due = [...expired, { ...sealed(5, 'expired'), revision: 7 }, fenceAt('s5', 'due', 7)]
     expect(broken(...due, fenceAt('s5', 'closed', 8), login(8, 'fence-due'))).toEqual(['I9'])
     expect(broken(...due, fenceAt('s5', 'closed', 8), login(7, 'fence-due'))).toEqual([])
+  })
+
+  it('finds a login that was answered and that its fence does not know', () => {
+    const answered = { kind: 'login-answered', session: 's5', login: 'l1' } as const
+    const knowing = { ...fenceAt('s5', 'due', 7), logins: ['l1'] } as const
+    const before = [...expired, sealed(5, 'expired')]
+    expect(broken(...before, answered, fenceAt('s5', 'due', 7))).toEqual(['I3'])
+    expect(broken(...before, fenceAt('s5', 'due', 7), answered)).toEqual(['I3'])
+    expect(broken(...before, answered, knowing)).toEqual([])
+    expect(broken(...before, knowing, answered)).toEqual([])
   })
 
   it('finds a session that is granted with the target of a fence that is not closed', () => {

@@ -246,6 +246,7 @@ class Checker {
       case 'session-granted':
       case 'session-forgotten':
       case 'login':
+      case 'login-answered':
         return
     }
   }

@@ -61,6 +61,8 @@ export type HistoryEvent = { readonly atMs: number } & (
       readonly revision?: number
       /** What it strikes: nobody else may come to have that until it is closed. */
       readonly targets?: readonly string[]
+      /** Of the holder's, at the backend, that it knows of. */
+      readonly logins?: readonly string[]
     }
   /** Its record stands in the store; and: its holder has been told. */
   | {
@@ -72,6 +74,8 @@ export type HistoryEvent = { readonly atMs: number } & (
     }
   | { readonly kind: 'session-granted'; readonly session: string }
   | { readonly kind: 'session-forgotten'; readonly session: string }
+  /** A login at the backend is answered, for a known session: what it opened was written down before. */
+  | { readonly kind: 'login-answered'; readonly session: string; readonly login: string }
   /** A holder wants to log in at the backend. `seen`: all that has come to that gateway; `code` null: he may. */
   | {
       readonly kind: 'login'

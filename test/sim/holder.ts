@@ -63,6 +63,14 @@ export class Holder {
     this.#renew()
   }
 
+  get name(): string {
+    return this.#options.name
+  }
+
+  get session(): SessionId | null {
+    return this.#session
+  }
+
   /** Lets everything lapse. */
   retire(): void {
     this.#retired = true

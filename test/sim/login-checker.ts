@@ -19,6 +19,7 @@ interface Trouble {
 }
 
 interface KnownFence extends Trouble {
+  readonly logins: readonly string[]
   readonly targets: readonly string[]
 }
 
@@ -31,8 +32,13 @@ export class LoginChecker {
   readonly #open = new Map<string, string>()
   /** Of those: whose key went with its lease, and which nobody has sealed yet. */
   readonly #unsealed = new Map<string, Trouble & { readonly session: string }>()
+  readonly #ended = new Set<string>()
+  /** Revision of each session's last seal. */
+  readonly #sealedAt = new Map<string, number>()
   readonly #live = new Map<string, Set<string>>()
   readonly #ownerOf = new Map<string, string>()
+  /** That were answered, by session. */
+  readonly #logins = new Map<string, readonly string[]>()
   readonly #whole: boolean
 
   /** `whole`: from the beginning of the store; else there may be fences that it has not been told of. */
@@ -59,8 +65,9 @@ export class LoginChecker {
       case 'session-granted':
         return this.#granted(event.session)
       case 'fence':
-        this.#fence(event)
-        return null
+        return this.#fence(event)
+      case 'login-answered':
+        return this.#answered(event)
       case 'opened':
         this.#open.set(`${event.lock} ${event.token}`, event.session)
         return null
@@ -74,9 +81,14 @@ export class LoginChecker {
       case 'sealed': {
         const unsealed = this.#unsealed.get(`${event.lock} ${event.token}`)
         if (unsealed !== undefined) unsealed.until = event.revision
+        const session = this.#open.get(`${event.lock} ${event.token}`)
+        if (session !== undefined) this.#sealedAt.set(session, event.revision)
         this.#open.delete(`${event.lock} ${event.token}`)
         return null
       }
+      case 'lease-ended':
+        this.#ended.add(event.lease)
+        return null
       case 'registered': {
         const live = this.#live.get(event.gateway) ?? new Set()
         this.#live.set(event.gateway, live.add(event.incarnation))
@@ -93,14 +105,36 @@ export class LoginChecker {
     }
   }
 
-  #fence(event: Extract<HistoryEvent, { kind: 'fence' }>): void {
-    const { session, revision, targets = [] } = event
-    if (revision === undefined) return
+  #fence(event: Extract<HistoryEvent, { kind: 'fence' }>): LoginFault | null {
+    const { session, revision, targets = [], logins = [] } = event
+    if (revision === undefined) return null
     const isOver = event.state === 'closed' || event.state === 'deleted'
     const known = this.#fences.get(session)
     if (known === undefined)
-      this.#fences.set(session, { since: revision, until: isOver ? revision : null, targets })
+      this.#fences.set(session, { since: revision, until: isOver ? revision : null, targets, logins })
     else if (isOver) known.until ??= revision
+    const missing = this.#answeredOf(session).find((login) => !logins.includes(login))
+    if (known !== undefined || missing === undefined) return null
+    return {
+      promise: 'I3',
+      detail: `the fence of ${session} knows nothing of ${missing}, which was answered`,
+    }
+  }
+
+  /** Each login is either known to the fence or refused. */
+  #answered({ session, login }: Extract<HistoryEvent, { kind: 'login-answered' }>): LoginFault | null {
+    this.#logins.set(session, [...this.#answeredOf(session), login])
+    const fence = this.#fences.get(session)
+    if (fence === undefined || fence.logins.includes(login)) return null
+    return {
+      promise: 'I3',
+      detail: `${login} was answered after the fence of ${session} was written without it`,
+    }
+  }
+
+  /** Of a session whose record stands. */
+  #answeredOf(session: string): readonly string[] {
+    return this.#sessions.has(session) ? (this.#logins.get(session) ?? []) : []
   }
 
   #granted(session: string): LoginFault | null {
@@ -128,9 +162,15 @@ export class LoginChecker {
         if ((this.#live.get(gateway)?.size ?? 0) === 0)
           return { promise: 'I5', detail: `${about} let ${holder} log in without a lease in the store` }
       }
-    if (code === 'fence-due' && !troubled && this.#whole)
+    if (code === 'fence-due' && !troubled && this.#whole && !known.some(([id]) => this.#maySeemDue(id, seen)))
       return { promise: 'I9', detail: `${about} keeps ${holder} out, and no fence of his is due` }
     return null
+  }
+
+  /** Who gave back and then let his lease end is taken for expired until the seal says that he was not. */
+  #maySeemDue(session: string, seen: number): boolean {
+    if (!this.#ended.has(session)) return false
+    return (this.#sealedAt.get(session) ?? 0) > seen || [...this.#open.values()].includes(session)
   }
 
   #troublesOf(session: string): readonly Trouble[] {

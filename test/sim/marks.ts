@@ -36,6 +36,7 @@ export const MARKS = [
   'call refused: view-not-current',
   'call refused: fence-blocked',
   'login let through',
+  'login answered and known',
   'login refused: fence-due',
   'login refused: view-not-current',
   'call took effect',
@@ -174,6 +175,9 @@ function markEvent(marks: Marks, event: HistoryEvent): void {
       if (event.code === null) marks.hit('login let through')
       else if (event.code === 'fence-due' || event.code === 'view-not-current')
         marks.hit(`login refused: ${event.code}`)
+      return
+    case 'login-answered':
+      marks.hit('login answered and known')
       return
     case 'release-asked':
       marks.hit(event.lock === null ? 'session closed' : 'release asked for')

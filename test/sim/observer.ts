@@ -6,6 +6,7 @@ import { excludingMode, type Grant } from '../../gateway/core/lock-record.ts'
 import type { Layout } from '../../gateway/locking/layout.ts'
 import { fenceRecords, lockRecords, sessionRecords, watermarks } from '../../gateway/locking/records.ts'
 import type { HistoryEvent } from './history.ts'
+import { LOGINS_KEY } from './logins.ts'
 import type { Committed } from './store.ts'
 
 export function observe(
@@ -80,6 +81,7 @@ export function observe(
             by,
             revision: position(committed.revision),
             targets: fence.targets,
+            logins: loginsIn(fence),
           })
         break
       }
@@ -120,6 +122,11 @@ export function observe(
   }
   if (committed.endedLease !== null)
     record({ kind: 'lease-ended', atMs, lease: committed.endedLease, by: committed.by })
+}
+
+function loginsIn({ fenceInfo }: FenceRecord): readonly string[] {
+  const logins = fenceInfo[LOGINS_KEY]
+  return Array.isArray(logins) ? logins.map(String) : []
 }
 
 type GrantChange =

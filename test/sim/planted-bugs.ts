@@ -469,6 +469,24 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     'if (targets.length === 0) return\n    const { view } = this.#options',
     'if (targets.length >= 0) return\n    const { view } = this.#options',
   ),
+  bug(
+    'a fence does not know what its holder’s logins have opened',
+    `${LOCKING}/holders.ts`,
+    'return { ...known.record, fenceInfo: fenceInfoOf(known.record) }',
+    'return { ...known.record }',
+  ),
+  bug(
+    'a login is answered although the fence is written',
+    `${LOCKING}/caller-book.ts`,
+    '            { key: layout.fence(session), createRevision: 0 },\n',
+    '',
+  ),
+  bug(
+    'an operator’s fence is written on a session of a moment ago',
+    `${LOCKING}/journal.ts`,
+    'known === undefined ? [] : [{ key: sessionKey, modRevision: known.modRevision }]',
+    '[]',
+  ),
   // A new epoch
   bugOf(
     'restored',

@@ -115,7 +115,7 @@ export async function simulate(seed: number, theme: string | null = null): Promi
     scheduler,
     random: new Random(seed + 2 ** 40),
     gateways,
-    holders: Array.from({ length: profile.holders }, (_, index) => `holder-${index + 1}`),
+    holders,
     record,
     position: (revision) => toPosition(revision),
   })
