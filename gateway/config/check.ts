@@ -302,7 +302,9 @@ function checkPolicies(config: Config, policies: PolicyKnowledge, fault: Report)
       ...(found.expected === undefined ? {} : { expected: found.expected }),
     })
   for (const [name, backend] of Object.entries(config.backends)) {
-    if (!policies.names.includes(backend.policy))
+    // One that is declared and faulty has been reported.
+    if (!policies.names.includes(backend.policy) && Object.hasOwn(config.policies, backend.policy)) continue
+    else if (!policies.names.includes(backend.policy))
       fault(['backends', name, 'policy'], unknown('policy', backend.policy, policies.names))
     else if (backend.quietMs === null && policies.quietMs(backend.policy) === null)
       fault(['backends', name, 'policy'], {

@@ -180,13 +180,19 @@ class Compiler {
     const grown = new Set<GrowingLeaf>()
     for (const [order, source] of rules.entries()) {
       const path = [section, order]
-      if (this.#ids.has(source.id) || source.id === 'default')
+      const isTaken = this.#ids.has(source.id) || (faults !== this.packFaults && this.#isOfPack(source.id))
+      if (isTaken || source.id === 'default')
         faults.push({ path: [...path, 'id'], message: `there is a rule ${source.id} already` })
-      this.#ids.add(source.id)
+      else this.#ids.add(source.id)
       for (const leaf of this.#rule({ source, order, path, faults, tree })) grown.add(leaf)
     }
     for (const leaf of grown) leaf.leaf = groupByMethod(leaf)
     return tree
+  }
+
+  /** Also where the operator's rule is read before it. */
+  #isOfPack(id: string): boolean {
+    return this.#source.rules.some((rule) => rule.id === id)
   }
 
   #rule(terms: RuleTerms): readonly GrowingLeaf[] {
@@ -297,7 +303,7 @@ class Compiler {
       const at = Array.isArray(source.locks) ? [...path, 'locks', index] : [...path, 'locks']
       const template = this.#lockTemplate(lock.lock, names)
       if (typeof template === 'string') {
-        faults.push({ path: at, message: template })
+        this.#lockFault(lock.lock, template, { at, id: source.id, faults })
         return []
       }
       const each = lock.each === undefined ? -1 : names(lock.each)
@@ -316,6 +322,21 @@ class Compiler {
       const cover = coverOf(template, this.#covering)
       return [{ template, mode: lock.mode, eachSlot: each, isOptional: lock.optional ?? false, cover }]
     })
+  }
+
+  /** A template of the operator's is his to mend, and is said once, however many rules of the pack need it. */
+  #lockFault(
+    name: string,
+    message: string,
+    rule: { readonly at: readonly PropertyKey[]; readonly id: string; readonly faults: PackFault[] },
+  ): void {
+    if (this.#overrides?.locks?.[name] === undefined) {
+      rule.faults.push({ path: rule.at, message })
+      return
+    }
+    const isSaid = this.overrideFaults.some(({ path }) => path[0] === 'locks' && path[1] === name)
+    if (!isSaid)
+      this.overrideFaults.push({ path: ['locks', name], message: `${message} (rule ${rule.id} needs it)` })
   }
 
   #lockTemplate(written: string, names: Names): Template | string {

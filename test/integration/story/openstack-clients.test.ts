@@ -81,9 +81,9 @@ describe.skipIf(!openstackAvailable())("OpenStack's own clients", () => {
     const listen = '127.0.0.1:0'
     folder.configure({
       backends: {
-        cinder: { listen, upstream, policy: 'cinder' },
-        nova: { listen, upstream, policy: 'nova' },
-        ironic: { listen, upstream, policy: 'ironic' },
+        cinder: { listen, upstream, policy: 'cinder', wait: 0 },
+        nova: { listen, upstream, policy: 'nova', wait: 0 },
+        ironic: { listen, upstream, policy: 'ironic', wait: 0 },
       },
     })
     gateway = await folder.start()
@@ -148,6 +148,37 @@ describe.skipIf(!openstackAvailable())("OpenStack's own clients", () => {
       await release()
     },
   )
+
+  it.each(CLIENTS)(
+    '%s says what is wrong with its token, and does not send its call again',
+    async (client) => {
+      const { raised, says, statuses } = await call(client, '9007199254740993')
+      expect(raised).not.toBeNull()
+      expect(says).toContain('bad-token')
+      expect([statuses, backend.changes]).toEqual([[400], []])
+    },
+  )
+
+  it('sdk sends its call again while the lock is handed over, and the others end with what they are told', async () => {
+    for (const [client, lock] of CLIENTS) {
+      const old = await take(lock)
+      expect((await call(client, old.token)).raised).toBeNull()
+      backend.changes = []
+      const next = take(lock)
+      const waiting = async () => (await control.lock(lock)).waiters
+      await expect.poll(async () => (await waiting()).length, { timeout: 10_000 }).toBe(1)
+      clients.tell(`${client} ${(await waiting())[0]?.token}`)
+      expect(await clients.next(30_000)).toBe('503')
+      await old.release()
+      const rest: string[] = []
+      while (!(rest.at(-1) ?? '').startsWith('{')) rest.push(await clients.next(30_000))
+      const { raised, says } = Outcome.parse(JSON.parse(rest.pop() ?? ''))
+      if (client === 'sdk') expect([raised, rest.at(-1), backend.changes.length]).toEqual([null, '202', 1])
+      else expect([raised === null, rest, backend.changes]).toEqual([false, [], []])
+      if (client === 'cinder' || client === 'nova') expect(says).toContain('handover')
+      await (await next).release()
+    }
+  })
 
   // python-ironicclient 5.0.1 means to repeat a 503, and breaks over the Retry-After in it.
   it('sdk sends its call again while the backend is down, and the others end with what they are told', async () => {

@@ -412,10 +412,11 @@ backends: { c: { listen: ':8776', upstream: 'http://h', policy: restless } }
 `)
 })
 
-test("names a pack of one's own with a fault", () => {
+test("names a pack of one's own with a fault, and does not call it unknown where a backend goes by it", () => {
   expect(
     faultsOf(`store: { embedded: { path: x } }
 policies: { mine: { rules: [] } }
+backends: { c: { listen: ':8776', upstream: 'http://h', policy: mine } }
 `),
   ).toMatchInlineSnapshot(`
   "f:2:19: policies.mine: extends nothing — expected extends

@@ -15,7 +15,12 @@ const PEMS: Readonly<Record<string, string>> = {
 
 export const knowledge: Knowledge = {
   policies: (packs) => ({
-    names: ['cinder', 'vsphere', 'restless', ...Object.keys(packs)],
+    names: [
+      'cinder',
+      'vsphere',
+      'restless',
+      ...Object.keys(packs).filter((name) => packs[name]?.['extends']),
+    ],
     faults: Object.entries(packs).flatMap(([name, pack]) =>
       pack['extends'] === undefined
         ? [{ path: [name], message: 'extends nothing', expected: 'extends' }]

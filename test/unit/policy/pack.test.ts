@@ -160,14 +160,16 @@ describe('the catalogue', () => {
       d: { extends: 'small', colour: 'red' },
       e: { title: 'no rules', dialect: 'problem', default_lock: 'e' },
       f: { extends: 'small', examples: [{ call: 'GET /taken', expect: { effect: 'mutate' } }] },
+      g: { extends: 'small', rules_before: [{ id: 'first', path: '/mine', effect: 'read' }] },
     })
     expect(catalogue.faults.map((fault) => [fault.path.join('.'), fault.message])).toEqual([
       ['a.extends', 'there is no policy smal; there are small'],
       ['b.locks.thign', 'small has no lock template thign; it has thing'],
-      ['c.rules.1.locks', expect.stringContaining('nothing captures {nothing} here')],
+      ['c.locks.thing', expect.stringContaining('nothing captures {nothing} here')],
       ['d.colour', 'there is no key "colour" here'],
       ['e.rules', expect.any(String)],
       ['f.examples.0', 'GET /taken: the effect should be mutate but is read'],
+      ['g.rules_before.0.id', 'there is a rule first already'],
     ])
   })
 
