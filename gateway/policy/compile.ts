@@ -10,6 +10,7 @@ import type { PackFault } from './fault.ts'
 import { type CompiledJob, compileJob } from './job.ts'
 import { type GrowingLeaf, groupByMethod } from './leaf.ts'
 import { lockList } from './lock-list.ts'
+import { lockTemplate } from './lock-template.ts'
 import { compileLogin } from './login.ts'
 import type { Pack } from './pack.ts'
 import { type PathTemplate, PathTree, pathCaptures, readPathTemplate } from './path-tree.ts'
@@ -26,7 +27,7 @@ import { compileRuleFacets, listOf } from './rule-facets.ts'
 import type { Discriminator } from './rule-group.ts'
 import type { Overrides, PackSource, RuleSource } from './schema.ts'
 import { SoapPaths } from './soap-paths.ts'
-import { capturesOf, compileTemplate, type Names, type Template } from './template.ts'
+import { capturesOf, compileTemplate, type Names } from './template.ts'
 
 export interface CompileTerms {
   readonly pack: Pack
@@ -180,19 +181,15 @@ class Compiler {
     const grown = new Set<GrowingLeaf>()
     for (const [order, source] of rules.entries()) {
       const path = [section, order]
-      const isTaken = this.#ids.has(source.id) || (faults !== this.packFaults && this.#isOfPack(source.id))
-      if (isTaken || source.id === 'default')
+      // An operator's rule is read before the pack's whose name it takes.
+      const isPacks = faults !== this.packFaults && this.#source.rules.some(({ id }) => id === source.id)
+      if (isPacks || this.#ids.has(source.id) || source.id === 'default')
         faults.push({ path: [...path, 'id'], message: `there is a rule ${source.id} already` })
       else this.#ids.add(source.id)
       for (const leaf of this.#rule({ source, order, path, faults, tree })) grown.add(leaf)
     }
     for (const leaf of grown) leaf.leaf = groupByMethod(leaf)
     return tree
-  }
-
-  /** Also where the operator's rule is read before it. */
-  #isOfPack(id: string): boolean {
-    return this.#source.rules.some((rule) => rule.id === id)
   }
 
   #rule(terms: RuleTerms): readonly GrowingLeaf[] {
@@ -301,7 +298,7 @@ class Compiler {
     }
     return lockList(source).flatMap((lock, index) => {
       const at = Array.isArray(source.locks) ? [...path, 'locks', index] : [...path, 'locks']
-      const template = this.#lockTemplate(lock.lock, names)
+      const template = lockTemplate(lock.lock, this.#lockTemplates, names)
       if (typeof template === 'string') {
         this.#lockFault(lock.lock, template, { at, id: source.id, faults })
         return []
@@ -337,17 +334,6 @@ class Compiler {
     const isSaid = this.overrideFaults.some(({ path }) => path[0] === 'locks' && path[1] === name)
     if (!isSaid)
       this.overrideFaults.push({ path: ['locks', name], message: `${message} (rule ${rule.id} needs it)` })
-  }
-
-  #lockTemplate(written: string, names: Names): Template | string {
-    const named = this.#lockTemplates.get(written)
-    if (named === undefined && !/[{/]/.test(written))
-      return `there is no lock template ${written}; there are ${[...this.#lockTemplates.keys()].join(', ') || 'none'}`
-    const template = compileTemplate(named ?? written, names)
-    if (typeof template === 'string')
-      return named === undefined ? template : `the lock template ${written}: ${template}`
-    const sample = template.pieces.map((piece) => (piece.kind === 'literal' ? piece.text : 'x')).join('')
-    return lockNameFault(sample) ?? template
   }
 
   #job({ source, path, faults }: RuleTerms, names: Names, idSlot: number): CompiledJob | null {
