@@ -12,9 +12,10 @@ import type { Conductor } from './conductor.ts'
 import { Interest } from './interest.ts'
 import type { Layout } from './layout.ts'
 import type { LockState } from './lock-state.ts'
-import { lockRecords, upgradeKeyValue } from './records.ts'
+import { lockRecords } from './records.ts'
 import type { Releases, Writing } from './releases.ts'
 import type { View } from './view.ts'
+import { upgradeKeyValue } from './waiter-words.ts'
 
 /** Past the deadline, for a step that is under way; and for the drain of an upgrade from which there is no way back. */
 const SETTLE_MS_MAX = 2_000

@@ -1,12 +1,14 @@
-// The lock records that this version writes nearly always, read without a schema: very many are read when a gateway starts, and one
-// at each step of a lock. Whatever is not exactly so is nothing to this file, and left to the schema in records.ts.
+// The lock records and watermarks that this version writes nearly always, read without a schema: very many are read when a gateway
+// starts, and one at each step of a lock. Whatever is not exactly so is nothing to this file, and left to the schema in records.ts.
 
 import type { Grant, LockRecord } from '../core/lock-record.ts'
 import { asLeaseId, asLockName } from '../core/names.ts'
+import type { Watermark } from './records.ts'
 
 const RECORD_FIELDS = 4
 const OPEN_FIELDS = 6
 const SEALED_FIELDS = 9
+const WATERMARK_FIELDS = 4
 
 /** The record in `json`, or null where it has anything that is not looked for here. */
 export function plainLockRecord(json: unknown, version: number): LockRecord | null {
@@ -18,6 +20,14 @@ export function plainLockRecord(json: unknown, version: number): LockRecord | nu
   if (name === null) return null
   // As they were parsed: nothing has to be left out of them.
   return areGrants(grants) ? { lock: name, highWater, grants } : null
+}
+
+/** The watermark in `json`, or null where it has anything that is not looked for here, such as a grant that has not drained. */
+export function plainWatermark(json: unknown, version: number): Watermark | null {
+  if (!isObject(json) || json['version'] !== version || countOf(json) !== WATERMARK_FIELDS) return null
+  const { beat, sealed, open } = json
+  if (!isCount(beat) || !isCount(sealed) || !Array.isArray(open) || open.length > 0) return null
+  return { beat, sealed, open: [] }
 }
 
 function areGrants(grants: readonly unknown[]): grants is readonly Grant[] {

@@ -12,10 +12,10 @@ import { Interest } from './interest.ts'
 import type { Layout } from './layout.ts'
 import type { LiveGrant, LockState } from './lock-state.ts'
 import { type ChangedGrant, type ModeChange, ModeChanges } from './mode-changes.ts'
-import { waiterKeyValue } from './records.ts'
 import { Releases, type Writing } from './releases.ts'
 import type { StepBatch } from './step-batch.ts'
 import type { View } from './view.ts'
+import { waiterKeyValue } from './waiter-words.ts'
 
 /** A step under way may still bring the grant after the deadline; a store that stands still must not. */
 const SETTLE_MS_MAX = 2_000

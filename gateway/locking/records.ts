@@ -22,7 +22,7 @@ import {
 } from '../core/names.ts'
 import type { HolderIdentity } from '../spi/control-plane.ts'
 import { fenceFields } from './fence-fields.ts'
-import { plainLockRecord } from './plain-record.ts'
+import { plainLockRecord, plainWatermark } from './plain-record.ts'
 
 /** Of this version of the gateway: the newest format that it reads, and the one that it writes. */
 export const FORMATS: Formats = { reads: 1, writes: 1 }
@@ -277,12 +277,6 @@ export interface Watermark {
   readonly more?: boolean
 }
 
-const waiterValue = z.looseObject({
-  note: z.string().optional(),
-  replaces: revision.optional(),
-  at: incarnation.optional(),
-})
-
 type Codec<Value> = {
   encode(value: Value): string
   /** Null where the text is not such a record, or of a version that this gateway does not know. */
@@ -345,35 +339,6 @@ export const fenceRecords: Codec<FenceRecord> = codec<FenceRecord>(fenceRecord)
 export const sessionRecords: Codec<SessionRecord> = codec<SessionRecord>(sessionRecord)
 export const bindingRecords: Codec<BindingRecord> = codec<BindingRecord>(bindingRecord)
 export const gatewayRecords: Codec<GatewayRecord> = codec<GatewayRecord>(gatewayRecord)
-export const watermarks: Codec<Watermark> = codec<Watermark>(watermark)
-
-/** What a waiter key's value says: ours is JSON, foreign clients leave it empty or write what they like. */
-export function waiterWords(value: string): {
-  readonly note: string | null
-  readonly replaces: Revision | null
-  /** The gateway where somebody waits for it. */
-  readonly at: IncarnationId | null
-} {
-  const nothing = { note: null, replaces: null, at: null }
-  if (value === '') return nothing
-  try {
-    const parsed = waiterValue.safeParse(JSON.parse(value))
-    if (!parsed.success) return nothing
-    const { note = null, replaces = null, at = null } = parsed.data
-    return { note, replaces, at }
-  } catch {
-    return nothing
-  }
-}
-
-/** The value of a session's own waiter key; `request` names the acquisition that wrote it, at the gateway `at`. */
-export function waiterKeyValue(note: string | null, request: string, at: IncarnationId): string {
-  return JSON.stringify(note === null ? { request, at } : { note, request, at })
-}
-
-/** Of a waiter key that is to replace the session's shared grant `replaces`. */
-export function upgradeKeyValue(replaces: Revision, request: string, at: IncarnationId): string {
-  return JSON.stringify({ replaces, request, at })
-}
+export const watermarks: Codec<Watermark> = codec<Watermark>(watermark, plainWatermark)
 
 export type { SessionId }

@@ -10,9 +10,10 @@ import { Interest } from './interest.ts'
 import type { Layout } from './layout.ts'
 import type { LiveGrant, LockState, QueuedWaiter } from './lock-state.ts'
 import { PendingReleases } from './pending-releases.ts'
-import { lockRecords, waiterWords } from './records.ts'
+import { lockRecords } from './records.ts'
 import type { StepBatch } from './step-batch.ts'
 import type { View } from './view.ts'
+import { waiterWords } from './waiter-words.ts'
 
 const RELEASE_RETRY_MS = 500
 /** How long to wait for the change that made a swap fail, before looking all the same. */

@@ -21,13 +21,13 @@ import {
   sessionRecords,
   UNREADABLE_GATEWAY,
   type Watermark,
-  waiterWords,
   watermarks,
 } from './records.ts'
 import { SessionLocks } from './session-locks.ts'
 import { depart, nothingTouched, type Touched } from './touched.ts'
 import type { UnreadableFence } from './unreadable-fence.ts'
 import type { KnownGateway, KnownSession, ViewOptions } from './view-terms.ts'
+import { waiterWords } from './waiter-words.ts'
 
 export type { KnownGateway, KnownSession, ViewChange } from './view-terms.ts'
 

@@ -211,7 +211,7 @@ export class EtcdStore implements Store {
           // It is looked at in the next turn; until then nobody else would hear of its failure.
           coming.catch(() => undefined)
         }
-        for (const kv of page.items) items.push(kv)
+        for (const kv of page.items()) items.push(kv)
       }
     }
     invariant(revision !== null, 'a read of no range')

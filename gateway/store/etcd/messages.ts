@@ -10,7 +10,6 @@ import { ProtobufReader, ProtobufWriter } from './protobuf.ts'
 /** etcd's word for "the first key" and for "no end". */
 const ZERO_KEY = Buffer.from([0])
 const NO_BYTES = Buffer.alloc(0)
-const NO_LEASE = '0'
 const TARGET_CREATE = 1
 const TARGET_MOD = 2
 const EVENT_DELETE = 1
@@ -60,29 +59,36 @@ function probe(key: Buffer): ProtobufWriter {
 
 export interface RangeAnswer {
   readonly revision: Revision
-  readonly items: readonly KeyValue[]
   /** In bytes, as it may be no UTF-8; null where there is none. */
   readonly lastKey: Buffer | null
   readonly more: boolean
+  /** Unpacks them: what comes behind this answer can be asked for before. */
+  items(): KeyValue[]
 }
 
 export function rangeAnswer(bytes: Buffer): RangeAnswer {
   const reader = new ProtobufReader(bytes)
-  const items: KeyValue[] = []
   let revision = 0
   let more = false
-  let last: Buffer | null = null
+  let last: ProtobufReader | null = null
   for (let field = reader.field(); field !== 0; field = reader.field()) {
     if (field === 1) revision = headerRevision(reader.message())
-    else if (field === 2) {
-      last = reader.bytes()
-      items.push(keyValue(new ProtobufReader(last)))
-    } else if (field === 3) more = reader.flag()
+    else if (field === 2) last = reader.message()
+    else if (field === 3) more = reader.flag()
     else reader.passOver()
   }
-  // Of its own: the rest of the answer is not to live as long.
-  const lastKey = last === null ? null : Buffer.from(keyBytes(new ProtobufReader(last)))
-  return { revision: asRevision(revision), items, lastKey, more }
+  // A copy: the rest of the answer is not to live as long.
+  const lastKey = last === null ? null : Buffer.from(keyBytes(last))
+  return { revision: asRevision(revision), lastKey, more, items: () => itemsIn(bytes) }
+}
+
+function itemsIn(bytes: Buffer): KeyValue[] {
+  const reader = new ProtobufReader(bytes)
+  const items: KeyValue[] = []
+  for (let field = reader.field(); field !== 0; field = reader.field())
+    if (field === 2) items.push(keyValue(reader.message()))
+    else reader.passOver()
+  return items
 }
 
 /** `probed`: a key that is read where nothing is written, as etcd answers such a transaction from the member's own state. */
@@ -262,18 +268,18 @@ function headerRevision(reader: ProtobufReader): number {
   return 0
 }
 
-/** A session's keys name its lease again and again: one copy of the latest is kept. */
-const leaseIds = new Map<string, LeaseId | null>()
+/** By their two halves: a session's keys name its lease again and again, and one copy of the latest is kept. */
+const leaseIds = new Map<number, { readonly high: number; readonly id: LeaseId | null }>()
 const LEASE_IDS_MAX = 4_096
 
 function leaseOf({ low, high }: ProtobufReader): LeaseId | null {
+  const known = leaseIds.get(low)
+  if (known?.high === high) return known.id
+  // No lease is 0, which is none of the digits of an id.
   const digits = high === 0 ? low.toString(16) : high.toString(16) + low.toString(16).padStart(8, '0')
-  if (digits === NO_LEASE) return null
-  const known = leaseIds.get(digits)
-  if (known !== undefined) return known
   const id = asLeaseId(digits)
   if (leaseIds.size >= LEASE_IDS_MAX) leaseIds.clear()
-  leaseIds.set(digits, id)
+  leaseIds.set(low, { high, id })
   return id
 }
 

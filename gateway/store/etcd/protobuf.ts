@@ -6,6 +6,7 @@ import { Reader, Writer } from 'protobufjs/minimal.js'
 const VARINT = 0
 const BYTES = 2
 const WORD = 2 ** 32
+const SMALL_MAX = 2 ** 31 - 1
 
 export class MalformedMessage extends Error {
   override readonly name = 'MalformedMessage'
@@ -41,7 +42,8 @@ export class ProtobufReader {
     const { low, high } = whole(() => this.#reader.uint64())
     this.low = low >>> 0
     this.high = high >>> 0
-    return this.high * WORD + this.low
+    // What comes of an arithmetic with large numbers would be kept as an object of its own, were it not said to be small.
+    return this.high === 0 && this.low <= SMALL_MAX ? this.low | 0 : this.high * WORD + this.low
   }
 
   flag(): boolean {

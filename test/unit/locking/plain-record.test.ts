@@ -1,8 +1,8 @@
 // The reader that goes without a schema says what the schema says, or nothing.
 
 import { describe, expect, it } from 'vitest'
-import { plainLockRecord } from '../../../gateway/locking/plain-record.ts'
-import { lockRecords } from '../../../gateway/locking/records.ts'
+import { plainLockRecord, plainWatermark } from '../../../gateway/locking/plain-record.ts'
+import { lockRecords, watermarks } from '../../../gateway/locking/records.ts'
 import fc from '../../support/fast-check.ts'
 
 const revision = fc.integer({ min: 1, max: 2 ** 40 })
@@ -38,10 +38,10 @@ const odd = fc.oneof(
 )
 
 /** Without a way past the schema. */
-function bySchema(json: unknown): unknown {
+function bySchema(json: unknown, records: { decode(text: string): unknown } = lockRecords): unknown {
   if (typeof json !== 'object' || json === null || Array.isArray(json)) return null
   // A field that is not known keeps the plain reader off, and is taken away again.
-  const read: unknown = lockRecords.decode(JSON.stringify({ ...json, xunknown: 1 }))
+  const read: unknown = records.decode(JSON.stringify({ ...json, xunknown: 1 }))
   if (typeof read !== 'object' || read === null) return null
   const { xunknown: _, ...rest } = { xunknown: 1, ...read }
   return rest
@@ -86,5 +86,49 @@ describe('a lock record that is read without a schema', () => {
     const json = { version: 2, lock: 'a', highWater: 0, grants: [] }
     expect(plainLockRecord(json, 1)).toBeNull()
     expect(plainLockRecord({ ...json, version: 1 }, 1)).not.toBeNull()
+  })
+})
+
+describe('a watermark that is read without a schema', () => {
+  const count = fc.integer({ min: 0, max: 2 ** 40 })
+  const watermark = fc.record({
+    version: fc.constant(1),
+    beat: count,
+    sealed: count,
+    open: fc.constant<unknown[]>([]),
+  })
+
+  it('is every one of a gateway that has nothing open, and the same as by the schema', () => {
+    fc.assert(
+      fc.property(watermark, (json) => {
+        const plain = plainWatermark(json, 1)
+        expect(plain).not.toBeNull()
+        expect(plain).toEqual(bySchema(json, watermarks))
+      }),
+    )
+  })
+
+  it('is the same as by the schema, or none, whatever is changed in it', () => {
+    const path = fc.array(fc.nat(30), { minLength: 1, maxLength: 3 })
+    const entry = fc.constantFrom<unknown>(['l', 7, 'draining'], ['l', 7, 'gone'], 'l')
+    fc.assert(
+      fc.property(watermark, fc.array(entry, { maxLength: 2 }), path, odd, (sound, open, steps, piece) => {
+        for (const from of [sound, { ...sound, open }, { ...sound, more: true }]) {
+          const json: unknown = JSON.parse(JSON.stringify(changed(from, steps, piece)))
+          const plain = plainWatermark(json, 1)
+          if (plain !== null) expect(plain).toEqual(bySchema(json, watermarks))
+        }
+      }),
+      { numRuns: 1_000 },
+    )
+  })
+
+  it('never says of one that has more to say that there is nothing', () => {
+    for (const more of [
+      { open: [['l', 7, 'draining']] },
+      { more: true },
+      { tokens: { draining: [7], unknown: [] } },
+    ])
+      expect(plainWatermark({ version: 1, beat: 0, sealed: 9, open: [], ...more }, 1)).toBeNull()
   })
 })

@@ -58,9 +58,10 @@ describe('what etcd answers', () => {
         if (more) message.number(3, 1)
         message.number(4, pairs.length)
         const last = pairs.at(-1)?.key
-        expect(rangeAnswer(message.finish())).toEqual({
+        const answer = rangeAnswer(message.finish())
+        expect(answer.items()).toEqual(pairs.map(read))
+        expect(answer).toMatchObject({
           revision,
-          items: pairs.map(read),
           lastKey: last === undefined ? null : Buffer.from(last),
           more,
         })
