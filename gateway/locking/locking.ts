@@ -156,7 +156,7 @@ class LockingRoom implements Locking {
     })
     const base = { store, layout, view, clock, events, caughtUp }
     const { ttlMsMin, ttlMsMax } = options
-    this.#sessions = new SessionKeeper({ ...base, planner, ttlMsMin, ttlMsMax })
+    this.#sessions = new SessionKeeper({ ...base, steps, precedence, planner, ttlMsMin, ttlMsMax })
     this.#queue = new LockQueue({
       ...base,
       steps,
@@ -335,8 +335,8 @@ class LockingRoom implements Locking {
     if (change.sources) this.#conductor.pokeAll()
     this.#conductor.pokeEach(change.locks)
     if (change.gateways || change.watermarks || change.fences.size > 0) this.#conductor.pokeHandovers()
-    if (change.sessions.size > 0) this.#sessions.tidy(change.sessions)
-    if (change.fences.size > 0) this.#sessions.tidy(change.fences as ReadonlySet<SessionId>)
+    if (change.sessions.size > 0) this.#sessions.tidy(change.sessions, 'mine')
+    if (change.fences.size > 0) this.#sessions.tidy(change.fences as ReadonlySet<SessionId>, 'mine')
     // Others may wait for our word about a seal that this revision brought.
     if (this.#view.gateways.size > 1) this.#reporting.changed(change.locks)
     this.logins.changed(change)

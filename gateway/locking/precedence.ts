@@ -43,12 +43,21 @@ export class Precedence {
    * is another: then whoever waits for it knows first that it is done, and if nobody does, who wrote the seal.
    */
   goesFirst(lock: LockState, ending: SessionId | null): boolean {
-    const { view } = this.#options
-    const self = this.#options.self()
-    // Nobody else lives: also where the store is not shared.
-    if (view.watermarks.size === 0 || (view.watermarks.size === 1 && view.watermarks.has(self))) return true
-    const first = ending === null ? (this.#waitedForAt(lock) ?? this.#sealedAt(lock)) : null
-    return (first ?? this.#drawn(ending ?? lock.name)) === self
+    if (ending !== null) return this.goesFirstWith(ending)
+    if (this.#isAlone) return true
+    const first = this.#waitedForAt(lock) ?? this.#sealedAt(lock)
+    return (first ?? this.#drawn(lock.name)) === this.#options.self()
+  }
+
+  /** With what is due on a session as a whole. */
+  goesFirstWith(session: SessionId): boolean {
+    return this.#isAlone || this.#drawn(session) === this.#options.self()
+  }
+
+  /** Nobody else lives: also where the store is not shared. */
+  get #isAlone(): boolean {
+    const { watermarks } = this.#options.view
+    return watermarks.size === 0 || (watermarks.size === 1 && watermarks.has(this.#options.self()))
   }
 
   #waitedForAt(lock: LockState): IncarnationId | null {

@@ -16,11 +16,15 @@ import {
 } from '../spi/store.ts'
 import { isUnsealed } from './holders.ts'
 import type { Layout } from './layout.ts'
+import type { Precedence } from './precedence.ts'
 import { type SessionRecord, sessionRecords } from './records.ts'
+import type { StepBatch } from './step-batch.ts'
 import type { View } from './view.ts'
 
 export interface SessionKeeperOptions {
   readonly store: Store
+  readonly steps: StepBatch
+  readonly precedence: Precedence
   readonly layout: Layout
   readonly view: View
   readonly clock: Clock
@@ -143,9 +147,12 @@ export class SessionKeeper {
     return view.sessions.has(session)
   }
 
-  /** Deletes the records of sessions that are over and of which nothing is due. */
-  tidy(sessions: Iterable<SessionId>): void {
-    const { store, layout, view } = this.#options
+  /**
+   * Deletes the records of sessions that are over and of which nothing is due. `mine`: those alone with which this gateway goes
+   * first, as all of them see at once that a session is over; what one has left undone the others find in their sweep.
+   */
+  tidy(sessions: Iterable<SessionId>, which: 'mine' | 'all'): void {
+    const { view, precedence } = this.#options
     for (const session of sessions) {
       const known = view.sessions.get(session)
       if (known === undefined) this.#expiresAtMs.delete(session)
@@ -156,13 +163,18 @@ export class SessionKeeper {
       if (view.damagedFences.has(session)) continue
       if (fence !== undefined && fence.record.progress.state !== 'closed') continue
       this.#expiresAtMs.delete(session)
-      const key = layout.session(session)
-      void store
-        .transact({ compare: [{ key, modRevision: known.modRevision }], writes: [{ delete: key }] })
-        .catch((error: unknown) => {
-          if (!(error instanceof StoreUnavailable)) throw error
-          // The next change of the view, or the next gateway, finds it again.
-        })
+      if (which === 'all' || precedence.goesFirstWith(session)) void this.#delete(session, known.modRevision)
+    }
+  }
+
+  async #delete(session: SessionId, modRevision: Revision): Promise<void> {
+    const { steps, layout } = this.#options
+    const key = layout.session(session)
+    try {
+      await steps.transact({ compare: [{ key, modRevision }], writes: [{ delete: key }] })
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error
+      // The next sweep finds it again.
     }
   }
 

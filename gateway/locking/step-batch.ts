@@ -42,8 +42,8 @@ export class StepBatch {
   }
 
   /**
-   * As `Store.transact`, of keys of one lock and under no lease. It must create no waiter key: two with one token could not be
-   * told apart.
+   * As `Store.transact`, of keys of one lock or session and under no lease. It must create no waiter key: two with one token
+   * could not be told apart.
    */
   transact(transaction: Transaction): Promise<TransactionResult> {
     return new Promise((resolve, reject) => {

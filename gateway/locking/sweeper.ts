@@ -113,7 +113,7 @@ export class Sweeper {
     if (!ready()) return
     await this.raiseMark()
     await this.markGone()
-    sessions.tidy(view.sessions.keys())
+    sessions.tidy(view.sessions.keys(), 'all')
     for (const { key, modRevision } of [
       ...this.#goneGateways(),
       ...this.#closedPredecessors(),

@@ -184,6 +184,29 @@ describe('three gateways', () => {
     await refused
   })
 
+  it('forget a session that expired with nothing in its hands by one transaction', async () => {
+    const room = await open(3)
+    await room.openSession(100)
+    expect((await during(quiet)).map((each) => each.replace(/^.*: /, ''))).toEqual(['no session'])
+  })
+
+  it('forget it as well where the one that should does not, by the next sweep of another', async () => {
+    const room = await open(3)
+    await room.openSession(100)
+    const asked: string[] = []
+    for (const [i, { far }] of rooms.entries())
+      far.loss = (transaction) => {
+        if (told(transaction) !== 'no session') return null
+        asked.push(NAMES[i] ?? '')
+        return asked[0] === NAMES[i] ? 'request' : null
+      }
+    await quiet()
+    expect(asked).toHaveLength(1)
+    await room.clock.advance(2_500)
+    expect((await room.store.read('/fencegate/sessions/')).items).toEqual([])
+    expect(new Set(asked).size).toBeGreaterThan(1)
+  })
+
   it('seal the lock of a session that expired in one transaction, and all report it', async () => {
     const room = await open(3)
     await room.take(await room.openSession(600))
