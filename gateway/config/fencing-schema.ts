@@ -7,7 +7,7 @@ import { seconds, strict, text, whole } from './fields.ts'
 
 const brakes = strict(
   {
-    /** Attempts of this plan that run at the same time, over all its fences. */
+    /** Fences of this plan that run at the same time, at all gateways. */
     atOnce: whole(1, 1000).default(4),
     /** Power fences of this plan in any hour; past it an operator is asked. 0: never without one. */
     powerPerHour: whole(0, 1000).default(4),

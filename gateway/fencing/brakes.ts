@@ -1,4 +1,4 @@
-// Keeps fencing from becoming a wave: how many fences of a plan run at once, and how many power fences an hour has.
+// Keeps fencing from becoming a wave: how many power fences, and fences of one fencer, an hour has, and when it is tried again.
 
 import type { Clock } from '../spi/clock.ts'
 
@@ -15,6 +15,14 @@ export interface Strike {
   /** False: it cuts no power, and is counted for its fencer's own limit. */
   readonly power?: boolean
 }
+
+/** Fencers that are about to strike for one fence. */
+export interface Wanted {
+  readonly fence: string
+  readonly fencers: readonly string[]
+}
+
+export type Ahead = Pick<Strike, 'plan' | 'fence' | 'fencer'> & { readonly power: boolean }
 
 interface Seen {
   readonly plan: string | null
@@ -51,84 +59,41 @@ export class PowerBrake {
     this.#seen.set(strike, { plan, fencer, power, atMs: this.#clock.monotonicMs() - ageMs })
   }
 
-  /** Whether these fencers, too, may strike for the fence within the hour, beside all others of the plan. */
-  allows(plan: string | null, fence: string, fencers: readonly string[], perHour: number): boolean {
-    return this.#hasRoom(fence, fencers, perHour, (seen) => seen.power && seen.plan === plan)
+  /**
+   * Whether the fencers of `wanted`, too, may strike for the fence within the hour, beside all others of the plan. `ahead`: what may
+   * be struck before that, and is not on record yet.
+   */
+  allows(plan: string | null, wanted: Wanted, perHour: number, ahead: readonly Ahead[] = []): boolean {
+    return this.#hasRoom(wanted, perHour, (strike) => strike.power && strike.plan === plan, ahead)
   }
 
   /** The same, beside those of all plans. */
-  allowsInTotal(fence: string, fencers: readonly string[], perHour: number): boolean {
-    return this.#hasRoom(fence, fencers, perHour, ({ power }) => power)
+  allowsInTotal(wanted: Wanted, perHour: number, ahead: readonly Ahead[] = []): boolean {
+    return this.#hasRoom(wanted, perHour, ({ power }) => power, ahead)
   }
 
   /** The same of one fencer, whether it cuts power or not. */
-  allowsFencer(fence: string, fencer: string, perHour: number): boolean {
-    return this.#hasRoom(fence, [fencer], perHour, (seen) => seen.fencer === fencer)
+  allowsFencer(fence: string, fencer: string, perHour: number, ahead: readonly Ahead[] = []): boolean {
+    const wanted = { fence, fencers: [fencer] }
+    return this.#hasRoom(wanted, perHour, (strike) => strike.fencer === fencer, ahead)
   }
 
   #hasRoom(
-    fence: string,
-    fencers: readonly string[],
+    { fence, fencers }: Wanted,
     perHour: number,
-    counts: (seen: Seen) => boolean,
+    counts: (strike: Pick<Seen, 'plan' | 'fencer' | 'power'>) => boolean,
+    ahead: readonly Ahead[],
   ): boolean {
     const more = fencers.filter((fencer) => !this.#isRecent(`${fence} ${fencer}`)).length
     if (more === 0) return true
     const recent = [...this.#seen].filter(([strike, seen]) => counts(seen) && this.#isRecent(strike)).length
-    return recent + more <= perHour
+    const coming = ahead.filter((one) => counts(one) && !this.#isRecent(`${one.fence} ${one.fencer}`)).length
+    return recent + coming + more <= perHour
   }
 
   #isRecent(strike: string): boolean {
     const seen = this.#seen.get(strike)
     return seen !== undefined && seen.atMs > this.#clock.monotonicMs() - HOUR_MS
-  }
-}
-
-/** Keeps what one fencer's endpoint is asked at the same time bounded, over all fences of this gateway. */
-export class FencerSlots {
-  readonly #taken = new Map<string, number>()
-  readonly #waiting = new Map<string, (() => void)[]>()
-
-  /** Resolves with what gives the place back, once there is one; null where the signal is aborted before. */
-  async take(fencer: string, max: number, signal: AbortSignal): Promise<(() => void) | null> {
-    while (!signal.aborted) {
-      const taken = this.#taken.get(fencer) ?? 0
-      if (taken < max) {
-        this.#taken.set(fencer, taken + 1)
-        return () => this.#giveBack(fencer)
-      }
-      await this.#turn(fencer, signal)
-    }
-    // It may have been called, and does not come: then it is another's turn.
-    this.#callNext(fencer)
-    return null
-  }
-
-  #giveBack(fencer: string): void {
-    this.#taken.set(fencer, (this.#taken.get(fencer) ?? 1) - 1)
-    this.#callNext(fencer)
-  }
-
-  /** Whoever is called looks again: more than are needed do no harm. */
-  #callNext(fencer: string): void {
-    this.#waiting.get(fencer)?.shift()?.()
-  }
-
-  #turn(fencer: string, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const line = this.#waiting.get(fencer) ?? []
-      this.#waiting.set(fencer, line)
-      const leave = (): void => {
-        line.splice(line.indexOf(called), 1)
-        resolve()
-      }
-      const called = (): void => {
-        signal.removeEventListener('abort', leave)
-        resolve()
-      }
-      line.push(called)
-      signal.addEventListener('abort', leave, { once: true })
-    })
   }
 }
 

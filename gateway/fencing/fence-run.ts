@@ -19,12 +19,13 @@ import type { Clock } from '../spi/clock.ts'
 import type { EventSink, GatewayEvent } from '../spi/events.ts'
 import type { FenceJournal, JournaledFence } from '../spi/fence-journal.ts'
 import { pause, wallTime } from './attempt.ts'
-import { backoffMs, type FencerSlots, type PowerBrake } from './brakes.ts'
+import { backoffMs, type PowerBrake } from './brakes.ts'
 import { ClaimedRecord } from './claimed-record.ts'
 import type { FencerDoubts } from './monitoring.ts'
 import { isPower, stepFor } from './next-step.ts'
 import type { Fencing } from './plans.ts'
 import { runRound } from './round.ts'
+import type { RunningOrder } from './running-order.ts'
 import type { StormWatch } from './storm-watch.ts'
 
 export interface SequencerOptions {
@@ -45,8 +46,10 @@ export interface SequencerOptions {
 export interface FenceRunOptions extends SequencerOptions {
   readonly id: string
   readonly power: PowerBrake
-  readonly slots: FencerSlots
   readonly storms: StormWatch
+  readonly order: RunningOrder
+  /** Whether as many fences of the plan as it allows at once were claimed before this one, by all gateways. */
+  readonly isCrowded: (record: FenceRecord) => boolean
   readonly signal: AbortSignal
 }
 
@@ -54,6 +57,9 @@ export interface FenceRunOptions extends SequencerOptions {
 const STRAGGLER_MS = 10_000
 /** The same where the gateway stops. Past it the claim stays, and ends with the gateway's lease. */
 const GIVE_BACK_MS = 2_000
+
+/** Until a claim that was given back is tried again; jittered, so that two gateways do not reach for the next place together. */
+const CLAIM_AGAIN_MS = 200
 
 export class FenceRun {
   readonly #options: FenceRunOptions
@@ -117,6 +123,7 @@ export class FenceRun {
   /** One step; false where nothing more is to be done by this run. */
   async #take(current: JournaledFence): Promise<boolean> {
     const { journal } = this.#options
+    this.#options.order.look(journal.list())
     const step = stepFor(this.#options, current.record, this.#progress, this.#enteredMs)
     switch (step.step) {
       case 'wait':
@@ -152,6 +159,13 @@ export class FenceRun {
 
   async #claim(current: JournaledFence, level: number): Promise<boolean> {
     if (!(await this.#record.claim(current, level))) return false
+    // Two gateways may have claimed at once. Whose claim came too late gives it back, before anybody was struck.
+    if (this.#options.isCrowded(current.record)) {
+      await this.#record.write((record) => unclaimed(record, level))
+      const { clock, random, signal } = this.#options
+      await pause(clock, CLAIM_AGAIN_MS * (1 + random()), signal)
+      return false
+    }
     this.#enter(level)
     this.#emit({ type: 'fence.started', detail: `plan ${current.record.plan ?? '-'}, level ${level + 1}` })
     return true

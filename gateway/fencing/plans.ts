@@ -29,7 +29,7 @@ export interface PlanSettings {
   /** Of one attempt, act and verify; waiting for the seal does not count. */
   readonly timeoutMs: number
   readonly brakes: {
-    /** Fences of this plan that this gateway runs at the same time. */
+    /** Fences of this plan that run at the same time, at all gateways. */
     readonly atOnce: number
     readonly powerPerHour: number
     readonly backoffMs: number
@@ -52,7 +52,7 @@ export interface FencingLimits {
 }
 
 export interface FencerLimits {
-  /** Attempts that this gateway makes at the same time; any number where absent. */
+  /** Fences for which it is at work at the same time, at all gateways; any number where absent. */
   readonly atOnce?: number | undefined
   /** Fences for which it strikes in any hour, of all gateways; any number where absent. */
   readonly perHour?: number | undefined

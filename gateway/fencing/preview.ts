@@ -12,7 +12,7 @@ import type { Fencing } from './plans.ts'
 export interface PreviewParts {
   readonly fencing: Fencing
   readonly power: PowerBrake
-  /** Fences that this gateway runs by this plan. */
+  /** Fences of this plan that run, at all gateways. */
   readonly running: number
   readonly health: readonly FencerHealth[]
   readonly neighbours: readonly Neighbour[]
@@ -98,12 +98,12 @@ function heldBy(
     })
     if (cutting.length === 0) continue
     const which = `level ${level + 1} (${cutting.join(', ')})`
-    if (!power.allows(plan, record.id, cutting, brakes.powerPerHour))
+    if (!power.allows(plan, { fence: record.id, fencers: cutting }, brakes.powerPerHour))
       lines.push(
         `${which}: the brakes allow ${brakes.powerPerHour} power fences an hour (brakes.powerPerHour)`,
       )
     const { powerPerHour } = fencing.limits
-    if (powerPerHour !== null && !power.allowsInTotal(record.id, cutting, powerPerHour))
+    if (powerPerHour !== null && !power.allowsInTotal({ fence: record.id, fencers: cutting }, powerPerHour))
       lines.push(`${which}: the brakes allow ${powerPerHour} power fences an hour over all plans`)
     if (blastRadiusMax !== undefined && neighbours.length > blastRadiusMax)
       lines.push(`${which}: ${crowdOf(neighbours)}, and blastRadiusMax is ${blastRadiusMax}`)

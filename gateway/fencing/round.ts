@@ -6,7 +6,7 @@ import type { Clock } from '../spi/clock.ts'
 import type { FenceJournal } from '../spi/fence-journal.ts'
 import type { Proof } from '../spi/fencer.ts'
 import { type AttemptResult, runAttempt, wallTime } from './attempt.ts'
-import type { FencerSlots, PowerBrake } from './brakes.ts'
+import type { PowerBrake } from './brakes.ts'
 import { runDryAttempt } from './dry-attempt.ts'
 import { crowdOf, isPower } from './next-step.ts'
 import type { Fencing } from './plans.ts'
@@ -16,7 +16,6 @@ export interface RoundOptions {
   readonly fencing: Fencing
   readonly clock: Clock
   readonly power: PowerBrake
-  readonly slots: FencerSlots
   readonly signal: AbortSignal
 }
 
@@ -47,7 +46,7 @@ export async function runRound(options: RoundOptions, round: Round): Promise<rea
 }
 
 async function attemptOf(
-  { clock, fencing, journal, power, slots, signal }: RoundOptions,
+  { clock, fencing, journal, power, signal }: RoundOptions,
   { record, level }: Round,
   name: string,
   number: number,
@@ -67,8 +66,7 @@ async function attemptOf(
     return runDryAttempt({ configured: careful, record, level, number, timeoutMs: looking, clock, signal })
   }
   const others = isPower(configured) ? (journal.neighbours?.(record) ?? []) : []
-  const { atOnce, perHour } = fencing.limits.fencers[name] ?? {}
-  if (isPower(configured) || perHour !== undefined)
+  if (isPower(configured) || fencing.limits.fencers[name]?.perHour !== undefined)
     power.count({
       plan: record.plan,
       fence: record.id,
@@ -76,9 +74,6 @@ async function attemptOf(
       attempt: number,
       power: isPower(configured),
     })
-  // Waiting for a place takes none of the attempt's time.
-  const giveBack = atOnce === undefined ? NOTHING : await slots.take(name, atOnce, signal)
-  if (giveBack === null) return withheld(name, { level, number, clock }, 'broken off before it was its turn')
   return runAttempt({
     configured: careful,
     preface: others.length === 0 ? null : crowdOf(others),
@@ -91,10 +86,8 @@ async function attemptOf(
     callbacks: () => journal.get(record.id)?.record.callbacks ?? [],
     mayStrike: () => journal.mayStrike(),
     sealedEverywhere: (aborted) => journal.sealedEverywhere(record.id, aborted),
-  }).finally(giveBack)
+  })
 }
-
-const NOTHING = (): void => undefined
 
 /**
  * All at once, but for sweeps beside a block: what arrives at the backend after the sweep and before the block would be

@@ -14,10 +14,11 @@ import type { JournaledFence } from '../spi/fence-journal.ts'
 import type { FencePreview } from '../spi/fence-preview.ts'
 import type { FencerHealth } from '../spi/fencer-health.ts'
 import { StoreUnavailable } from '../spi/store.ts'
-import { FencerSlots, HOUR_MS, PowerBrake } from './brakes.ts'
+import { HOUR_MS, PowerBrake } from './brakes.ts'
 import { FenceRun, type SequencerOptions } from './fence-run.ts'
 import { isPower, stepFor } from './next-step.ts'
 import { previewFence } from './preview.ts'
+import { RunningOrder } from './running-order.ts'
 import { StormWatch } from './storm-watch.ts'
 
 export type { SequencerOptions } from './fence-run.ts'
@@ -45,7 +46,8 @@ export function startSequencer(options: SequencerOptions): Sequencer {
   const active = new Map<string, Active>()
   const power = new PowerBrake(clock)
   const storms = new StormWatch(clock, options.storm ?? STORM_DEFAULTS)
-  const braked = { ...options, power, storms, slots: new FencerSlots() }
+  const order = new RunningOrder()
+  const braked = { ...options, power, storms, order }
   const marking = new Set<string>()
   const counted = new WeakSet<FenceRecord>()
   let stopped = false
@@ -61,6 +63,7 @@ export function startSequencer(options: SequencerOptions): Sequencer {
   function survey(): void {
     if (stopped) return
     const fences = journal.list()
+    order.look(fences)
     storms.look(
       fences.map(({ record }) => record),
       journal.sessions(),
@@ -73,7 +76,7 @@ export function startSequencer(options: SequencerOptions): Sequencer {
       if (running !== undefined) {
         if (running.run.isOverruledBy(journaled))
           running.controller.abort(new Error('the record was taken over'))
-      } else if (stepFor(braked, record, null).step === 'claim' && hasRoom(record.plan)) {
+      } else if (stepFor(braked, record, null).step === 'claim' && hasRoom(record)) {
         // The mark would make the claim come too late, or the claim the mark.
         if (journal.mayStrike() && !marking.has(record.id)) start(record)
       }
@@ -96,12 +99,27 @@ export function startSequencer(options: SequencerOptions): Sequencer {
       .finally(() => marking.delete(record.id))
   }
 
-  function runningBy(plan: string | null): number {
-    return [...active.values()].filter((running) => running.plan === plan).length
+  /** With a claim that may be at work; also one of this gateway's own that stopped short, and keeps its place until it goes on. */
+  function isAtWork({ progress }: FenceRecord): boolean {
+    return progress.state === 'running' && journal.isLive(progress.claim.incarnation)
   }
 
-  function hasRoom(plan: string | null): boolean {
-    return runningBy(plan) < options.fencing.settings(plan).brakes.atOnce
+  function hasRoom({ plan, progress }: FenceRecord): boolean {
+    const isOwn = progress.state === 'running' && progress.claim.incarnation === journal.incarnation
+    return isOwn || runningBy(plan) < atOnce(plan)
+  }
+
+  /** At all gateways, and with those that this one is about to claim. */
+  function runningBy(plan: string | null): number {
+    const own = [...active].flatMap(([id, run]) => (run.plan === plan ? [id] : []))
+    const claimed = order.running.flatMap((record) =>
+      record.plan === plan && isAtWork(record) ? [record.id] : [],
+    )
+    return new Set([...own, ...claimed]).size
+  }
+
+  function atOnce(plan: string | null): number {
+    return options.fencing.settings(plan).brakes.atOnce
   }
 
   /**
@@ -125,7 +143,16 @@ export function startSequencer(options: SequencerOptions): Sequencer {
 
   function start(record: FenceRecord): void {
     const controller = new AbortController()
-    const run = new FenceRun({ ...braked, id: record.id, signal: controller.signal })
+    const run = new FenceRun({
+      ...braked,
+      id: record.id,
+      isCrowded({ id, plan }) {
+        order.look(journal.list())
+        const earlier = order.before(id, 'claim').filter((one) => one.plan === plan && isAtWork(one))
+        return earlier.length >= atOnce(plan)
+      },
+      signal: controller.signal,
+    })
     const ended = run
       .run()
       .catch((error: unknown) => {

@@ -1,7 +1,6 @@
 // What single fencers, and power fences of all plans together, are held to beside the brakes of each plan.
 
 import { afterEach, describe, expect, test } from 'vitest'
-import { FencerSlots } from '../../../gateway/fencing/brakes.ts'
 import { startMonitoring } from '../../../gateway/fencing/monitoring.ts'
 import type { FencerLimits, FencingLimits } from '../../../gateway/fencing/plans.ts'
 import { type Sequencer, startSequencer } from '../../../gateway/fencing/sequencer.ts'
@@ -136,17 +135,4 @@ test('a fencer can be asked for its health on a schedule of its own, or never', 
   monitoring.doubt('three')
   await clock.advance(0)
   expect(asked('three')).toBe(0)
-})
-
-test('a place that comes free as the next in line goes away is the one’s after him', async () => {
-  const slots = new FencerSlots()
-  const stay = new AbortController().signal
-  const gone = new AbortController()
-  const first = await slots.take('one', 1, stay)
-  const second = slots.take('one', 1, gone.signal)
-  const third = slots.take('one', 1, stay)
-  first?.()
-  gone.abort()
-  expect(await second).toBeNull()
-  expect(await third).not.toBeNull()
 })

@@ -2,7 +2,7 @@
 
 import { afterEach } from 'vitest'
 import type { FencerDoubts } from '../../../gateway/fencing/monitoring.ts'
-import type { PlanSettings } from '../../../gateway/fencing/plans.ts'
+import { type FencingLimits, NO_LIMITS, type PlanSettings } from '../../../gateway/fencing/plans.ts'
 import { type Sequencer, startSequencer } from '../../../gateway/fencing/sequencer.ts'
 import type { GatewayEvent } from '../../../gateway/spi/events.ts'
 import { ManualClock } from '../../support/manual-clock.ts'
@@ -16,12 +16,13 @@ afterEach(async () => {
 export function setUp(
   scripts: Readonly<Record<string, Script>>,
   plan: Partial<PlanSettings> & { readonly levels: PlanSettings['levels'] },
+  limits: FencingLimits = NO_LIMITS,
 ) {
   const clock = new ManualClock()
   const fences = new MemoryFences()
   const events: GatewayEvent[] = []
   const faults: string[] = []
-  const { fencing, log } = scripted(clock, scripts, plan)
+  const { fencing, log } = scripted(clock, scripts, plan, limits)
   const start = (
     self: string,
     doubts?: FencerDoubts,

@@ -112,11 +112,12 @@ export class MemoryFences {
       refuseWrites: 0,
       lostAnswers: 0,
       losesAnswerOf: (_record: FenceRecord) => true,
+      reversed: false,
     }
     const journal: FenceJournal = {
       incarnation: incarnation(self),
       lease: null,
-      list: () => [...this.#records.values()],
+      list: () => (state.reversed ? [...this.#records.values()].reverse() : [...this.#records.values()]),
       get: (id) => this.#records.get(id) ?? null,
       sessions: () => this.sessions,
       neighbours: () => this.neighbours,
@@ -159,6 +160,8 @@ export type TestJournal = FenceJournal & {
     refuseWrites: number
     lostAnswers: number
     losesAnswerOf: (record: FenceRecord) => boolean
+    /** It has its fences in another order than other gateways. */
+    reversed: boolean
   }
 }
 
