@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { type Config, openInventory } from '../config/index.ts'
 import { fillFenceInfo } from '../core/fence-info-template.ts'
+import { createRedactor, infoSecrets, type Redactor } from '../fencing/redaction.ts'
 import { type Attempt, FenceInfoFault, type Fencer, type FencerDriver } from '../spi/fencer.ts'
 import type { Command } from './arguments.ts'
 import { configOf, fileOf, unknownName } from './config-commands.ts'
@@ -125,15 +126,18 @@ export const fencersTest: Command = {
     const plan = invocation.text('plan')
     if (plan === undefined && invocation.texts('holder').length > 0)
       throw new CommandFailure('--holder is for the templates of a plan: name it with --plan')
-    const info =
-      plan !== undefined
-        ? filledInfo(driver, { name, plan, config, pairs, holder: invocation.texts('holder') })
-        : pairs.length === 0
-          ? null
-          : infoOf(driver, textsOf(pairs))
-    const result = await look(driver, configured.options.reveal(), {
-      info,
+    const told =
+      plan === undefined
+        ? textsOf(pairs)
+        : filledInfo({ name, plan, config, pairs, holder: invocation.texts('holder') })
+    const options = configured.options.reveal()
+    // As in the records: an inventory may hold secrets that whoever rehearses a plan is not to see.
+    const hide = infoSecrets(dependencies.drivers, config.fences.secretInfo).redactor(told)
+    const hideOptions = createRedactor(options)
+    const result = await look(driver, options, {
+      info: plan === undefined && pairs.length === 0 ? null : infoOf(driver, told, hide),
       timeoutMs: seconds * 1000,
+      redact: (text) => hideOptions(hide(text)),
       dependencies,
     })
     dependencies.stdout.write(
@@ -164,11 +168,17 @@ interface Look {
 async function look(
   driver: FencerDriver,
   options: unknown,
-  about: { readonly info: unknown; readonly timeoutMs: number; readonly dependencies: CommandDependencies },
+  about: {
+    readonly info: unknown
+    readonly timeoutMs: number
+    readonly redact: Redactor
+    readonly dependencies: CommandDependencies
+  },
 ): Promise<Look> {
+  const { redact } = about
   const { clock } = about.dependencies
   const notes: string[] = []
-  const note = (line: string): void => void notes.push(line.slice(0, 4096))
+  const note = (line: string): void => void notes.push(redact(line).slice(0, 4096))
   const over = new AbortController()
   const timer = clock.after(about.timeoutMs, () => over.abort(new Error('no answer in time')))
   const late = new Promise<never>((_resolve, reject) => {
@@ -180,11 +190,12 @@ async function look(
   try {
     const monitor = await Promise.race([fencer.monitor({ clock, note, signal: over.signal }), late]).then(
       () => null,
-      (error: unknown) => (error instanceof Error ? error.message : String(error)),
+      (error: unknown) => redact(error instanceof Error ? error.message : String(error)),
     )
     if (about.info === null) return { target: null, monitor, verify: null, notes }
-    const target = `${driver.id}:${driver.target(about.info)}`
-    const fault = refusalOf(fencer, about.info)
+    const target = redact(`${driver.id}:${driver.target(about.info)}`)
+    const refusal = refusalOf(fencer, about.info)
+    const fault = refusal === null ? null : redact(refusal)
     if (fault !== null)
       return { target, monitor: monitor ?? fault, verify: `no session would be opened: ${fault}`, notes }
     const attempt: Attempt = {
@@ -204,7 +215,7 @@ async function look(
           : `${seen.state}: ${seen.reason}`,
       (error: unknown) => `failed: ${error instanceof Error ? error.message : String(error)}`,
     )
-    return { target, monitor, verify, notes }
+    return { target, monitor, verify: redact(verify), notes }
   } finally {
     timer.cancel()
     await fencer.close?.()
@@ -234,16 +245,13 @@ function driverOf(id: string, drivers: readonly FencerDriver[]): FencerDriver {
 }
 
 /** As the plan makes it of what a holder says; a failure says what no session could be opened for. */
-function filledInfo(
-  driver: FencerDriver,
-  asked: {
-    readonly name: string
-    readonly plan: string
-    readonly config: Config
-    readonly pairs: readonly string[]
-    readonly holder: readonly string[]
-  },
-): unknown {
+function filledInfo(asked: {
+  readonly name: string
+  readonly plan: string
+  readonly config: Config
+  readonly pairs: readonly string[]
+  readonly holder: readonly string[]
+}): Readonly<Record<string, unknown>> {
   const { name, plan, config } = asked
   const found = Object.hasOwn(config.plans, plan) ? config.plans[plan] : undefined
   if (found === undefined) throw unknownName('plan', plan, Object.keys(config.plans))
@@ -261,7 +269,7 @@ function filledInfo(
     throw new CommandFailure(
       `plan ${plan} would refuse such a session: ${[...filled.faults, ...broken].join('; ')} (say more with --holder KEY=VALUE or --info KEY=VALUE)`,
     )
-  return infoOf(driver, filled.fenceInfo)
+  return filled.fenceInfo
 }
 
 function textsOf(pairs: readonly string[]): Record<string, unknown> {
@@ -275,7 +283,7 @@ function textsOf(pairs: readonly string[]): Record<string, unknown> {
 }
 
 /** `pid=7` may mean the number or the text: the driver's schema decides, the number first. */
-function infoOf(driver: FencerDriver, texts: Readonly<Record<string, unknown>>): unknown {
+function infoOf(driver: FencerDriver, texts: Readonly<Record<string, unknown>>, redact: Redactor): unknown {
   const typed = Object.fromEntries(
     Object.entries(texts).map(([key, value]) => [
       key,
@@ -288,7 +296,7 @@ function infoOf(driver: FencerDriver, texts: Readonly<Record<string, unknown>>):
   if (second.success) return second.data
   const faults = first.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')
   throw new CommandFailure(
-    `--info does not satisfy ${driver.id}: ${faults} (see: fencegate fencers describe ${driver.id})`,
+    `--info does not satisfy ${driver.id}: ${redact(faults)} (see: fencegate fencers describe ${driver.id})`,
   )
 }
 
