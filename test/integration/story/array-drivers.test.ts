@@ -142,13 +142,16 @@ describe.skipIf(!arrayDriversAvailable())("Cinder's driver", () => {
     return heard()
   }
 
-  async function parked(): Promise<number> {
+  /** What the gateway counts under this name, as /metrics writes it. */
+  async function counted(name: string): Promise<number> {
     const { body } = await send(`${gateway.control}/metrics`)
-    return Number(/^fencegate_calls_parked (\d+)$/m.exec(body)?.[1])
+    const line = body.split('\n').find((one) => one.startsWith(`${name} `))
+    return line === undefined ? 0 : Number(line.slice(name.length))
   }
 
+  const parked = () => counted('fencegate_calls_parked')
   const refusals = ({ name }: Family, verdict: string) =>
-    gateway.output().split(`"backend":"${name}","verdict":"${verdict}"`).length - 1
+    counted(`fencegate_calls_refused_total{backend="${name}",verdict="${verdict}"}`)
 
   it.each(NAMES)(
     'for %s works under the lock of whom it logs in for, and under no other',
@@ -166,14 +169,14 @@ describe.skipIf(!arrayDriversAvailable())("Cinder's driver", () => {
       await control.release(family.lock, mine)
       const theirs = await open('cinder-2')
       await control.take(family.lock, theirs, 20)
-      const before = refusals(family, 'missing-token')
+      const before = await refusals(family, 'missing-token')
       const late = await change(family)
       expect(late.raised).not.toBeNull()
       expect(late.told).toContain(family.lock)
       expect(late.told).toContain(`session ${mine}, which sends it, does not hold it`)
       // Some name themselves only where they are asked.
       const asked = family.name === 'zapi' ? 2 : 1
-      expect(refusals(family, 'missing-token') - before).toBe(asked)
+      expect((await refusals(family, 'missing-token')) - before).toBe(asked)
       expect(arrays.changes).toHaveLength(1)
     },
   )
@@ -189,7 +192,7 @@ describe.skipIf(!arrayDriversAvailable())("Cinder's driver", () => {
       .poll(async () => (await control.lock(family.lock)).waiters.map(({ session }) => session), patient)
       .toEqual([mine])
     tell(family)
-    const held = async () => (family.repeats ? refusals(family, 'handover') : parked())
+    const held = () => (family.repeats ? refusals(family, 'handover') : parked())
     await expect.poll(held, patient).toBeGreaterThan(0)
     expect(drivers.said).toEqual([])
     await control.release(family.lock, theirs)
