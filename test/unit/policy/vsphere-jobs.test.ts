@@ -21,16 +21,17 @@ describe('the answer of vSphere', () => {
     ['PowerOffVM_Task', 200, task, 'task-7'],
     ['PowerOffVM_Task', 200, '', 'unreadable'],
     ['PowerOffVM_Task', 200, '<returnval type="Folder">group-v3</returnval>', 'unreadable'],
-    ['PowerOffVM_Task', 200, `<returnval type="Task">${'x'.repeat(70_000)}</returnval>`, 'unreadable'],
+    ['PowerOffVM_Task', 200, '<returnval type="Task">70,000 letters</returnval>', 'unreadable'],
     ['PowerOffVM_Task', 500, task, 'none'],
     ['UnregisterVM', 200, '', 'none'],
     ['UnregisterVM', 200, '<returnval type="Folder">group-v3</returnval>', 'none'],
     ['UnregisterVM', 200, '<returnval>text</returnval><returnval>text</returnval>', 'none'],
-    ['UnregisterVM', 200, `<returnval>${'x'.repeat(70_000)}</returnval>`, 'none'],
+    ['UnregisterVM', 200, '<returnval>70,000 letters</returnval>', 'none'],
     ['NotYetInvented', 200, task, 'task-7'],
     ['NotYetInvented', 200, task + task, 'unreadable'],
     ['NotYetInvented', 200, '<returnval type="Task"><!-- -->task-7</returnval>', 'unreadable'],
   ])('of %s, with status %i and %s, names %s', (method, status, inner, expected) => {
-    expect(reading(method, status, inner)).toBe(expected)
+    const written = inner.replace('70,000 letters', 'x'.repeat(70_000))
+    expect(reading(method, status, written)).toBe(expected)
   })
 })
