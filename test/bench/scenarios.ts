@@ -181,7 +181,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     ...PLAIN,
-    peers: [...FRONT_PEERS, 'direct'],
+    peers: [...FRONT_PEERS, 'floor', 'direct'],
     kind: 'latency',
     id: 'latency',
     title: 'checked POST, one at a time',

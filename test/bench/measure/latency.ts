@@ -43,7 +43,7 @@ export async function measureLatency(
   } finally {
     for (const { caller } of lanes) caller.close()
   }
-  const direct = lanes.find(({ contender }) => !contender.peer.checks)
+  const direct = lanes.find(({ contender }) => contender.peer.id === 'direct')
   return lanes.map(({ contender: { peer }, took }) => ({
     peer: peer.id,
     title: peer.title,

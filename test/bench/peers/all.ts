@@ -3,6 +3,7 @@
 import { direct } from './direct/peer.ts'
 import { fastifyPeer } from './fastify-http-proxy/peer.ts'
 import { fencegatePeer, workerPeers } from './fencegate/peer.ts'
+import { floorPeer } from './floor/peer.ts'
 import { goReverseProxyPeer } from './go-reverse-proxy/peer.ts'
 import { haproxyPeer } from './haproxy/peer.ts'
 import { nginxPeer } from './nginx/peer.ts'
@@ -16,6 +17,7 @@ export const PEERS: readonly Peer[] = [
   goReverseProxyPeer,
   nodeUndiciPeer,
   fastifyPeer,
+  floorPeer,
   direct,
   ...workerPeers,
 ]
