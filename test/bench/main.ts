@@ -5,7 +5,15 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { readArguments, USAGE } from './arguments.ts'
-import { BASELINE_FILE, compare, measureShares, readBaseline, recordBaseline } from './baseline/shares.ts'
+import {
+  BASELINE_FILE,
+  compare,
+  MACHINE,
+  measureShares,
+  readBaseline,
+  recordBaseline,
+  type Shares,
+} from './baseline/shares.ts'
 import { type Course, measure } from './course.ts'
 import type { Figures, Run } from './figures.ts'
 import { CACHE } from './ground.ts'
@@ -37,9 +45,8 @@ async function bench(args: readonly string[]): Promise<number> {
     else say(`without ${peer.id}: ${missing}`)
   }
   const generator = await chooseGenerator(wanted.generator)
-  const machine = `${os.cpus()[0]?.model.trim() ?? 'unknown processor'} × ${os.availableParallelism()}`
   say(
-    `${machine}, Node ${process.version}, load from ${generator.name}, load average ${loadBefore.toFixed(1)}`,
+    `${MACHINE}, Node ${process.version}, load from ${generator.name}, load average ${loadBefore.toFixed(1)}`,
   )
   say(`${wanted.samples} samples of ${wanted.seconds} s, medians; CPU = user + system of proxy and checker`)
 
@@ -63,7 +70,7 @@ async function bench(args: readonly string[]): Promise<number> {
   if (wanted.json !== null) {
     const { samples, seconds } = wanted
     const run: Run = {
-      machine,
+      machine: MACHINE,
       node: process.version,
       at: new Date().toISOString(),
       loadBefore,
@@ -82,13 +89,16 @@ async function bench(args: readonly string[]): Promise<number> {
 }
 
 async function holdToBaseline(baseline: 'compare' | 'record'): Promise<number> {
-  const shares = await measureShares(say)
   if (baseline === 'record') {
-    recordBaseline(shares)
+    recordBaseline(await measureShares({ say, isEnough: () => false }))
     say(`recorded in ${path.relative(process.cwd(), BASELINE_FILE)}`)
     return 0
   }
-  const comparisons = compare(readBaseline(), shares)
+  const known = readBaseline()
+  if (known === null) say(`nothing was recorded on ${MACHINE} with Node ${process.version}`)
+  const isSlower = (shares: Shares): boolean =>
+    compare(known, shares).some(({ outcome }) => outcome === 'slower')
+  const comparisons = compare(known, await measureShares({ say, isEnough: (shares) => !isSlower(shares) }))
   for (const { kind, recorded, now, outcome } of comparisons)
     say(
       `${outcome.padEnd(8)} ${kind}: adds ${now.toFixed(3)} of the call alone, recorded ${recorded ?? 'nothing'}`,

@@ -3,7 +3,7 @@
 import { expect, it } from 'vitest'
 import { compare } from '../../bench/baseline/shares.ts'
 
-const BASELINE = { node: 'v26.0.0', recorded: '2030-01-01', shares: { mutate: 2, read: 1 } }
+const BASELINE = { node: 'v26.0.0', machine: 'one', recorded: '2030-01-01', shares: { mutate: 2, read: 1 } }
 
 it('calls a share slower when it is more than 15 % above the recorded one, and not before', () => {
   const outcomes = compare(BASELINE, { mutate: 2.29, read: 1.16 }).map(({ outcome }) => outcome)
