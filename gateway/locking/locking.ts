@@ -43,8 +43,7 @@ export type { Locking, LockingOptions }
 /** Loads the view, registers this process, and answers once the view holds that. Rejects with StoreUnavailable. */
 export async function startLocking(options: LockingOptions): Promise<Locking> {
   const room = new LockingRoom(options)
-  await room.join()
-  return room
+  return room.join().then(() => room, room.abandon)
 }
 
 class LockingRoom implements Locking {
@@ -253,6 +252,14 @@ class LockingRoom implements Locking {
     this.#conductor.pokeAll()
     this.#sweeper.start()
     epoch?.serve()
+  }
+
+  /** It could not join: what went on would keep the process from ending. */
+  readonly abandon = (error: unknown): never => {
+    for (const part of [this.#conductor, this.#ledger, this.#replica, this.#reporting]) part.stop()
+    this.#options.epoch?.stop()
+    this.#incarnation.abandon()
+    throw error
   }
 
   counts(): Counts {

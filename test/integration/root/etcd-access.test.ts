@@ -32,9 +32,11 @@ describe.skipIf(!etcdAvailable())('etcd with authentication', () => {
     for (const prefix of ['/fencegate/', '/tooz/locks'])
       await etcd.etcdctl(['role', 'grant-permission', '--prefix', 'gateway', 'readwrite', prefix])
     await etcd.etcdctl(['role', 'grant-permission', 'gateway', 'read', '/fencegate/', '/tooz/lockt'])
+    await etcd.etcdctl(['role', 'add', 'reader'])
+    await etcd.etcdctl(['role', 'grant-permission', 'reader', 'read', '/fencegate/', '/tooz/lockt'])
     await etcd.etcdctl(['role', 'add', 'narrow'])
     await etcd.etcdctl(['role', 'grant-permission', '--prefix', 'narrow', 'readwrite', '/fencegate/'])
-    for (const role of ['gateway', 'narrow']) {
+    for (const role of ['gateway', 'narrow', 'reader']) {
       await etcd.etcdctl(['user', 'add', `${role}:secret`])
       await etcd.etcdctl(['user', 'grant-role', role, role])
     }
@@ -106,6 +108,8 @@ describe.skipIf(!etcdAvailable())('etcd with authentication', () => {
     for (const [username, password, words] of [
       ['gateway', 'guess', /authentication failed/],
       ['narrow', 'secret', /permission denied/],
+      // It loads and watches, and fails only when it registers: it has to end all the same.
+      ['reader', 'secret', /permission denied/],
     ] as const) {
       const opened = await open(username, password)
       await expect(opened.start(opened.place(0))).rejects.toThrow(words)

@@ -1,8 +1,8 @@
 // A gateway that takes longer to load what the store holds than its lease lasts.
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Snapshot } from '../../../gateway/spi/store.ts'
-import { openRoom, type TestRoom, VOLUME } from './room.ts'
+import { type Snapshot, StoreUnavailable } from '../../../gateway/spi/store.ts'
+import { openRoom, type RoomOptions, type TestRoom, VOLUME } from './room.ts'
 
 /** Of `openRoom`. */
 const LEASE_MS = 10_000
@@ -41,6 +41,22 @@ describe('a gateway that starts', () => {
     expect(second.verdict(token, 'exclusive')).toBe('admitted')
     await second.locking.close(0)
     await second.close()
+  })
+
+  it('leaves nothing behind that keeps its process alive where the store fails after the load', async () => {
+    let brought = 0
+    const watchHold = () => {
+      brought++
+      return Promise.resolve()
+    }
+    const failing: RoomOptions = { loss: () => 'request', watchHold }
+    const timers = room.clock.pendingTimers
+    const joining = openRoom({ shared: true, beside: room, name: 'gateway-2', ...failing })
+    await expect(joining).rejects.toThrow(StoreUnavailable)
+    const before = brought
+    await room.take(await room.openSession())
+    expect(brought).toBe(before)
+    expect(room.clock.pendingTimers).toBe(timers)
   })
 
   it('serves only once its view holds its own registration', async () => {
