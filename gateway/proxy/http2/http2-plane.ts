@@ -29,6 +29,8 @@ const RESETS_A_SECOND = 33
 const BAD_FRAMES_MAX = 100
 /** Pings and changes of settings between two looks. */
 const IDLE_FRAMES_MAX = 200
+/** What clients may send on one connection before it is read on; each stream has 64 KiB of its own. */
+const WINDOW_BYTES = 1024 * 1024
 /** What the library keeps for one connection: heads that are being read, answers that wait. */
 const CONNECTION_MEGABYTES_MAX = 16
 const ANSWER_HEAD_BYTES_MAX = 1024 * 1024
@@ -48,7 +50,7 @@ export class Http2Plane {
     const listeners = server.listeners('secureConnection')
     server.removeAllListeners('secureConnection')
     server.on('secureConnection', (socket: TLSSocket) => {
-      if (socket.alpnProtocol === HTTP2_PROTOCOL) this.#open(socket)
+      if (socket.alpnProtocol === HTTP2_PROTOCOL && !socket.destroyed) this.#open(socket)
       else for (const listener of listeners) listener.call(server, socket)
     })
     this.#sweepLater()
@@ -89,7 +91,7 @@ class Http2Connection {
   readonly #session: ServerHttp2Session
   readonly #sender: Sender
   readonly #answers = new Set<StreamAnswer>()
-  readonly #starting = new Turns<Exchange>(BEGUN_IN_A_TURN, (exchange) => exchange.start())
+  readonly #starting = new Turns<() => void>(BEGUN_IN_A_TURN, (start) => start())
   #isFresh = true
   #idleFrames = 0
   /** Since when no stream is open. */
@@ -124,6 +126,7 @@ class Http2Connection {
       // What the backend sends twice goes on twice.
       strictSingleValueFields: false,
     })
+    this.#session.setLocalWindowSize(WINDOW_BYTES)
     this.#session.on('stream', (stream, _headers, _flags, raw) => this.#begin(stream, raw))
     this.#session.on('ping', () => this.#idleFrame())
     this.#session.on('remoteSettings', () => this.#idleFrame())
@@ -143,10 +146,11 @@ class Http2Connection {
     const connection = new StreamConnection(this.#sender)
     const awaitsContinue = request.joined['expect']?.toLowerCase() === '100-continue'
     const exchange = new Exchange(backend, connection, { request, answer }, { awaitsContinue })
+    let isStarted = false
     const gone = () => {
       if (answer.isOver) return
       connection.gone()
-      exchange.clientGone()
+      if (isStarted) exchange.clientGone()
     }
     this.#answers.add(answer)
     stream.on('error', ignoreTold)
@@ -156,7 +160,12 @@ class Http2Connection {
       if (this.#answers.size === 0) this.#quietSinceMs = backend.clock.monotonicMs()
       gone()
     })
-    this.#starting.add(exchange)
+    this.#starting.add(() => {
+      // Taken back before its turn: it was no call.
+      if (stream.closed || stream.destroyed) return
+      isStarted = true
+      exchange.start()
+    })
   }
 
   #idleFrame(): void {

@@ -106,6 +106,12 @@ describe('a client of HTTP/2', () => {
     // Most were gone before their turn came.
     expect(backend.seen.length).toBeLessThan(250)
     for (const { log } of gateway.gate.entries) expect(log).toHaveLength(1)
+    // What was gone before its turn was no call.
+    expect(
+      [...gateway.listener.calls].filter(
+        ({ effect, verdict }) => effect === 'none' && verdict === 'admitted',
+      ),
+    ).toEqual([])
   })
 
   test('may not have a larger head than others, however it was packed', async () => {
