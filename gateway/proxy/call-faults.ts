@@ -19,6 +19,24 @@ export class BodyTooLong extends Error {
   }
 }
 
+/** Behind the body came fields that may stand in a head alone. */
+export class TrailersOfOurs extends Error {
+  override readonly name = 'TrailersOfOurs'
+  readonly code = 'FENCEGATE_TRAILERS'
+  constructor() {
+    super('Fencing-Token and Fencing-Session may not be trailers')
+  }
+}
+
+const OURS: ReadonlySet<string> = new Set(['fencing-token', 'fencing-session'])
+
+/** Trailers end here; who sends ours as such means something else by them than was checked. Names and values in turn. */
+export function trailerFault(trailers: readonly string[]): Error | null {
+  for (let i = 0; i < trailers.length; i += 2)
+    if (OURS.has((trailers[i] ?? '').toLowerCase())) return new TrailersOfOurs()
+  return null
+}
+
 /** Others may take this gateway for gone: what of the request has not been sent must not be sent any more. */
 export class LeaseOver extends Error {
   override readonly name = 'LeaseOver'
@@ -49,7 +67,9 @@ const TIMEOUTS: ReadonlySet<string> = new Set([
 
 /** Whether the backend has nothing to do with it. */
 export function isOurs(error: Error): boolean {
-  return [RequestCutOff, BodyTooLong, LeaseOver, BrokenOff].some((kind) => error instanceof kind)
+  return [RequestCutOff, BodyTooLong, TrailersOfOurs, LeaseOver, BrokenOff].some(
+    (kind) => error instanceof kind,
+  )
 }
 
 /** For the ledger: why nobody knows what became of a call. */
@@ -64,6 +84,11 @@ export function backendDown(error: Error, sent: boolean): Refusal {
     return {
       code: 'too-large',
       detail: `${error.message} (limits.bodyBytes); ${sent ? 'the call may or may not have happened' : 'nothing of the call was sent'}`,
+    }
+  if (error instanceof TrailersOfOurs)
+    return {
+      code: 'bad-request',
+      detail: `${error.message}; ${sent ? 'the call may or may not have happened' : 'nothing of the call was sent'}`,
     }
   if (!sent)
     return {

@@ -1,7 +1,7 @@
 // One request and the way of its answer, as the check and the forwarding of a call see them, whatever version of HTTP its
 // client speaks. One implementation each: http1-message.ts on node:http, http2/ on streams of HTTP/2.
 
-import type { Readable } from 'node:stream'
+import type { Duplex, Readable } from 'node:stream'
 import type { Peer } from './forwarded-fields.ts'
 
 export interface ClientRequest {
@@ -17,6 +17,8 @@ export interface ClientRequest {
   readonly body: Readable
   /** Why it cannot be understood; null where it can. */
   readonly fault: string | null
+  /** Names and values in turn, as received; there once the body has ended. */
+  readonly trailers: readonly string[]
   /** Nothing more of it is to come. */
   readonly isComplete: boolean
   readonly peer: Peer
@@ -49,4 +51,13 @@ export interface ClientAnswer {
 export interface ClientMessage {
   readonly request: ClientRequest
   readonly answer: ClientAnswer
+}
+
+/** A client that wants to change the protocol of its connection, which is this call's alone. */
+export interface Upgrade {
+  /** In lower case. */
+  readonly protocol: string
+  readonly socket: Duplex
+  /** Takes the answer off the connection, which is the tunnel's from then on. */
+  detach(): void
 }

@@ -6,9 +6,10 @@ import type { Refusal } from '../core/verdict.ts'
 import type { CallHead } from '../spi/policy.ts'
 import type { Backend } from './backend.ts'
 import { BodyIntake } from './body-intake.ts'
+import { backendDown, trailerFault } from './call-faults.ts'
 import type { Sender } from './callers.ts'
 import { type Call, CheckedCall } from './checked-call.ts'
-import type { ClientAnswer, ClientMessage, ClientRequest } from './client-message.ts'
+import type { ClientAnswer, ClientMessage, ClientRequest, Upgrade } from './client-message.ts'
 import { ForwardedBody } from './forwarded-body.ts'
 import type { ForwardingOwner } from './forwarded-call.ts'
 import { Forwarding } from './forwarding.ts'
@@ -37,15 +38,6 @@ export interface ClientConnection {
   /** Aborted when the client hangs up. */
   goneSignal(): AbortSignal
   readonly sender: Sender
-}
-
-/** A client that wants to change the protocol of its connection, which is this call's alone. */
-export interface Upgrade {
-  /** In lower case. */
-  readonly protocol: string
-  readonly socket: Duplex
-  /** Takes the answer off the connection, which is the tunnel's from then on. */
-  detach(): void
 }
 
 const NOTHING: readonly Buffer[] = []
@@ -292,8 +284,19 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
       this.leave()
       return
     }
+    const fault = body === null ? null : this.#trailerFault()
+    if (fault !== null) {
+      this.refuse(backendDown(fault, false))
+      return
+    }
     this.#whole = body
     this.check(callHead, this.#head?.token ?? null, checked ? body : null)
+  }
+
+  #trailerFault(): Error | null {
+    const fault = trailerFault(this.#request.trailers)
+    if (fault !== null) this.#answer.endConnection()
+    return fault
   }
 
   protected forward(call: Call, open: OpenCall | null): void {
@@ -345,6 +348,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
       },
       bytesMax: limits.bodyBytesMax,
       mayGoOn: () => open === null || open.leaseStands || !enforce,
+      fault: () => this.#trailerFault(),
     })
     this.#request.body.once('end', () => this.#intake.end())
     this.#body = body

@@ -10,6 +10,8 @@ export interface ForwardedBodyTerms {
   readonly bytesMax: number
   /** Asked before each piece, when it comes in and when it goes out. */
   readonly mayGoOn: () => boolean
+  /** Asked when all of it has come: why that must not be taken for the whole. */
+  readonly fault?: () => Error | null
 }
 
 export class ForwardedBody extends Readable {
@@ -20,7 +22,7 @@ export class ForwardedBody extends Readable {
   constructor(
     request: Readable,
     prefix: readonly Buffer[],
-    { onProgress, bytesMax, mayGoOn }: ForwardedBodyTerms,
+    { onProgress, bytesMax, mayGoOn, fault }: ForwardedBodyTerms,
   ) {
     super({ highWaterMark: 64 * 1024 })
     this.#request = request
@@ -39,7 +41,10 @@ export class ForwardedBody extends Readable {
     })
     request.on('end', () => {
       this.#complete = true
-      if (!this.destroyed) this.push(null)
+      if (this.destroyed) return
+      const found = fault?.() ?? null
+      if (found === null) this.push(null)
+      else this.destroy(found)
     })
     this.on('error', ignoreReported)
   }

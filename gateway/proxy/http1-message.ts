@@ -54,6 +54,10 @@ class Http1Request implements ClientRequest {
     return this.#request
   }
 
+  get trailers(): readonly string[] {
+    return this.#request.rawTrailers
+  }
+
   /** The parser says so of a request without a body, too, only after it has given it to us. */
   get isComplete(): boolean {
     return !this.#hasBody || this.#request.complete

@@ -19,6 +19,7 @@ export class StreamRequest implements ClientRequest {
   readonly fault: string | null
   readonly peer: Peer
   readonly body: Readable
+  trailers: readonly string[] = []
   readonly #source: BodySource | null
 
   constructor(stream: ServerHttp2Stream, head: RequestFields, peer: Peer) {
@@ -30,6 +31,9 @@ export class StreamRequest implements ClientRequest {
     this.peer = peer
     this.#source = stream.endAfterHeaders ? null : new BodySource(stream)
     this.body = this.#source ?? stream
+    stream.on('trailers', (_joined, _flags, raw) => {
+      this.trailers = raw
+    })
   }
 
   get isComplete(): boolean {

@@ -233,12 +233,39 @@ describe('framing', () => {
     await inFront.listener.close()
   })
 
+  test.each([
+    ['was taken whole', 65_536],
+    ['was on its way', 0],
+  ])(
+    'trailers of ours are refused, and the connection closed, where the body %s',
+    async (_how, bodyBytes) => {
+      const inFront = await startTestGateway(backend.url, { bodyBytes })
+      for (const name of ['Fencing-Token', 'FENCING-SESSION']) {
+        const client = await RawClient.open(inFront.port)
+        client.send(chunked(`3\r\nabc\r\n0\r\nX-Sum: 1\r\n${name}: 99\r\n\r\n`))
+        const answer = await client.answer()
+        expect([answer.status, answer.headers['fencing-verdict'], answer.headers['connection']]).toEqual([
+          400,
+          'bad-request',
+          'close',
+        ])
+        await client.ended()
+      }
+      expect(backend.seen).toEqual([])
+      // Of a body that was on its way nothing may have gone out yet.
+      const either = [expect.stringMatching(/^ended$|^unknown: Fencing-Token and Fencing-Session may not be/)]
+      const logs = inFront.gate.entries.map(({ log }) => log)
+      expect(logs).toEqual(bodyBytes === 0 ? [either, either] : [])
+      await inFront.listener.close()
+    },
+  )
+
   test('trailers of a request end at the gateway', async () => {
     const client = await RawClient.open(gateway.port)
     client.send(
       post(
-        'Transfer-Encoding: chunked\r\nTrailer: Fencing-Token, X-Sum\r\n',
-        '3\r\nabc\r\n0\r\nFencing-Token: 99\r\nX-Sum: 1\r\n\r\n',
+        'Transfer-Encoding: chunked\r\nTrailer: X-Token, X-Sum\r\n',
+        '3\r\nabc\r\n0\r\nX-Token: 99\r\nX-Sum: 1\r\n\r\n',
       ),
     )
     expect((await client.answer()).status).toBe(200)
