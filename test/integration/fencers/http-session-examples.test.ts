@@ -79,8 +79,8 @@ const worlds: Readonly<Record<string, () => World>> = {
         if (uid === null) return status(404, 'NotFound')
         if (call.method === 'DELETE') {
           if (said(call, 'preconditions', 'uid') !== uid) return status(409, 'Conflict')
-          // A stateful set makes a new one under the name at once.
-          uid = 'uid-2'
+          // With a grace it would go on for that long; without one, a stateful set makes a new one under the name at once.
+          if (said(call, 'gracePeriodSeconds') === 0) uid = 'uid-2'
         }
         return { status: 200, json: { kind: 'Pod', metadata: { name: 'cinder-volume-0', uid } } }
       },

@@ -169,6 +169,37 @@ describe('the Redfish fencer', () => {
     expect(wrong.power()).toBe('On')
   })
 
+  test('sends its password to the BMC with the pinned certificate alone, whichever a machine has', async () => {
+    const bmc = await startRedfishBmc({ password: PASSWORD, systems: 1, tls: true })
+    bmcs.push(bmc)
+    const { fingerprint } = bmc.server
+    const wrong = (fingerprint ?? '').replace(/^../, (first) => (first === '00' ? '01' : '00'))
+    const withTls = (ofAll: object, ofMachine?: object) => {
+      const machine = { url: bmc.server.url, ...(ofMachine === undefined ? {} : { tls: ofMachine }) }
+      const options = {
+        machines: { 'compute-3': machine },
+        username: 'fencer',
+        password: PASSWORD,
+        tls: ofAll,
+      }
+      const fencer = driver.create(driver.options.parse(options), context)
+      fencers.push(fencer)
+      return fencer
+    }
+    for (const fencer of [
+      withTls({}),
+      withTls({ fingerprint: wrong }),
+      withTls({ fingerprint }, { fingerprint: wrong }),
+    ]) {
+      await expect(fencer.fence(INFO, anAttemptNow())).rejects.toThrow()
+      expect((await fencer.verify(INFO, anAttemptNow())).state).toBe('unknown')
+    }
+    expect(bmc.server.calls).toEqual([])
+    const pinned = withTls({ fingerprint: wrong }, { fingerprint })
+    await pinned.fence(INFO, anAttemptNow())
+    expect((await pinned.verify(INFO, anAttemptNow())).state).toBe('fenced')
+  })
+
   test('keeps one session at a BMC, opens another where that has ended, and closes it in the end', async () => {
     const { bmc, fencer } = await start()
     await Promise.all(Array.from({ length: 5 }, () => fencer.verify(INFO, anAttemptNow())))
