@@ -8,7 +8,7 @@ import type { LoadScenario } from '../scenarios.ts'
 import type { Contender, Field } from './field.ts'
 
 /** So many answers before the first sample: compilers at run time are done by then, also on a busy machine. */
-const WARM_UP_REQUESTS = 40_000
+const WARM_UP_REQUESTS = 150_000
 const WARM_UP_SECONDS = 1
 const WARM_UP_CONNECTIONS_MAX = 64
 const WARM_UP_ROUNDS_MAX = 16
