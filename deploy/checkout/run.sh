@@ -57,10 +57,11 @@ installed() {
   fi
 }
 
-# npm's own configuration may leave out development or optional packages; both are needed here.
+# npm's own configuration may leave out development or optional packages; both are needed here, and what it says where it fails
+# is read (`npm run --silent` hands its silence on).
 # In the background, so that a signal ends the wait and npm with it.
 run_npm() {
-  (cd "$1" && shift && exec npm "$@" --ignore-scripts --include=dev --include=optional --no-progress >"$npm_log" 2>&1) &
+  (cd "$1" && shift && exec npm "$@" --ignore-scripts --include=dev --include=optional --no-progress --loglevel=error >"$npm_log" 2>&1) &
   npm_pid=$!
   npm_exit=0
   wait "$npm_pid" || npm_exit=$?

@@ -196,7 +196,8 @@ describe('run.sh', () => {
 
   it('shows what npm said and what to do where it fails, and leaves the set-up to the next', async () => {
     withNewNode()
-    fakeNpm('echo "npm error network" >&2; exit 1')
+    // One that was told to be silent, as by `npm run --silent`, unless it is told otherwise.
+    fakeNpm('case "$*" in *--loglevel=error*) echo "npm error network" >&2;; esac; exit 1')
     const failed = await run('start', '-c', 'x')
     expect(failed.code).toBe(1)
     expect(failed.said).toMatch(/npm error network\n.*check the network/s)
