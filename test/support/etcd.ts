@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { freePort } from './free-port.ts'
+import { standStill } from './stand-still.ts'
 
 const run = promisify(execFile)
 
@@ -105,7 +106,7 @@ export class EtcdCluster {
 
   /** SIGSTOP: its connections stay open and it says nothing. */
   freeze(member: EtcdMember): void {
-    process.kill(this.pid(member), 'SIGSTOP')
+    standStill(this.pid(member))
   }
 
   thaw(member: EtcdMember): void {
