@@ -255,26 +255,29 @@ async function gatewayOn(
   const store = openEtcdStore({ endpoints, clock: systemClock, probeKey: `${prefix}/`, ...timing })
   clean.push(() => store.close())
   const said: string[] = []
-  const locking = await startLocking({
-    store,
-    prefix,
-    clock: systemClock,
-    events: ({ type, detail }) => type === 'view.lost' && said.push(detail ?? ''),
-    mark: { revision: 0, raise: () => Promise.resolve() },
-    planner: KILL,
-    name: 'gateway-1',
-    newId: () => crypto.randomUUID(),
-    quietMs: 500,
-    leaseMs: LEASE_MS,
-    drainMs: 1_000,
-    parkedMax: 16,
-    ttlMsMin: 1_000,
-    ttlMsMax: 600_000,
-    signing: null,
-    onStopped: (reason) => {
-      throw new Error(reason)
-    },
-  })
+  // The members may still be busy with what was done to them before.
+  const locking = await patiently(() =>
+    startLocking({
+      store,
+      prefix,
+      clock: systemClock,
+      events: ({ type, detail }) => type === 'view.lost' && said.push(detail ?? ''),
+      mark: { revision: 0, raise: () => Promise.resolve() },
+      planner: KILL,
+      name: 'gateway-1',
+      newId: () => crypto.randomUUID(),
+      quietMs: 500,
+      leaseMs: LEASE_MS,
+      drainMs: 1_000,
+      parkedMax: 16,
+      ttlMsMin: 1_000,
+      ttlMsMax: 600_000,
+      signing: null,
+      onStopped: (reason) => {
+        throw new Error(reason)
+      },
+    }),
+  )
   clean.push(() => locking.close(0))
   return { etcd, relays, prefix, locking, said, first: members[0] ?? etcd.member(0) }
 }
