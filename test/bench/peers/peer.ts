@@ -2,6 +2,7 @@
 
 import type { BenchLock } from '../calls.ts'
 import type { Ground } from '../ground.ts'
+import type { StartedProcess } from '../processes.ts'
 
 export interface Peer {
   readonly id: string
@@ -33,4 +34,21 @@ export interface RunningPeer {
   readonly locks: readonly BenchLock[]
   readonly streamLock: BenchLock
   stop(): Promise<void>
+}
+
+/** A peer that is one process with one port, and goes by the locks of the ground. */
+export function runningAlone(
+  started: StartedProcess,
+  port: number,
+  { locks, streamLock }: Pick<Ground, 'locks' | 'streamLock'>,
+): RunningPeer {
+  return {
+    port,
+    streamPort: port,
+    readsBodies: false,
+    roots: [started.pid],
+    locks,
+    streamLock,
+    stop: () => started.stop(),
+  }
 }

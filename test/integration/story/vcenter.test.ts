@@ -88,6 +88,16 @@ describe.skipIf(!vcenterSimulatorAvailable())('a vCenter behind the gateway', ()
     return lock
   }
 
+  /** Another holder, who waits for the lock. */
+  async function nextFor(lock: string) {
+    const session = await control.openSession({ ttl: 60, holder: 'nova-compute-2' })
+    let token: string | null = null
+    const granted = control.take(lock, session, 60).then((given) => {
+      token = given
+    })
+    return { session, granted, token: (): string | null => token }
+  }
+
   it('terminates the session of a holder stopped past its lease, and only then lets the next one in', async () => {
     const lock = await lockOf()
     const session = await soap.login('nova', 'secret')
@@ -103,18 +113,14 @@ describe.skipIf(!vcenterSimulatorAvailable())('a vCenter behind the gateway', ()
     await expect.poll(async () => (await vcenter.calls('CreateFolder')).length, patient).toBe(1)
     holder.freeze()
 
-    const next = await control.openSession({ ttl: 60, holder: 'nova-compute-2' })
-    let granted: string | null = null
-    const taking = control.take(lock, next, 60).then((nextToken) => {
-      granted = nextToken
-    })
+    const next = await nextFor(lock)
     await expect.poll(async () => (await control.fence(own))?.['outcome'], patient).toBe('fenced')
     expect((await vcenter.sessions()).map((one) => one.key)).not.toContain(session.key)
     // Its session is gone, but its call is still at the vCenter.
-    expect(granted).toBeNull()
+    expect(next.token()).toBeNull()
     await vcenter.dropRule()
-    await taking
-    expect(Number(granted)).toBeGreaterThan(Number(token))
+    await next.granted
+    expect(Number(next.token())).toBeGreaterThan(Number(token))
 
     holder.wake()
     // Answered while it slept: what was in flight has landed, before the next owner was let in.
@@ -131,7 +137,7 @@ describe.skipIf(!vcenterSimulatorAvailable())('a vCenter behind the gateway', ()
     const nextSession = await soap.login('other', 'secret')
     const allowed = await soap.call('CreateFolder', ROOT_FOLDER, createFolder('next'), {
       session: nextSession,
-      headers: { 'fencing-token': granted ?? '' },
+      headers: { 'fencing-token': next.token() ?? '' },
     })
     expect([allowed.status, allowed.fault]).toEqual([200, null])
   })
@@ -150,16 +156,12 @@ describe.skipIf(!vcenterSimulatorAvailable())('a vCenter behind the gateway', ()
     })
     expect([started.status, started.fault]).toEqual([200, null])
     await control.release(lock, own)
-    const next = await control.openSession({ ttl: 60, holder: 'nova-compute-2' })
-    let granted: string | null = null
-    const taking = control.take(lock, next, 60).then((nextToken) => {
-      granted = nextToken
-    })
+    const next = await nextFor(lock)
     await expect.poll(async () => (await control.lock(lock)).waitingOn.join(), patient).toContain('task-')
-    expect(granted).toBeNull()
+    expect(next.token()).toBeNull()
     await vcenter.releaseTask()
-    await taking
-    expect(Number(granted)).toBeGreaterThan(Number(token))
+    await next.granted
+    expect(Number(next.token())).toBeGreaterThan(Number(token))
   })
 
   it('awaits the task of a holder whose session it has ended, under its own', async () => {
@@ -178,11 +180,7 @@ describe.skipIf(!vcenterSimulatorAvailable())('a vCenter behind the gateway', ()
       headers: { 'fencing-token': token },
     })
     expect([started.status, started.fault]).toEqual([200, null])
-    const next = await control.openSession({ ttl: 60, holder: 'nova-compute-2' })
-    let granted: string | null = null
-    const taking = control.take(lock, next, 60).then((nextToken) => {
-      granted = nextToken
-    })
+    const next = await nextFor(lock)
     await expect.poll(async () => (await control.fence(own))?.['outcome'], patient).toBe('fenced')
     expect((await vcenter.sessions()).map((one) => one.key)).not.toContain(session.key)
     // Looked at by the observer, in a session of its own, for longer than the quiet time.
@@ -194,10 +192,10 @@ describe.skipIf(!vcenterSimulatorAvailable())('a vCenter behind the gateway', ()
       .poll(async () => (await vcenter.calls('RetrievePropertiesEx')).length, patient)
       .toBeGreaterThan(looks + 3)
     expect((await control.lock(lock)).waitingOn.join()).toContain('task-')
-    expect(granted).toBeNull()
+    expect(next.token()).toBeNull()
     await vcenter.releaseTask()
-    await taking
-    expect(Number(granted)).toBeGreaterThan(Number(token))
+    await next.granted
+    expect(Number(next.token())).toBeGreaterThan(Number(token))
   })
 
   it('awaits the end of an import, which its holder may still bring about', async () => {
@@ -227,18 +225,14 @@ describe.skipIf(!vcenterSimulatorAvailable())('a vCenter behind the gateway', ()
 
     const [lock = ''] = locks
     await control.release(lock, own)
-    const next = await control.openSession({ ttl: 60, holder: 'nova-compute-2' })
-    let granted: string | null = null
-    const taking = control.take(lock, next, 60).then((nextToken) => {
-      granted = nextToken
-    })
+    const next = await nextFor(lock)
     await expect.poll(async () => (await control.lock(lock)).waitingOn.join(), patient).toContain(lease.value)
     const progress = await soap.call('HttpNfcLeaseProgress', lease, '<percent>50</percent>', { session })
     expect([progress.status, progress.fault]).toEqual([200, null])
-    expect(granted).toBeNull()
+    expect(next.token()).toBeNull()
     const completed = await soap.call('HttpNfcLeaseComplete', lease, '', { session })
     expect([completed.status, completed.fault]).toEqual([200, null])
-    await taking
-    expect(Number(granted)).toBeGreaterThan(0)
+    await next.granted
+    expect(Number(next.token())).toBeGreaterThan(0)
   })
 })

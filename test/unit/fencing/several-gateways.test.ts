@@ -22,6 +22,12 @@ function slowly() {
 }
 
 const claim = { incarnation: incarnation('gw'), lease: null }
+/** Of a fence that a gateway runs which is none of those here. */
+const elsewhere = {
+  state: 'running',
+  level: 0,
+  claim: { ...claim, incarnation: incarnation('gw-9') },
+} as const
 
 describe('several gateways', () => {
   test.each([1, 2, 3])(
@@ -107,12 +113,7 @@ describe('several gateways', () => {
     const plan = { levels: [['one']], brakes: { ...brakes, atOnce: 1 } }
     const limits = { powerPerHour: null, fencers: { one: { atOnce: 1 } } }
     const { clock, fences, start } = setUp({ one: script }, plan, limits)
-    const progress = {
-      state: 'running',
-      level: 0,
-      claim: { ...claim, incarnation: incarnation('gw-9') },
-    } as const
-    fences.put(aRecord({ id: sessionId('a1'), levels: [['one']], progress }))
+    fences.put(aRecord({ id: sessionId('a1'), levels: [['one']], progress: elsewhere }))
     const { state } = start('gw-1').journal
     fences.put(aRecord({ id: sessionId('a2'), levels: [['one']] }))
     await clock.advance(500)
@@ -149,12 +150,7 @@ describe('several gateways', () => {
     const plan = { levels: [['one']], timeoutMs: 2_000, brakes: { ...brakes, powerPerHour: 1 } }
     const { clock, fences, start } = setUp({ one: { ...script, power: true } }, plan)
     // Of a gateway that lives and does not move.
-    const progress = {
-      state: 'running',
-      level: 0,
-      claim: { ...claim, incarnation: incarnation('gw-9') },
-    } as const
-    fences.put(aRecord({ id: sessionId('a1'), levels: [['one']], progress }))
+    fences.put(aRecord({ id: sessionId('a1'), levels: [['one']], progress: elsewhere }))
     start('gw-1')
     fences.put(aRecord({ id: sessionId('a2'), levels: [['one']] }))
     await clock.advance(1_500)

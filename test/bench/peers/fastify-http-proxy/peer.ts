@@ -6,7 +6,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CACHE, find } from '../../ground.ts'
 import { run, startAnnounced } from '../../processes.ts'
-import type { Peer } from '../peer.ts'
+import { type Peer, runningAlone } from '../peer.ts'
 
 const PREFIX = path.join(CACHE, 'fastify-http-proxy')
 const PACKAGES = ['fastify@5', '@fastify/http-proxy@11']
@@ -34,7 +34,8 @@ export const fastifyPeer: Peer = {
       return error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
     }
   },
-  start: async ({ mapFile, upstream, tls, locks, streamLock }) => {
+  start: async (ground) => {
+    const { mapFile, upstream, tls } = ground
     const { started, port } = await startAnnounced({
       name: '@fastify/http-proxy',
       command: process.execPath,
@@ -43,14 +44,6 @@ export const fastifyPeer: Peer = {
         JSON.stringify({ prefix: PREFIX, mapFile, upstreamPort: upstream.port, tls }),
       ],
     })
-    return {
-      port,
-      streamPort: port,
-      readsBodies: false,
-      roots: [started.pid],
-      locks,
-      streamLock,
-      stop: () => started.stop(),
-    }
+    return runningAlone(started, port, ground)
   },
 }

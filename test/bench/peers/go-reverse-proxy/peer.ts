@@ -2,7 +2,7 @@
 
 import { buildGo, find } from '../../ground.ts'
 import { freePort, startServer } from '../../processes.ts'
-import type { Peer } from '../peer.ts'
+import { type Peer, runningAlone } from '../peer.ts'
 
 let program = ''
 
@@ -15,7 +15,8 @@ export const goReverseProxyPeer: Peer = {
     program = await buildGo('go-reverse-proxy', new URL('./main.go', import.meta.url))
     return null
   },
-  start: async ({ mapFile, upstream, locks, streamLock, tls }) => {
+  start: async (ground) => {
+    const { mapFile, upstream, tls } = ground
     const port = await freePort()
     const scheme = tls === null ? 'http' : 'https'
     const started = await startServer({
@@ -30,14 +31,6 @@ export const goReverseProxyPeer: Peer = {
       env: { GOMAXPROCS: '1' },
       port,
     })
-    return {
-      port,
-      streamPort: port,
-      readsBodies: false,
-      roots: [started.pid],
-      locks,
-      streamLock,
-      stop: () => started.stop(),
-    }
+    return runningAlone(started, port, ground)
   },
 }

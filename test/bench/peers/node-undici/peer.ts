@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from 'node:url'
 import { startAnnounced } from '../../processes.ts'
-import type { Peer } from '../peer.ts'
+import { type Peer, runningAlone } from '../peer.ts'
 import type { BareOptions } from './server.ts'
 
 export const nodeUndiciPeer: Peer = {
@@ -10,21 +10,14 @@ export const nodeUndiciPeer: Peer = {
   title: 'bare node:http + undici with a map',
   checks: true,
   prepare: async () => null,
-  start: async ({ mapFile, upstream, tls, locks, streamLock }) => {
+  start: async (ground) => {
+    const { mapFile, upstream, tls } = ground
     const options: BareOptions = { mapFile, upstreamPort: upstream.port, tls }
     const { started, port } = await startAnnounced({
       name: 'the bare Node proxy',
       command: process.execPath,
       args: [fileURLToPath(new URL('./server.ts', import.meta.url)), JSON.stringify(options)],
     })
-    return {
-      port,
-      streamPort: port,
-      readsBodies: false,
-      roots: [started.pid],
-      locks,
-      streamLock,
-      stop: () => started.stop(),
-    }
+    return runningAlone(started, port, ground)
   },
 }
