@@ -84,7 +84,7 @@ export class Conductor {
       overdue: (lock, createRevision) => options.barrier.ownOverdue(lock.grantOf(createRevision)),
       again,
     })
-    this.#turns = new Turns(options.clock, (lock) => this.poke(lock))
+    this.#turns = new Turns(options.clock, (lock) => this.poke(lock), options.ready)
   }
 
   /** Locks that have a sealed or a downgraded grant: whose calls others wait for. */
@@ -110,11 +110,10 @@ export class Conductor {
       this.#busy.set(lock, true)
       return
     }
-    if (!this.#options.ready()) return
     this.#timers.get(lock)?.cancel()
     this.#timers.delete(lock)
     this.#overtaken.delete(lock)
-    if (!this.#turns.free) {
+    if (!this.#turns.free || !this.#options.ready()) {
       this.#turns.add(lock)
       return
     }
@@ -123,6 +122,7 @@ export class Conductor {
   }
 
   pokeEach(locks: ReadonlySet<LockState>): void {
+    this.#turns.goOn()
     if (locks.size <= POKES_AT_ONCE_MAX) {
       for (const lock of [...locks]) this.poke(lock)
       return

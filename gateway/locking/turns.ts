@@ -12,6 +12,7 @@ const LOOKS_AT_ONCE_MAX = 256
 export class Turns {
   readonly #clock: Clock
   readonly #look: (lock: LockState) => void
+  readonly #ready: () => boolean
   /** Locks that wait, by the session that they wait for; whose turn it is stands first. */
   readonly #lanes = new Map<string, Set<LockState>>()
   readonly #laneOf = new Map<LockState, string>()
@@ -19,10 +20,11 @@ export class Turns {
   #timer: Timer | null = null
   #stopped = false
 
-  /** `look`: to be called with a lock whose turn has come. */
-  constructor(clock: Clock, look: (lock: LockState) => void) {
+  /** `look`: to be called with a lock whose turn has come; `ready`: whether any may come now. */
+  constructor(clock: Clock, look: (lock: LockState) => void, ready: () => boolean) {
     this.#clock = clock
     this.#look = look
+    this.#ready = ready
   }
 
   get free(): boolean {
@@ -41,7 +43,12 @@ export class Turns {
     if (lane === undefined) this.#lanes.set(key, new Set([lock]))
     else lane.add(lock)
     this.#laneOf.set(lock, key)
-    if (this.free) this.#goOnSoon()
+    this.goOn()
+  }
+
+  /** To be called whenever turns may come again. */
+  goOn(): void {
+    if (this.#laneOf.size > 0 && this.free && this.#ready()) this.#goOnSoon()
   }
 
   /** It was looked at outside its turn. */
@@ -62,7 +69,7 @@ export class Turns {
   /** And over. */
   end(): void {
     this.#underWay--
-    this.#goOn()
+    this.#goThrough()
   }
 
   stop(): void {
@@ -72,19 +79,19 @@ export class Turns {
     this.#laneOf.clear()
   }
 
-  #goOn(): void {
-    for (let looks = 0; this.free && looks < LOOKS_AT_ONCE_MAX; looks++) {
+  #goThrough(): void {
+    for (let looks = 0; this.free && looks < LOOKS_AT_ONCE_MAX && this.#ready(); looks++) {
       const lock = this.#next()
       if (lock === null) return
       this.#look(lock)
     }
-    if (this.free && this.#laneOf.size > 0) this.#goOnSoon()
+    this.goOn()
   }
 
   #goOnSoon(): void {
     this.#timer ??= this.#clock.after(0, () => {
       this.#timer = null
-      this.#goOn()
+      this.#goThrough()
     })
   }
 
