@@ -42,6 +42,12 @@ export class ClaimedRecord {
     return viewed.modRevision >= own.modRevision ? viewed : own
   }
 
+  /** Whether the view holds what this gateway wrote last, and so all that others had written before. */
+  get isSeen(): boolean {
+    const viewed = this.#options.journal.get(this.#options.id)
+    return this.#newest === null || viewed === null || viewed.modRevision >= this.#newest.modRevision
+  }
+
   holds({ progress }: FenceRecord): boolean {
     return progress.state === 'running' && progress.claim.incarnation === this.#options.journal.incarnation
   }

@@ -58,6 +58,9 @@ const STRAGGLER_MS = 10_000
 /** The same where the gateway stops. Past it the claim stays, and ends with the gateway's lease. */
 const GIVE_BACK_MS = 2_000
 
+/** Until it is looked again whether the view holds what this gateway has written. */
+const VIEW_LAGS_MS = 100
+
 /** Until a claim that was given back is tried again; jittered, so that two gateways do not reach for the next place together. */
 const CLAIM_AGAIN_MS = 200
 
@@ -131,6 +134,8 @@ export class FenceRun {
       case 'claim':
         return journal.mayStrike() && (await this.#claim(current, step.level))
       case 'attempt':
+        // The brakes go by what others do; who has not seen himself has not seen them.
+        if (!this.#record.isSeen) return await this.#awaitSight()
         return journal.mayStrike() && (await this.#attempt(current.record, step.level, step.fencers))
       case 'next-level': {
         const { level } = step
@@ -159,6 +164,7 @@ export class FenceRun {
 
   async #claim(current: JournaledFence, level: number): Promise<boolean> {
     if (!(await this.#record.claim(current, level))) return false
+    while (!this.#record.isSeen) if (!(await this.#awaitSight())) return false
     // Two gateways may have claimed at once. Whose claim came too late gives it back, before anybody was struck.
     if (this.#options.isCrowded(current.record)) {
       await this.#record.write((record) => unclaimed(record, level))
@@ -169,6 +175,13 @@ export class FenceRun {
     this.#enter(level)
     this.#emit({ type: 'fence.started', detail: `plan ${current.record.plan ?? '-'}, level ${level + 1}` })
     return true
+  }
+
+  /** False where there is nothing to wait for. */
+  async #awaitSight(): Promise<boolean> {
+    const { clock, journal, signal } = this.#options
+    await pause(clock, VIEW_LAGS_MS, signal)
+    return !signal.aborted && journal.mayStrike()
   }
 
   #enter(level: number): void {

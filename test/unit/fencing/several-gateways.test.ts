@@ -164,6 +164,37 @@ describe('several gateways', () => {
   })
 })
 
+describe('a gateway whose view lags behind what it wrote itself', () => {
+  test.each([
+    ['cuts no power before it sees who else may', { powerPerHour: 1 }],
+    ['runs no fence before it sees how many run', { atOnce: 1 }],
+  ])('%s', async (_what, more) => {
+    const struck: string[] = []
+    const fence = async ({ fenceId }: Attempt) => void struck.push(fenceId)
+    const plan = { levels: [['one']], brakes: { ...brakes, ...more } }
+    const { clock, fences, start } = setUp({ one: { fence, power: true } }, plan)
+    const { state } = start('gw-1').journal
+    state.mayStrike = false
+    for (const id of ['a2', 'a1']) fences.put(aRecord({ id: sessionId(id), levels: [['one']] }))
+    state.lagging = fences.all()
+    fences.put(aRecord({ id: sessionId('a1'), levels: [['one']], progress: elsewhere }))
+    state.mayStrike = true
+    fences.changed()
+    await clock.advance(5_000)
+    expect(fences.record('a2').progress).toMatchObject({ claim: { incarnation: 'gw-1' } })
+    expect(struck).toEqual([])
+    state.lagging = null
+    fences.changed()
+    await clock.advance(3_000)
+    expect(struck).toEqual([])
+    const closedAt = '2030-01-01T00:00:00.000Z'
+    const confirmed = { state: 'closed', outcome: 'confirmed', closedAt, by: 'me', reason: 'dead' } as const
+    fences.put(aRecord({ id: sessionId('a1'), levels: [['one']], progress: confirmed }))
+    await clock.advance(3_000)
+    expect(struck).toEqual(['a2'])
+  })
+})
+
 describe('the order in which fences run', () => {
   const at = (id: string, level: number, modRevision: number, gateway = 'gw') => ({
     record: aRecord({

@@ -95,6 +95,11 @@ export class MemoryFences {
     this.changed()
   }
 
+  /** As they are now. */
+  all(): ReadonlyMap<string, JournaledFence> {
+    return new Map(this.#records)
+  }
+
   record(id = 'a1'): FenceRecord {
     const found = this.#records.get(id)
     if (found === undefined) throw new Error(`no fence ${id}`)
@@ -106,19 +111,21 @@ export class MemoryFences {
   }
 
   journal(self: string): TestJournal {
-    const state = {
+    const state: TestJournal['state'] = {
       mayStrike: true,
       sealed: Promise.resolve(revision(99)),
       refuseWrites: 0,
       lostAnswers: 0,
       losesAnswerOf: (_record: FenceRecord) => true,
       reversed: false,
+      lagging: null,
     }
+    const seen = () => state.lagging ?? this.#records
     const journal: FenceJournal = {
       incarnation: incarnation(self),
       lease: null,
-      list: () => (state.reversed ? [...this.#records.values()].reverse() : [...this.#records.values()]),
-      get: (id) => this.#records.get(id) ?? null,
+      list: () => (state.reversed ? [...seen().values()].reverse() : [...seen().values()]),
+      get: (id) => seen().get(id) ?? null,
       sessions: () => this.sessions,
       neighbours: () => this.neighbours,
       replace: async (record, modRevision) => {
@@ -162,6 +169,8 @@ export type TestJournal = FenceJournal & {
     losesAnswerOf: (record: FenceRecord) => boolean
     /** It has its fences in another order than other gateways. */
     reversed: boolean
+    /** What its view shows meanwhile; null: what there is. */
+    lagging: ReadonlyMap<string, JournaledFence> | null
   }
 }
 
