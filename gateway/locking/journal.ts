@@ -258,12 +258,13 @@ export class Journal implements FenceJournal {
     let through = view.applied
     for (const gateway of view.gateways.values()) {
       if (gateway.incarnation === this.incarnation || gateway.record.state === 'gone') continue
-      if (gateway.createRevision > needed) continue
       const watermark = view.watermarks.get(gateway.incarnation)
       // Without a watermark its lease is over: what it may have had open is the barrier's business.
       if (watermark === undefined) continue
-      if (watermark.sealed < needed) return null
-      through = Math.min(through, watermark.sealed)
+      // It admits nothing with a view that does not hold its own registration.
+      const applied = Math.max(watermark.sealed, gateway.createRevision)
+      if (applied < needed) return null
+      through = Math.min(through, applied)
     }
     return through as Revision
   }

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { FORMATS, gatewayRecords, watermarks } from '../../../gateway/locking/records.ts'
 import { openRoom, type TestRoom, VOLUME } from './room.ts'
 
 let room: TestRoom
@@ -36,4 +37,28 @@ it('names the locks for which a fence still counts, until each has moved on', as
       return journal.pendingLocks?.(id)
     })
     .toEqual([])
+})
+
+it('says of a gateway that came later no more than it has applied', async () => {
+  await room.close()
+  room = await openRoom({ shared: true })
+  const { store, locking } = room
+  const session = await room.openSession()
+  await room.take(session)
+  await locking.plane.fenceSession(session, { by: 'me', reason: 'it hangs', plan: null })
+  await room.clock.advance(3_000)
+  const { lease } = await store.grantLease(60_000)
+  const record = { state: 'serving', quietMs: 0, name: 'late', startedAt: '', formats: FORMATS } as const
+  const watermark = { beat: 0, sealed: 0, open: [] }
+  const joined = await store.transact({
+    compare: [],
+    writes: [
+      { put: '/fencegate/gateways/late', value: gatewayRecords.encode(record) },
+      { put: '/fencegate/watermarks/late', value: watermarks.encode(watermark), lease },
+    ],
+  })
+  // What happens from here on it has not seen: a lock whose record this gateway cannot read may be sealed by then.
+  await room.clock.advance(10_000)
+  const revision = await locking.journal.sealedEverywhere(session, new AbortController().signal)
+  expect(revision).toBe(joined.revision)
 })
