@@ -43,12 +43,17 @@ export function lockRoutes(app: ControlApp, room: ControlRoom): void {
       return await whileListening(room, reply, async (gone) => {
         await ownSession(room, request.caller, session)
         const waitMs = Math.round(wait * 1000)
+        const sinceMs = room.clock.monotonicMs()
         const result = await plane.acquire({ lock, session, mode, waitMs, note: note ?? null }, gone)
         if (result.kind === 'granted') return reply.code(result.already ? 200 : 201).send(result.grant)
         if (room.closing.aborted) throw goingAway()
         throw new GatewayError(
           'lock-held',
-          wait === 0 ? `${lock} is not free` : `${lock} was not to be had in ${wait} seconds`,
+          wait === 0
+            ? `${lock} is not free`
+            : room.clock.monotonicMs() - sinceMs < waitMs
+              ? `the session gave up its place in the queue of ${lock} meanwhile`
+              : `${lock} was not to be had in ${wait} seconds`,
           {
             lock,
             owner: result.owner === null ? null : presentOwner(result.owner),

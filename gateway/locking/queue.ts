@@ -6,7 +6,7 @@ import { conflicts } from '../core/lock-record.ts'
 import type { IncarnationId, LockMode, LockName, Revision, SessionId } from '../core/names.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
-import { LeaseGone, type Store, type Write } from '../spi/store.ts'
+import { LeaseGone, type Store, StoreUnavailable, type Write } from '../spi/store.ts'
 import type { Conductor } from './conductor.ts'
 import { Interest } from './interest.ts'
 import type { Layout } from './layout.ts'
@@ -19,6 +19,11 @@ import { waiterKeyValue } from './waiter-words.ts'
 
 /** A step under way may still bring the grant after the deadline; a store that stands still must not. */
 const SETTLE_MS_MAX = 2_000
+/**
+ * A lock that was given back goes to whoever asks next, also to one who has no time: that the gateways have still to tell
+ * each other so takes no longer than this.
+ */
+const PASSING_MS_MAX = 500
 /** A key that comes and goes under our hands is given up after so many looks. */
 const ENQUEUE_SWAPS_MAX = 8
 
@@ -73,6 +78,8 @@ export class LockQueue {
   readonly #waitingOn = new Map<string, Waiting>()
   readonly #releases: Releases
   readonly #modes: ModeChanges
+  /** Sessions that are being closed here. */
+  readonly #closing = new Set<SessionId>()
 
   constructor(options: QueueOptions) {
     this.#options = options
@@ -112,8 +119,9 @@ export class LockQueue {
         'mode-pending',
         `the upgrade of this session's grant of ${lock.name} is not over`,
       )
-    // A try that cannot succeed costs the store nothing.
-    if (held === null && request.waitMs === 0 && taken(lock, request)) return { kind: 'held', lock }
+    // A try that cannot succeed is no reason to write anything.
+    if (held === null && request.waitMs === 0 && taken(lock, request) && (await this.#isStillTaken(lock)))
+      return { kind: 'held', lock }
 
     const key = held?.key ?? layout.waiter(request.lock, request.mode, request.session)
     const waiting = this.#waitingOn.get(key) ?? { requests: 0, writing: null, granted: held !== null }
@@ -125,7 +133,7 @@ export class LockQueue {
       token = await this.#enqueue(key, request, { waiting, heldRevision: held?.createRevision ?? null })
       if (token !== held?.createRevision)
         events({ type: 'lock.queued', lock: lock.name, session: request.session, token: String(token) })
-      granted = await this.#awaitGrant(lock, token, deadlineMs, gone, interest)
+      granted = await this.#awaitGrant({ lock, token, session: request.session }, deadlineMs, gone, interest)
       if (granted !== null && !gone.aborted) waiting.granted = true
     } finally {
       waiting.requests--
@@ -171,7 +179,10 @@ export class LockQueue {
 
   /** Everything that the session holds or waits for, as far as the view shows it. False: the store has not heard all. */
   async releaseAll(session: SessionId): Promise<boolean> {
-    const locks = [...(this.#options.view.locksOf.get(session) ?? [])].map((lock) => lock.name)
+    const { view } = this.#options
+    for (const other of this.#closing) if (!view.sessions.has(other)) this.#closing.delete(other)
+    this.#closing.add(session)
+    const locks = [...(view.locksOf.get(session) ?? [])].map((lock) => lock.name)
     let allSaid = true
     const sayNext = async () => {
       for (let lock = locks.pop(); lock !== undefined; lock = locks.pop())
@@ -179,6 +190,36 @@ export class LockQueue {
     }
     await Promise.all(Array.from({ length: RELEASES_AT_ONCE_MAX }, sayNext))
     return allSaid
+  }
+
+  /** What this view shows as open may have been given back through another gateway, which has said so to the holder. */
+  async #isStillTaken(lock: LockState): Promise<boolean> {
+    const { store } = this.#options
+    const owner = lock.live.find((grant) => !grant.sealed)
+    if (!store.shared || owner === undefined) return true
+    try {
+      const { items } = await store.read(owner.key)
+      return items.some((item) => item.key === owner.key && item.createRevision === owner.createRevision)
+    } catch (error) {
+      if (error instanceof StoreUnavailable) return true
+      throw error
+    }
+  }
+
+  async #hasRecord(session: { readonly key: string; readonly createRevision: number }): Promise<boolean> {
+    const { items } = await this.#options.store.read(session.key)
+    return items.some((item) => item.key === session.key && item.createRevision === session.createRevision)
+  }
+
+  /** Then its key was taken back: it was released, or another request of the session did not want to wait any more. */
+  #lives(session: SessionId): boolean {
+    const { view } = this.#options
+    return (
+      view.sessions.has(session) &&
+      view.canaries.has(session) &&
+      !view.condemned(session) &&
+      !this.#closing.has(session)
+    )
   }
 
   /** To be awaited: what the store has not heard is said once more. */
@@ -213,7 +254,8 @@ export class LockQueue {
         // The key is there already: an earlier try of this session, whose answer was lost or that waits still.
         const { items } = await store.read(key)
         const own = items.find((item) => item.key === key)
-        if (own === undefined && createRevision === null) break
+        // What else was compared is the session's record; where that stands, the key came and went in between.
+        if (own === undefined && createRevision === null && !(await this.#hasRecord(session))) break
         createRevision = own?.createRevision ?? null
       }
     } catch (error) {
@@ -223,10 +265,16 @@ export class LockQueue {
     throw sessionUnknown(request.session)
   }
 
-  /** Null at the deadline, when the caller is gone, or, with no time to wait, at the first rest of the lock. */
+  /**
+   * Null at the deadline, when the caller is gone, when the session itself took its key back, or, with no time to wait, at the
+   * first rest of the lock that does not pass by itself.
+   */
   async #awaitGrant(
-    lock: LockState,
-    token: Revision,
+    {
+      lock,
+      token,
+      session,
+    }: { readonly lock: LockState; readonly token: Revision; readonly session: SessionId },
     deadlineMs: number,
     gone: AbortSignal,
     interest: Interest,
@@ -236,14 +284,32 @@ export class LockQueue {
     for (;;) {
       const grant = lock.grantOf(token)
       if (grant !== null && !grant.sealed) return grant
-      if (view.applied >= token && lock.waiterOf(token) === null)
+      if (view.applied >= token && lock.waiterOf(token) === null) {
+        if (this.#lives(session)) return null
         throw new GatewayError('session-unknown', `the session ended while it waited for ${lock.name}`)
+      }
       if (gone.aborted) return null
       const remainingMs = deadlineMs - clock.monotonicMs()
-      if (remainingMs <= -SETTLE_MS_MAX || (remainingMs <= 0 && conductor.settled(lock))) return null
+      const isAtRest = conductor.settled(lock) && (remainingMs <= -PASSING_MS_MAX || !passes(lock, token))
+      if (remainingMs <= -SETTLE_MS_MAX || (remainingMs <= 0 && isAtRest)) return null
       await interest.changed(clock, Math.max(remainingMs, 10), gone)
     }
   }
+}
+
+/** Whether nothing stands in the way but that other gateways have not reported yet what was given back. */
+function passes(lock: LockState, token: Revision): boolean {
+  return (
+    lock.obstacles.length > 0 &&
+    lock.obstacles.every(
+      (obstacle) =>
+        obstacle.kind === 'draining' &&
+        obstacle.grant.state === 'sealed' &&
+        obstacle.grant.cause === 'released' &&
+        lock.grantOf(obstacle.grant.createRevision)?.calls.length === 0,
+    ) &&
+    lock.queue.every(({ createRevision }) => createRevision >= token || lock.grantOf(createRevision) !== null)
+  )
 }
 
 function heldBy(lock: LockState, session: SessionId): LiveGrant | null {

@@ -127,6 +127,16 @@ describe('an acquisition that comes to nothing', () => {
     expect(await longer).toMatchObject({ kind: 'granted', grant: { mode: 'shared' } })
   })
 
+  it('says that it is held, and not that the session is over, where the session itself gives up its place', async () => {
+    const [owner, session] = [await room.openSession(), await room.openSession()]
+    await room.take(owner)
+    const waiting = room.acquire(session, 10_000)
+    await rested()
+    await room.locking.plane.release(VOLUME, session)
+    await rested()
+    expect(await waiting).toMatchObject({ kind: 'held', owner: { session: owner }, waiters: 0 })
+  })
+
   it('leaves no key behind where the store did not say whether it was written', async () => {
     const session = await room.openSession()
     room.far.loss = (transaction) => (enqueues(transaction) ? 'answer' : null)
@@ -144,5 +154,65 @@ describe('an acquisition that comes to nothing', () => {
     const token = await room.take(session)
     await room.clock.advance(5_000)
     expect(owners()).toEqual([token])
+  })
+})
+
+describe('a try without time to wait, at a lock that was just given back', () => {
+  /** Two gateways; the lock was taken and given back at the first, and the second has still to see it. */
+  async function givenBack() {
+    let seen = (): void => undefined
+    let hold: Promise<void> | undefined
+    const first = await openRoom({ shared: true, name: 'first' })
+    const second = await openRoom({
+      beside: first,
+      shared: true,
+      name: 'second',
+      watchHold: () => hold ?? Promise.resolve(),
+    })
+    const turns = async (): Promise<void> => {
+      for (let turn = 0; turn < 50; turn++) await first.clock.advance(0)
+    }
+    const [owner, next] = [await first.openSession(), await first.openSession()]
+    await first.take(owner, 5_000)
+    await turns()
+    hold = new Promise((resolve) => {
+      seen = resolve
+    })
+    await first.locking.plane.release(VOLUME, owner)
+    const trying = async (room: TestRoom) => {
+      const answer = room.acquire(next)
+      await turns()
+      return { answer }
+    }
+    const end = async (): Promise<void> => {
+      seen()
+      await second.close()
+      await first.close()
+    }
+    return { first, second, trying, seen, end }
+  }
+
+  it('gets it as soon as the other gateways have told that it was given back', async () => {
+    const { first, trying, seen, end } = await givenBack()
+    const { answer } = await trying(first)
+    seen()
+    expect((await answer).kind).toBe('granted')
+    await end()
+  })
+
+  it('gets it at a gateway that has not seen yet that it was given back', async () => {
+    const { second, trying, seen, end } = await givenBack()
+    const { answer } = await trying(second)
+    seen()
+    expect((await answer).kind).toBe('granted')
+    await end()
+  })
+
+  it('does not wait long for a gateway that says nothing', async () => {
+    const { first, trying, end } = await givenBack()
+    const { answer } = await trying(first)
+    await first.clock.advance(500)
+    expect((await answer).kind).toBe('held')
+    await end()
   })
 })
