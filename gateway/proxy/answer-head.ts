@@ -20,6 +20,7 @@ export const DROPPED: ReadonlySet<string> = new Set([
   'transfer-encoding',
   'te',
   'upgrade',
+  'http2-settings',
   'fencing-verdict',
 ])
 
@@ -40,9 +41,12 @@ export const NO_TRAILERS: ReadonlySet<string> = new Set([
   'set-cookie',
 ])
 
+/** Of all interim answers to one call, so that they have an end. */
+export const INTERIM_BYTES_MAX = 1024 * 1024
+
 type RawFields = readonly (Buffer | string)[]
 
-export function readAnswerHead(raw: RawFields): AnswerHead {
+export function readAnswerHead(raw: RawFields, status: number): AnswerHead {
   const list: string[] = []
   let contentLength = -1
   let encoded = false
@@ -57,8 +61,11 @@ export function readAnswerHead(raw: RawFields): AnswerHead {
     const lower = name.toLowerCase()
     if (lower === 'connection') connection += connection === '' ? value : `,${value}`
     if (DROPPED.has(lower)) continue
-    if (lower === 'content-length') contentLength = Number(value)
-    else if (lower === 'content-encoding') encoded = value.toLowerCase() !== 'identity'
+    if (lower === 'content-length') {
+      // RFC 9110 §8.6: a client that believed it would wait for a body.
+      if (status === 204) continue
+      contentLength = Number(value)
+    } else if (lower === 'content-encoding') encoded = value.toLowerCase() !== 'identity'
     list.push(name, value)
   }
   if (connection !== '') stripNamed(list, connection)

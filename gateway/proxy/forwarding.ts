@@ -5,7 +5,13 @@ import type { Duplex } from 'node:stream'
 import type { Dispatcher } from 'undici'
 import { InvariantViolation } from '../core/invariant.ts'
 import type { Timer } from '../spi/clock.ts'
-import { type AnswerHead, answerFields, readAnswerHead, readTrailers } from './answer-head.ts'
+import {
+  type AnswerHead,
+  answerFields,
+  INTERIM_BYTES_MAX,
+  readAnswerHead,
+  readTrailers,
+} from './answer-head.ts'
 import type { Backend } from './backend.ts'
 import { AnswerFault, BrokenOff, backendDown, isOurs, RequestCutOff, unknownReason } from './call-faults.ts'
 import type { ClientAnswer } from './client-message.ts'
@@ -37,6 +43,8 @@ export class Forwarding implements Dispatcher.DispatchHandler {
   #delivery: Delivery = 'waiting'
   #status = 0
   #statusText = ''
+  /** About as many as were passed on. */
+  #interimBytes = 0
   #head: AnswerHead | null = null
   #held: Buffer | null = null
   #jobAnswer: JobAnswer | null = null
@@ -143,12 +151,12 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     statusText?: string,
   ): void {
     if (status < 200) {
-      this.#informational(status, headers)
+      this.#informational(controller, status, headers)
       return
     }
     this.#status = status
     this.#statusText = statusText ?? ''
-    this.#head = readAnswerHead(Array.isArray(controller.rawHeaders) ? controller.rawHeaders : [])
+    this.#head = readAnswerHead(Array.isArray(controller.rawHeaders) ? controller.rawHeaders : [], status)
     this.#call.first?.head(
       status,
       PLAIN_REASON.test(this.#statusText) ? this.#statusText : '',
@@ -194,7 +202,7 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     }
     this.#upstream.health.answered()
     this.#over = true
-    const { list } = readAnswerHead(Array.isArray(controller.rawHeaders) ? controller.rawHeaders : [])
+    const { list } = readAnswerHead(Array.isArray(controller.rawHeaders) ? controller.rawHeaders : [], status)
     this.#owner.upgraded(list, socket, this.#open)
   }
 
@@ -285,9 +293,18 @@ export class Forwarding implements Dispatcher.DispatchHandler {
     return true
   }
 
-  #informational(status: number, headers: NodeJS.Dict<string | string[]>): void {
-    if (this.#delivery !== 'waiting') return
+  #informational(
+    controller: Dispatcher.DispatchController,
+    status: number,
+    headers: NodeJS.Dict<string | string[]>,
+  ): void {
     const link = headers['link']
+    this.#interimBytes += 64 + String(link).length
+    if (this.#interimBytes > INTERIM_BYTES_MAX) {
+      controller.abort(new AnswerFault('ANSWER_MALFORMED', 'there is no end of interim answers'))
+      return
+    }
+    if (this.#delivery !== 'waiting') return
     if (status === 102) this.#answer.processing()
     if (status === 103 && link !== undefined) this.#answer.earlyHints(link)
   }

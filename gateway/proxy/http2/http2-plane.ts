@@ -187,7 +187,11 @@ class Http2Connection {
   look(nowMs: number): void {
     const { clientIdleMs, clientStallMs, headMs, lingerMs } = this.#backend.limits
     this.#idleFrames = 0
-    for (const answer of this.#answers) answer.endStalled(nowMs, clientStallMs)
+    for (const answer of this.#answers)
+      if (!answer.endStalled(nowMs, clientStallMs)) {
+        this.destroy()
+        return
+      }
     if (this.#answers.size > 0) return
     if (this.#leavingSinceMs === 0) {
       if (nowMs - this.#quietSinceMs > (this.#isFresh ? headMs : clientIdleMs)) this.leave()

@@ -7,8 +7,9 @@ import type { ClientAnswer, ClientRequest } from '../client-message.ts'
 import type { Peer } from '../forwarded-fields.ts'
 import { joinFields, type RequestFields } from './request-fields.ts'
 
-/** Answers to which no body belongs. */
-const BODILESS: ReadonlySet<number> = new Set([204, 205, 304])
+/** Answers to which no body belongs; of the first two a length says nothing, and would make them malformed. */
+const EMPTY: ReadonlySet<number> = new Set([204, 205])
+const BODILESS: ReadonlySet<number> = new Set([...EMPTY, 304])
 
 export class StreamRequest implements ClientRequest {
   readonly version = '2'
@@ -71,10 +72,12 @@ export class StreamAnswer implements ClientAnswer {
   #isBodiless = false
   #isEnded = false
   #trailers: readonly [string, string][] = []
-  /** Bytes of the answer, how many of them were taken when it was looked at last, and since when there were no more. */
+  /** Bytes of the answer, how many of them were taken when it was looked at last, and since when there were no more; 0 before. */
   #bytes = 0
   #taken = 0
   #sinceMs = 0
+  /** Because its client took nothing of it. */
+  #isBrokenOff = false
 
   constructor(stream: ServerHttp2Stream, request: ClientRequest) {
     this.#stream = stream
@@ -120,13 +123,18 @@ export class StreamAnswer implements ClientAnswer {
   head(status: number, _reason: string | null, fields: readonly string[]): void {
     const stream = this.#stream
     if (stream.closed || stream.destroyed) return
-    const head: OutgoingHttpHeaders = { ':status': status }
+    // Without a prototype: a backend's field may be named like one of its members.
+    const head: OutgoingHttpHeaders = Object.create(null)
+    head[':status'] = status
     let hasLength = false
     for (let i = 0; i + 1 < fields.length; i += 2) {
       const name = (fields[i] ?? '').toLowerCase()
       const value = fields[i + 1] ?? ''
       const earlier = head[name]
-      if (name === 'content-length') hasLength = true
+      if (name === 'content-length') {
+        if (EMPTY.has(status)) continue
+        hasLength = true
+      }
       head[name] =
         earlier === undefined ? value : [...(Array.isArray(earlier) ? earlier : [String(earlier)]), value]
     }
@@ -138,9 +146,15 @@ export class StreamAnswer implements ClientAnswer {
 
   #sendTrailers(): void {
     const stream = this.#stream
-    const trailers: OutgoingHttpHeaders = {}
+    const trailers: OutgoingHttpHeaders = Object.create(null)
     for (const [name, value] of this.#trailers) trailers[name.toLowerCase()] = value
-    if (!stream.closed && !stream.destroyed && this.#isEnded) stream.sendTrailers(trailers)
+    if (stream.closed || stream.destroyed || !this.#isEnded) return
+    try {
+      stream.sendTrailers(trailers)
+    } catch {
+      // What node will not write must not pass for an answer that had none. Nobody else would catch it.
+      this.abort()
+    }
   }
 
   /** A head goes out in the turn in which it was written. */
@@ -181,13 +195,24 @@ export class StreamAnswer implements ClientAnswer {
     this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR)
   }
 
-  /** To be asked now and then: breaks off what its client takes nothing of. */
-  endStalled(nowMs: number, stallMs: number): void {
-    const waiting = this.#stream.writableLength
+  /**
+   * To be asked now and then: breaks off what its client takes nothing of. False where it does not take that it was broken
+   * off either: then it takes nothing of its connection.
+   */
+  endStalled(nowMs: number, stallMs: number): boolean {
+    const stream = this.#stream
+    const waiting = stream.writableLength
     const taken = this.#bytes - waiting
-    if (waiting === 0 || taken !== this.#taken) {
+    // An answer without a body waits, too, until it has gone out and its stream is closed with it.
+    if (this.#sinceMs === 0 || (waiting === 0 && !this.#isEnded) || taken !== this.#taken) {
       this.#taken = taken
       this.#sinceMs = nowMs
-    } else if (nowMs - this.#sinceMs >= stallMs) this.#stream.close(constants.NGHTTP2_CANCEL)
+    } else if (nowMs - this.#sinceMs >= stallMs) {
+      if (this.#isBrokenOff) return false
+      this.#isBrokenOff = true
+      this.#sinceMs = nowMs - stallMs / 2
+      stream.close(constants.NGHTTP2_CANCEL)
+    }
+    return true
   }
 }

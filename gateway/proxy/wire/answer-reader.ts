@@ -118,6 +118,8 @@ export class AnswerReader {
 
   #frame(method: string): string | null {
     if (this.status === 101) return 'it changes the protocol, which nobody had asked for'
+    // RFC 9110 §8.6: a client that believed it would wait for a body.
+    if (this.status === 204 && this.contentLength !== -1) this.#cutNamed('content-length')
     if (this.status < 200 || this.status === 204 || this.status === 304 || method === 'HEAD')
       this.framing = 'none'
     else if (this.framing === 'close') this.keepAlive = false

@@ -1,6 +1,7 @@
 // Cuts the bytes that come from a backend into one answer: its head, the pieces of its body, its end. One object serves all
 // calls of a client's connection, one after the other.
 
+import { INTERIM_BYTES_MAX } from '../answer-head.ts'
 import { AnswerReader } from './answer-reader.ts'
 import { ChunkedReader } from './chunked-reader.ts'
 
@@ -28,6 +29,7 @@ export class AnswerStream {
   #method = ''
   #headBytesMax = 0
   #partial: Buffer | null = null
+  #interimBytes = 0
   #left = 0
   #inBody = false
 
@@ -36,6 +38,7 @@ export class AnswerStream {
     this.#method = method
     this.#headBytesMax = headBytesMax
     this.#partial = null
+    this.#interimBytes = 0
     this.#inBody = false
   }
 
@@ -95,6 +98,11 @@ export class AnswerStream {
       }
       rest = rest.subarray(end + HEAD_END.length)
       if (this.reader.status >= 200) break
+      this.#interimBytes += end + HEAD_END.length
+      if (this.#interimBytes > INTERIM_BYTES_MAX) {
+        taker.malformed('there is no end of interim answers')
+        return
+      }
       taker.interim(this.reader)
     }
     this.#inBody = true

@@ -342,6 +342,44 @@ describe('an answer on its way to the client', () => {
     expect((await client.answer()).status).toBe(200)
   })
 
+  test('interim answers without end are no answer: the call is unknown, and its client is told', async () => {
+    const hints = `HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\nX-A: ${'a'.repeat(1_000)}\r\n\r\n`
+    const backend = kept(
+      await startRawBackend((socket) => {
+        const more = () => {
+          while (socket.writable && socket.write(hints.repeat(20)));
+        }
+        socket.on('drain', more)
+        more()
+      }),
+    )
+    const gateway = await gatewayTo(backend.url)
+    const client = await clientOf(gateway)
+    client.send('POST /x HTTP/1.1\r\nHost: a\r\nFencing-Token: 1\r\nContent-Length: 3\r\n\r\nabc')
+    await client.until((received) => /HTTP\/1.1 50\d /.test(received))
+    expect(client.received).toContain('502')
+    expect(gateway.gate.entries[0]?.log).toEqual([expect.stringMatching(/^unknown: .*interim answers/)])
+  })
+
+  test('an answer without content has no length, whatever the backend says', async () => {
+    const backend = kept(
+      await startRawBackend((socket) =>
+        socket.write('HTTP/1.1 204 No Content\r\nX-A: b\r\nContent-Length: 5\r\n\r\nhello'),
+      ),
+    )
+    const client = await clientOf(await gatewayTo(backend.url))
+    for (let i = 0; i < 2; i++) {
+      client.send('POST /x HTTP/1.1\r\nHost: a\r\nFencing-Token: 1\r\nContent-Length: 0\r\n\r\n')
+      const answer = await client.answer()
+      expect([answer.status, answer.headers['x-a'], answer.headers['content-length']]).toEqual([
+        204,
+        'b',
+        undefined,
+      ])
+    }
+    expect(client.received).toBe('')
+  })
+
   test('64 MiB pass both ways unchanged, in bounded memory, also to a slow reader', async () => {
     const size = 64 * 1024 * 1024
     const piece = Buffer.alloc(64 * 1024, 'fencing ')

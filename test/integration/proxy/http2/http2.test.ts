@@ -117,6 +117,46 @@ describe('a call over HTTP/2', () => {
     expect(answer.fields['content-length']).toBe(method === 'HEAD' ? '1234' : answer.fields['content-length'])
   })
 
+  test.each([204, 205])(
+    'gets an answer of status %i whatever length its backend says that this has',
+    async (status) => {
+      const backend = kept(
+        await startRawBackend((socket) =>
+          socket.write(`HTTP/1.1 ${status} Done\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello`),
+        ),
+      )
+      const gateway = await gatewayTo(backend.url, {}, { tls })
+      const client = kept(await Http2Client.open(gateway.port, cert))
+      const answer = await client.call(CHANGE, 'abc')
+      expect(answer).toMatchObject({ status, body: '', fields: { 'x-a': 'b' } })
+      expect(answer.fields).not.toHaveProperty('content-length')
+      expect(gateway.gate.entries[0]?.log).toEqual(['ended'])
+    },
+  )
+
+  test('gets what fields the backend sends, whatever they are called', async () => {
+    const names = ['constructor', '__proto__', 'toString', 'hasOwnProperty', 'HTTP2-Settings']
+    const head = names.map((name) => `${name}: of ${name}\r\n`).join('')
+    const backend = kept(
+      await startRawBackend((socket) =>
+        socket.write(`HTTP/1.1 200 OK\r\n${head}Transfer-Encoding: chunked\r\n\r\n0\r\n${head}\r\n`),
+      ),
+    )
+    const gateway = await gatewayTo(backend.url, {}, { tls })
+    const client = kept(await Http2Client.open(gateway.port, cert))
+    const { fields, trailers } = await client.call(CHANGE, 'abc')
+    for (const got of [fields, trailers]) {
+      for (const name of names.slice(0, 4))
+        expect([name, Object.getOwnPropertyDescriptor(got, name.toLowerCase())?.value]).toEqual([
+          name,
+          `of ${name}`,
+        ])
+      // It is of a connection of HTTP/1.1, and node does not write it.
+      expect(got).not.toHaveProperty('http2-settings')
+    }
+    expect(gateway.gate.entries[0]?.log).toEqual(['ended'])
+  })
+
   test('hears interim answers, and 100 before a body that it holds back', async () => {
     const { client } = await start((_request, response) => {
       response.writeEarlyHints({ link: '</a>; rel=preload' })

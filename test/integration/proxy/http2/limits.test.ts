@@ -199,6 +199,49 @@ describe('a client of HTTP/2', () => {
   })
 })
 
+describe('a client of HTTP/2 that takes nothing', () => {
+  async function large(limits: Partial<ProxyLimits>) {
+    const backend = kept(
+      await startHttpBackend((request, response) => {
+        request.resume().on('end', () => response.end(Buffer.alloc(300_000, 'a')))
+      }),
+    )
+    const gateway = await gatewayTo(backend.url, {}, { tls: { cert, key }, limits })
+    return { gateway, client: kept(await RawHttp2.open(gateway.port, cert)) }
+  }
+
+  test('of its whole connection loses that, whatever waits there', async () => {
+    const { gateway, client } = await large({ clientStallMs: 200 })
+    client.frame(FRAME.settings, 0, 0, Buffer.concat([Buffer.from([0, 4]), number32(0x7fff_ffff)]))
+    client.frame(FRAME.windowUpdate, 0, 0, number32(0x7fff_0000))
+    client.socket.pause()
+    for (let i = 0; i < 90; i++)
+      client.head(2 * i + 1, i % 3 === 0 ? [[':method', 'HEAD'], ...READ.slice(1)] : CHANGE)
+    await expect.poll(() => gateway.gate.entries.length).toBe(60)
+    await expect
+      .poll(() => gateway.listener.state, { timeout: 10_000 })
+      .toMatchObject({
+        connections: 0,
+        inFlight: 0,
+      })
+    for (const { log } of gateway.gate.entries) expect(log).toEqual(['ended'])
+  })
+
+  test('at first, and then does, has its answer', async () => {
+    const { client } = await large({ clientStallMs: 2_000, headMs: 200 })
+    client.frame(FRAME.settings, 0, 0, Buffer.concat([Buffer.from([0, 4]), number32(1_000)]))
+    client.head(1, CHANGE)
+    await client.until(() => client.frames.some(({ type }) => type === FRAME.data))
+    // The gateway looks four times in each of these.
+    await new Promise<void>((resolve) => setTimeout(resolve, 400))
+    client.frame(FRAME.windowUpdate, 0, 0, number32(1_000_000))
+    client.frame(FRAME.windowUpdate, 0, 1, number32(1_000_000))
+    const outcome = await client.outcome(1)
+    expect(outcome).toMatchObject({ kind: 'answered', status: 200 })
+    expect(outcome.kind === 'answered' && outcome.body.length).toBe(300_000)
+  })
+})
+
 describe('a call over HTTP/2 whose client goes', () => {
   test('has ended when the backend has answered, though nobody hears it', async () => {
     for (const go of [(client: RawHttp2) => client.reset(1), (client: RawHttp2) => client.close()]) {
