@@ -258,11 +258,16 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
       this.#tooLarge(needed, [])
       return
     }
+    const { bodyBytesMax } = this.backend.limits
+    const isLimited = bodyBytesMax > 0 && bodyBytesMax < needed
     this.#continue()
     this.#intake.take(
-      needed,
+      isLimited ? bodyBytesMax : needed,
       (body) => this.#decide(body, true),
-      (prefix) => this.#tooLarge(needed, prefix),
+      (prefix) => {
+        if (isLimited) this.refuse(bodyTooLarge(bodyBytesMax))
+        else this.#tooLarge(needed, prefix)
+      },
     )
   }
 

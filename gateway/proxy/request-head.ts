@@ -35,6 +35,8 @@ const HOP_BY_HOP = new Set([
   'fencing-session',
 ])
 
+const KEPT: ReadonlySet<string> = new Set(['host', 'fencing-token', 'fencing-session'])
+
 /** Lengths of the names above and of `host`: most fields are passed on after one look at their length. */
 const SPECIAL_LENGTHS = new Uint8Array(32)
 for (const name of [...HOP_BY_HOP, 'host']) SPECIAL_LENGTHS[name.length] = 1
@@ -123,8 +125,8 @@ export function stripNamed(list: string[], connection: string): readonly string[
   const names: string[] = []
   for (const part of lower.split(',')) {
     const name = part.trim()
-    // Host frames the message as Content-Length does: a client cannot make it a matter between two hops.
-    if (name === '' || name === 'host' || name === 'keep-alive' || name === 'close') continue
+    // Host frames the message as Content-Length does, and what is ours was meant for this hop: neither can be taken away.
+    if (name === '' || name === 'keep-alive' || name === 'close' || KEPT.has(name)) continue
     removeField(list, name)
     names.push(name)
   }

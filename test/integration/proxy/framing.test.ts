@@ -175,15 +175,17 @@ describe('framing', () => {
     let shown: readonly (string | undefined)[] = []
     const inFront = await startTestGateway(backend.url, {
       classify: (head) => {
-        shown = [head.header('x-kind'), head.header('x-other')]
+        shown = [head.header('x-kind'), head.header('x-other'), head.header('fencing-session')]
         return null
       },
     })
     const client = await RawClient.open(inFront.port)
-    client.send(get('X-Kind: read\r\nX-Other: 1\r\nConnection: keep-alive, X-KIND\r\n'))
+    const named = 'Connection: keep-alive, X-KIND, Fencing-Session, Fencing-Token\r\n'
+    // Ours was meant for this hop: who sends it is held to it.
+    client.send(get(`X-Kind: read\r\nX-Other: 1\r\nFencing-Session: s\r\n${named}`))
     expect((await client.answer()).status).toBe(200)
     expect(Object.keys(backend.seen[0]?.headers ?? {})).not.toContain('x-kind')
-    expect(shown).toEqual([undefined, '1'])
+    expect(shown).toEqual([undefined, '1', 's'])
     client.close()
     await inFront.listener.close()
   })

@@ -186,6 +186,23 @@ describe('a request', () => {
     )
     expect(bodies).toEqual([50])
   })
+
+  test('whose body of unknown length is to be checked, and too long, is refused unsent', async () => {
+    const backend = kept(await startEchoBackend())
+    const gateway = await gatewayTo(backend.url, { bodyBytes: 10_000 }, { limits: { bodyBytesMax: 100 } })
+    const send = async (length: number) => {
+      const client = await clientOf(gateway)
+      const chunk = `${length.toString(16)}\r\n${'a'.repeat(length)}\r\n0\r\n\r\n`
+      client.send(post('Transfer-Encoding: chunked\r\n', chunk))
+      return client.answer()
+    }
+    const refused = await send(101)
+    expect(refused.status).toBe(413)
+    expect(refused.body).toContain('limits.bodyBytes')
+    expect((await send(100)).status).toBe(200)
+    expect(gateway.gate.asked).toHaveLength(1)
+    expect(backend.seen).toHaveLength(1)
+  })
 })
 
 describe('a client that takes nothing of its answer', () => {
