@@ -6,6 +6,7 @@ import type { Refusal } from '../core/verdict.ts'
 import type { CallHead } from '../spi/policy.ts'
 import type { Backend } from './backend.ts'
 import { BodyIntake } from './body-intake.ts'
+import { CallCopies } from './call-copies.ts'
 import { backendDown, trailerFault } from './call-faults.ts'
 import type { Sender } from './callers.ts'
 import { type Call, CheckedCall } from './checked-call.ts'
@@ -23,7 +24,7 @@ import {
   tooLargeForTwo,
   tooManyFields,
 } from './refusals.ts'
-import type { FirstCopy, FirstCopyOutcome } from './repeats.ts'
+import type { FirstCopyOutcome } from './repeats.ts'
 import {
   joinedFields,
   malformedHead,
@@ -56,10 +57,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
   #forwarding: Forwarding | null = null
   #body: ForwardedBody | null = null
   readonly #intake: BodyIntake
-  /** For those who send the same call again while it is under way. */
-  #first: FirstCopy | null = null
-  /** Where it was joined to such a call. */
-  #leaveFirstCopy: (() => void) | null = null
+  readonly #copies: CallCopies
   #awaitsContinue: boolean
   #answered = false
   #clientGone = false
@@ -80,6 +78,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
     this.#answer = message.answer
     this.#upgrade = terms.upgrade ?? null
     this.#awaitsContinue = terms.awaitsContinue
+    this.#copies = new CallCopies(backend.repeats)
     this.#intake = new BodyIntake(message.request.body, backend.clock)
   }
 
@@ -170,7 +169,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
   breakOff(reason: string): void {
     if (this.#tunnel !== null) this.#tunnel.breakOff(reason)
     else if (this.#forwarding !== null) this.#forwarding.breakOff(reason)
-    else this.refuse(this.#leaveFirstCopy === null ? GOING_AWAY : JOINED_TOO_LATE)
+    else this.refuse(this.#copies.isWaiting ? JOINED_TOO_LATE : GOING_AWAY)
   }
 
   /**
@@ -186,36 +185,27 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
     const id = repeats.idOf((field) => callHead.header(field))
     if (id === null) return false
     const { method } = callHead
-    const named = {
-      id,
-      method,
-      target: call.target,
-      token: head.token,
-      fields: this.#request.fields,
-      body,
+    const { target } = call
+    const { fields } = this.#request
+    const named = { id, method, target, token: head.token, fields, body }
+    switch (this.#copies.enter(named, (outcome) => this.#firstCopyOver(outcome, call))) {
+      case 'first':
+        return false
+      case 'joined':
+        events({ type: 'call.joined', backend: name, detail: `${method} ${target} (${id.slice(0, 200)})` })
+        return true
+      case 'crowded':
+        this.refuse(TOO_MANY_COPIES)
+        return true
     }
-    const first = repeats.find(named)
-    if (first === null) {
-      this.#first = repeats.begin(named)
-      return false
-    }
-    const joiner = (outcome: FirstCopyOutcome) => this.#firstCopyOver(outcome, call)
-    if (!first.join(joiner)) {
-      this.refuse(TOO_MANY_COPIES)
-      return true
-    }
-    this.#leaveFirstCopy = () => first.leave(joiner)
-    events({ type: 'call.joined', backend: name, detail: `${method} ${call.target} (${id.slice(0, 200)})` })
-    return true
   }
 
   override refuse(refusal: Refusal): void {
-    this.#first?.refused(refusal)
+    this.#copies.refused(refusal)
     super.refuse(refusal)
   }
 
   #firstCopyOver(outcome: FirstCopyOutcome, call: Call): void {
-    this.#leaveFirstCopy = null
     const callHead = this.#callHead
     if (this.isUnwanted || callHead === null) {
       this.leave()
@@ -323,7 +313,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
         headers,
         body: body === null ? this.#stream(head, open) : body.length === 0 ? null : body,
         job,
-        first: this.#first,
+        first: this.#copies.first,
         upgrade: this.#upgrade?.protocol ?? null,
         learning: this.learning,
         abortable: call.effect === 'read',
@@ -394,9 +384,6 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
 
   protected left(): void {
     this.#intake.end()
-    this.#leaveFirstCopy?.()
-    this.#leaveFirstCopy = null
-    this.#first?.left()
-    this.#first = null
+    this.#copies.left()
   }
 }
