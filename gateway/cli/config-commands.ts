@@ -67,9 +67,12 @@ export const explain: Command = {
     const [method = '', url = ''] = invocation.positionals
     const { backend, target } = findBackend(url, config)
     const policy = dependencies.policyOf(config, backend)
-    const head = callHead(method.toUpperCase(), target, headersOf(invocation.texts('header')))
+    const data = Buffer.from(invocation.text('data') ?? '')
+    const length = data.length === 0 ? {} : { 'content-length': String(data.length) }
+    const headers = { ...length, ...headersOf(invocation.texts('header')) }
+    const head = callHead(method.toUpperCase(), target, headers)
     const needed = policy.bodyBytesNeeded(head)
-    const body = needed === 0 ? null : Buffer.from(invocation.text('data') ?? '')
+    const body = needed === 0 ? null : data
     if (body !== null && body.length > needed)
       throw new CommandFailure(
         `the policy ${policy.name} reads bodies of at most ${needed} bytes: this one is too-large`,

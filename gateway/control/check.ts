@@ -164,10 +164,12 @@ function refused(
 }
 
 function headOf(call: Call): CallHead {
-  const headers: Record<string, string> = {}
+  const { length } = bodyOf(call.body)
+  const headers: Record<string, string> = length === 0 ? {} : { 'content-length': String(length) }
   for (const [name, value] of Object.entries(call.headers)) {
     const lower = name.toLowerCase()
-    headers[lower] = headers[lower] === undefined ? value : `${headers[lower]}, ${value}`
+    headers[lower] =
+      headers[lower] === undefined || lower === 'content-length' ? value : `${headers[lower]}, ${value}`
   }
   return callHead(call.method.toUpperCase(), call.path, headers)
 }

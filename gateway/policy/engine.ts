@@ -6,6 +6,7 @@ import type { RefusalCode } from '../core/verdict.ts'
 import type { CallHead, Classification, JobRule, Policy, RequiredLock } from '../spi/policy.ts'
 import { joinBatch } from './batch.ts'
 import type { CompiledPack } from './compiled-pack.ts'
+import { type HeadRules, headFault } from './head-fault.ts'
 import type { GrowingLeaf } from './leaf.ts'
 import { loginOf } from './login.ts'
 import { belowPrefix, splitPrefixes } from './path-prefix.ts'
@@ -13,15 +14,6 @@ import { type BodyTerms, CallReading } from './reading.ts'
 import { locksOf, matchRule } from './rule.ts'
 import { candidates, groupFault, leftOut, type RuleGroup } from './rule-group.ts'
 import { canonicalTarget, type TargetRules } from './target.ts'
-
-/** Headers by which a backend may take a call for another than its request line says. */
-const OVERRIDING_HEADERS = [
-  'x-http-method-override',
-  'x-http-method',
-  'x-method-override',
-  'x-original-url',
-  'x-rewrite-url',
-] as const
 
 const NO_LOCKS: readonly RequiredLock[] = []
 
@@ -46,7 +38,7 @@ class PackPolicy implements Policy {
   readonly #compiled: CompiledPack
   readonly #targetRules: TargetRules
   readonly #terms: BodyTerms
-  readonly #checksOverrides: boolean
+  readonly #headRules: HeadRules
   readonly #defaultLocks: readonly RequiredLock[]
   readonly #prefixes: readonly (readonly string[])[]
 
@@ -67,7 +59,10 @@ class PackPolicy implements Policy {
       xmlPaths: compiled.xmlPaths,
       mediaTypes: new Set(compiled.source.media_types.map((type) => type.toLowerCase())),
     }
-    this.#checksOverrides = compiled.source.overriding_headers === 'refuse'
+    this.#headRules = {
+      refusesOverrides: compiled.source.overriding_headers === 'refuse',
+      refusesForms: compiled.source.form_bodies === 'refuse',
+    }
     this.#defaultLocks = [compiled.defaultLock]
     this.#prefixes = splitPrefixes(compiled.pathPrefixes)
   }
@@ -99,10 +94,8 @@ class PackPolicy implements Policy {
   #decide(head: CallHead, body: Buffer | null | undefined, trace: string[] | null): Decision {
     if (!isMethod(head.method))
       return refused('bad-request', 'the method is not written in upper-case letters')
-    if (this.#checksOverrides)
-      for (const name of OVERRIDING_HEADERS)
-        if (head.header(name) !== undefined)
-          return refused('bad-request', `the header ${name} would make another call of this one`)
+    const fault = headFault(head, body, this.#headRules)
+    if (fault !== null) return refused('bad-request', fault)
     const target = canonicalTarget(head.target, this.#targetRules)
     if (!target.ok) return refused('bad-request', target.reason)
 

@@ -23,8 +23,13 @@ export function exampleCall(example: ExampleSource): {
   readonly body: Buffer | null
 } {
   const [method = '', target = ''] = example.call.split(' ')
-  const headers = Object.entries(example.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value])
-  return { head: callHead(method, target, Object.fromEntries(headers)), body: bodyOf(example) }
+  const written = Object.entries(example.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value])
+  const isJson = example.body !== undefined && typeof example.body !== 'string'
+  const headers = {
+    ...(isJson ? { 'content-type': 'application/json' } : {}),
+    ...Object.fromEntries(written),
+  }
+  return { head: callHead(method, target, headers), body: bodyOf(example) }
 }
 
 /** What the policy does otherwise than its examples say, one line each. */

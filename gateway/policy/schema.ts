@@ -278,6 +278,8 @@ export const packSchema = z.strictObject({
   covering: settings.covering.default([]),
   /** `refuse`: headers that change method or path behind the gateway's back are a bad request. */
   overriding_headers: z.enum(['refuse', 'ignore']).default('refuse'),
+  /** `refuse`: the backend takes the members of a form for more than the body, such as the method. */
+  form_bodies: z.enum(['refuse', 'pass']).default('pass'),
   /** Whether paths may hold `%25` before two hex digits. */
   double_encoding: z.enum(['refuse', 'allow']).default('refuse'),
   /** Media types of JSON or SOAP bodies besides the usual ones. */

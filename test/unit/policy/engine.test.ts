@@ -219,6 +219,31 @@ describe('a policy', () => {
     expect(decide(lax, head('GET', '/taken', { 'x-http-method-override': 'DELETE' }))).toBe('first')
   })
 
+  it('refuses what a backend may take for a form, at any path, where its pack says that forms change the call', () => {
+    const policy = policyOf('', 'form_bodies: refuse')
+    const code = (headers: Readonly<Record<string, string>>, method = 'POST') => {
+      const found = policy.classify(callHead(method, '/anywhere', headers), null)
+      return found.kind === 'refused' ? found.refusal.code : found.kind
+    }
+    for (const length of [{ 'content-length': '7' }, { 'transfer-encoding': 'chunked' }]) {
+      for (const type of [
+        'application/x-www-form-urlencoded',
+        'Application/X-WWW-Form-URLEncoded; charset=utf-8',
+        'multipart/form-data; boundary=a',
+        'application/json, multipart/form-data',
+        ' ',
+      ])
+        for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'GET'])
+          expect([type, code({ ...length, 'content-type': type }, method)]).toEqual([type, 'bad-request'])
+      expect(code(length)).toBe('bad-request')
+      expect(code({ ...length, 'content-type': 'application/json' })).toBe('call')
+    }
+    expect(code({})).toBe('call')
+    expect(code({ 'content-length': '0', 'content-type': 'application/x-www-form-urlencoded' })).toBe('call')
+    const lenient = policyOf('').classify(callHead('POST', '/anywhere', { 'content-length': '7' }), null)
+    expect(lenient.kind).toBe('call')
+  })
+
   it('explains what matched, and why the others at the same place did not', () => {
     const policy = policyOf(`
   - { id: a, method: POST, path: /e, json: { key: one }, effect: read }
