@@ -87,28 +87,36 @@ const LEVELS: Readonly<Record<GatewayEvent['type'], Exclude<LogLevel, 'silent'>>
   'mark.missing': 'warn',
 }
 
+/** An event as it is kept: the words around it are put together for those who ask, which a flood of refusals does not. */
+type Slot = RecordedEvent | { readonly event: GatewayEvent; readonly wallMs: number }
+
 export function createEvents(options: EventsOptions): Events {
   const kept = options.kept ?? 4096
-  const slots: RecordedEvent[] = []
+  const slots: Slot[] = []
   const listeners = new Set<(event: RecordedEvent) => void>()
   let last = 0
   /** What came before is not known here. */
   let earliest = 1
 
   const sink: EventSink = (event) => {
-    const at = new Date(options.clock.wallMs()).toISOString()
+    const wallMs = options.clock.wallMs()
     options.metrics.event(event)
-    const { type, token, ...fields } = event
-    // The log takes every field named `token` for a credential; here it is the number of a grant.
-    options.log[LEVELS[type]](token === undefined ? fields : { ...fields, grant: token }, type)
-    if (options.relay !== undefined) options.relay(event, at)
-    else record({ id: `${options.run}-${last + 1}`, number: last + 1, at, event })
+    const level = LEVELS[event.type]
+    if (options.log.writes(level)) {
+      const { type, token, ...fields } = event
+      // The log takes every field named `token` for a credential; here it is the number of a grant.
+      options.log[level](token === undefined ? fields : { ...fields, grant: token }, type)
+    }
+    if (options.relay === undefined) record(last + 1, { event, wallMs })
+    else options.relay(event, new Date(wallMs).toISOString())
   }
 
-  const record = (recorded: RecordedEvent): void => {
-    if (recorded.number !== last + 1) earliest = recorded.number
-    last = recorded.number
-    slots[(last - 1) % kept] = recorded
+  const record = (number: number, slot: Slot): void => {
+    if (number !== last + 1) earliest = number
+    last = number
+    slots[(number - 1) % kept] = slot
+    if (listeners.size === 0) return
+    const recorded = recordedAs(slot, number)
     for (const listener of listeners) {
       try {
         listener(recorded)
@@ -119,6 +127,11 @@ export function createEvents(options: EventsOptions): Events {
     }
   }
 
+  const recordedAs = (slot: Slot, number: number): RecordedEvent =>
+    'wallMs' in slot
+      ? { id: `${options.run}-${number}`, number, at: new Date(slot.wallMs).toISOString(), event: slot.event }
+      : slot
+
   const after = (id: string): ReturnType<EventRing['after']> => {
     const dash = id.lastIndexOf('-')
     const number = Number(id.slice(dash + 1))
@@ -128,8 +141,8 @@ export function createEvents(options: EventsOptions): Events {
     const first = known ? Math.max(number + 1, oldest) : oldest
     const events: RecordedEvent[] = []
     for (let next = first; next <= last; next++) {
-      const recorded = slots[(next - 1) % kept]
-      if (recorded !== undefined) events.push(recorded)
+      const slot = slots[(next - 1) % kept]
+      if (slot !== undefined) events.push(recordedAs(slot, next))
     }
     return { events, missed: !known || number + 1 < oldest }
   }
@@ -140,7 +153,9 @@ export function createEvents(options: EventsOptions): Events {
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
-    accept: (events) => events.forEach(record),
+    accept(events) {
+      for (const recorded of events) record(recorded.number, recorded)
+    },
     ring: { latest: () => `${options.run}-${last}`, after },
   }
 }

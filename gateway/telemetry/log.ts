@@ -12,6 +12,8 @@ export interface Log {
   info(fields: LogFields, message: string): void
   warn(fields: LogFields, message: string): void
   error(fields: LogFields, message: string): void
+  /** Whether lines of this level are written: for those who would put fields together in vain. */
+  writes(level: Exclude<LogLevel, 'silent'>): boolean
   /** The same log with fields on every line, such as `{ room: 'proxy' }`. */
   child(fields: LogFields): Log
   setLevel(level: LogLevel): void
@@ -68,7 +70,10 @@ export function createLog(options: LogOptions): Log {
   return wrap(root, () => stream.flushSync?.())
 }
 
-type Inner = Pick<ReturnType<typeof pino>, 'debug' | 'info' | 'warn' | 'error' | 'child' | 'level'>
+type Inner = Pick<
+  ReturnType<typeof pino>,
+  'debug' | 'info' | 'warn' | 'error' | 'child' | 'level' | 'isLevelEnabled'
+>
 
 function wrap(inner: Inner, flush: () => void): Log {
   return {
@@ -76,6 +81,7 @@ function wrap(inner: Inner, flush: () => void): Log {
     info: (fields, message) => inner.info(fields, message),
     warn: (fields, message) => inner.warn(fields, message),
     error: (fields, message) => inner.error(fields, message),
+    writes: (level) => inner.isLevelEnabled(level),
     child: (fields) => wrap(inner.child(fields), flush),
     setLevel: (level) => {
       inner.level = level

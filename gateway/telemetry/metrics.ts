@@ -6,6 +6,7 @@ import type { BackendState } from '../spi/backend-state.ts'
 import type { GatewayEvent } from '../spi/events.ts'
 import { observeBackends } from './backend-gauges.ts'
 import { type FencingSources, observeFencing } from './fencing-gauges.ts'
+import { pairCounter } from './pair-counter.ts'
 
 /** Asked at each scrape; must answer at once from memory. */
 export interface GaugeSources {
@@ -80,13 +81,13 @@ export function createMetrics(options: {
     },
   })
   const backends = observeBackends(registry)
-  const refused = new Counter({
+  const refused = pairCounter({
     name: 'fencegate_calls_refused_total',
     help: 'Calls that the gateway refused.',
     labelNames: ['backend', 'verdict'],
     registers,
   })
-  const shadowed = new Counter({
+  const shadowed = pairCounter({
     name: 'fencegate_calls_shadowed_total',
     help: 'Calls that would have been refused if the backend were enforced.',
     labelNames: ['backend', 'verdict'],
@@ -135,7 +136,7 @@ export function createMetrics(options: {
     buckets: SECONDS,
     registers,
   })
-  const events = new Counter({
+  const events = pairCounter({
     name: 'fencegate_events_total',
     help: 'What happened, by the type of the event.',
     labelNames: ['type'],
@@ -152,14 +153,14 @@ export function createMetrics(options: {
     },
     observeBackend: (backend, state) => void backends.set(backend, state),
     event(event) {
-      events.inc({ type: event.type })
+      events.inc(event.type)
       const backend = event.backend ?? 'none'
       const verdict = event.verdict ?? 'none'
       switch (event.type) {
         case 'call.refused':
-          return refused.inc({ backend, verdict })
+          return refused.inc(backend, verdict)
         case 'call.shadowed':
-          return shadowed.inc({ backend, verdict })
+          return shadowed.inc(backend, verdict)
         case 'call.unknown':
           return unknown.inc({ backend })
         case 'handover.opened':

@@ -132,3 +132,24 @@ test('where events are numbered elsewhere, they reach readers when they come bac
   expect(events.ring.after('run1-7')).toMatchObject({ missed: true })
   expect(events.ring.latest()).toBe('run1-9')
 })
+
+test('an event is told in the same words to who listens and to who comes later', () => {
+  const { events } = start()
+  events.sink(granted('early'))
+  const seen: unknown[] = []
+  events.subscribe((recorded) => void seen.push(recorded))
+  events.sink(granted('late'))
+  const { events: kept } = events.ring.after('run1-0')
+  expect(kept[1]).toEqual(seen[0])
+  expect(kept[0]).toEqual({ ...kept[1], id: 'run1-1', number: 1, event: granted('early') })
+})
+
+test('a line that the level leaves out is not written, and the event is told all the same', () => {
+  const lines: string[] = []
+  const log = createLog({ level: 'warn', destination: { write: (line) => void lines.push(line) } })
+  const metrics = createMetrics({ processMetrics: false })
+  const events = createEvents({ clock, log, metrics, run: 'run1' })
+  for (const type of ['call.refused', 'call.unknown'] as const) events.sink({ type, backend: 'cinder' })
+  expect(lines.map((line) => JSON.parse(line).msg)).toEqual(['call.unknown'])
+  expect(events.ring.latest()).toBe('run1-2')
+})
