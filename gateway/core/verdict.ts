@@ -124,4 +124,6 @@ export interface Refusal {
   readonly token?: string
   /** Who owns the lock now, since when. */
   readonly owner?: { readonly token: string; readonly holder: string | null; readonly since: string | null }
+  /** This very object is given again and again: what is made of it is worth keeping. */
+  readonly isLasting?: true
 }

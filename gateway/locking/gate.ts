@@ -12,6 +12,7 @@ import type { Ledger } from './ledger.ts'
 import { ownerOf } from './listings.ts'
 import type { LiveGrant, LockState } from './lock-state.ts'
 import { Parking, type ParkingLimits, type Undecided } from './parking.ts'
+import { StaleWords } from './stale-words.ts'
 import type { View } from './view.ts'
 
 export interface GateOptions {
@@ -45,9 +46,11 @@ type Check =
 export class LockGate implements Gate {
   readonly #options: GateOptions
   readonly #parking: Parking
+  readonly #staleWords: StaleWords
 
   constructor(options: GateOptions) {
     this.#options = options
+    this.#staleWords = new StaleWords(options.view)
     const { clock, catchUp, parking: limits } = options
     this.#parking = new Parking({ clock, limits, catchUp, decide: (request) => this.#decide(request) })
   }
@@ -168,6 +171,8 @@ export class LockGate implements Gate {
   #checkToken(name: RequiredLock['name'], presented: PresentedToken, session: SessionId | undefined): Check {
     const { view, signing } = this.#options
     const { token } = presented
+    const again = this.#staleWords.again(name, token)
+    if (again !== null) return { kind: 'refused', refusal: again }
     const lock = view.locks.get(name)
     if (lock !== undefined) {
       if (lock.damage !== null)
@@ -197,22 +202,7 @@ export class LockGate implements Gate {
           token: String(token),
         },
       }
-    return { kind: 'refused', refusal: this.#staleToken(lock, name, token) }
-  }
-
-  #staleToken(lock: LockState | undefined, name: string, token: number): Refusal {
-    const owner = lock === undefined ? null : ownerOf(this.#options.view, lock)
-    const now =
-      owner === null
-        ? 'nobody holds the lock now'
-        : `it is held by ${owner.holder ?? 'a foreign client'} with token ${owner.token} since ${owner.since}`
-    return {
-      code: 'stale-token',
-      detail: `token ${token} of lock ${name} is not, or no longer, the owner's; ${now}`,
-      lock: name,
-      token: String(token),
-      ...(owner === null ? {} : { owner }),
-    }
+    return { kind: 'refused', refusal: this.#staleWords.of(lock, name, token) }
   }
 
   #uncovered(required: RequiredLock, request: AdmissionRequest): Refusal {

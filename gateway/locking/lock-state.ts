@@ -189,6 +189,8 @@ export class LockState {
   }
 
   waiterOf(createRevision: number): QueuedWaiter | null {
+    // Without making up what a folded one would say.
+    if (this.#unfolded === null && this.#held?.createRevision !== createRevision) return null
     for (const waiter of this.queue) if (waiter.createRevision === createRevision) return waiter
     return null
   }

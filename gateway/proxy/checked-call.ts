@@ -11,7 +11,14 @@ import { callerOf, type Sender } from './callers.ts'
 import type { Flight } from './flights.ts'
 import { LearntLogin } from './learnt-login.ts'
 import { OpenCall } from './open-call.ts'
-import { GOING_AWAY, type RefusalAnswer, renderRefusal, TOO_MANY, TOO_MANY_OF_SESSION } from './refusals.ts'
+import {
+  GOING_AWAY,
+  type RefusalAnswer,
+  refusedEvent,
+  renderRefusal,
+  TOO_MANY,
+  TOO_MANY_OF_SESSION,
+} from './refusals.ts'
 import type { SessionCount } from './session-calls.ts'
 import type { ShedCause } from './shedding.ts'
 
@@ -251,39 +258,29 @@ export abstract class CheckedCall implements Flight {
   }
 
   refuse(refusal: Refusal): void {
-    this.#refuse(refusal, () => this.#tell('call.refused', refusal))
+    this.#refuse(refusal, null)
   }
 
   /** Too much at once: counted, and not told one by one. In shadow mode as well: there is no room for it. */
   #shed(cause: ShedCause, refusal: Refusal): void {
-    this.#refuse(refusal, () => this.backend.shedding.count(cause))
+    this.#refuse(refusal, cause)
   }
 
-  #refuse(refusal: Refusal, tell: () => void): void {
+  #refuse(refusal: Refusal, shedCause: ShedCause | null): void {
     this.#verdict = refusal.code
     if (this.isUnwanted) {
       this.leave()
       return
     }
-    tell()
+    if (shedCause === null) this.backend.events(refusedEvent(this.backend.name, refusal))
+    else this.backend.shedding.count(shedCause)
     this.leave()
     this.answer(renderRefusal(refusal, this.#dialect ?? this.backend.policy.dialect, this.#callId))
   }
 
   shadowed(refusal: Refusal): void {
     this.#verdict = refusal.code
-    this.#tell('call.shadowed', refusal)
-  }
-
-  #tell(type: 'call.refused' | 'call.shadowed', refusal: Refusal): void {
-    this.backend.events({
-      type,
-      backend: this.backend.name,
-      verdict: refusal.code,
-      detail: refusal.detail,
-      ...(refusal.lock === undefined ? {} : { lock: refusal.lock }),
-      ...(refusal.token === undefined ? {} : { token: refusal.token }),
-    })
+    this.backend.events({ ...refusedEvent(this.backend.name, refusal), type: 'call.shadowed' })
   }
 
   protected leave(): void {

@@ -10,7 +10,7 @@ export function sayAndClose(socket: Duplex, backend: Backend, refusal: Refusal):
   const { clock, limits, policy } = backend
   const answer = renderRefusal(refusal, policy.dialect)
   socket.on('error', () => socket.destroy())
-  socket.end(Buffer.concat([Buffer.from(refusalHead(answer, 0), 'latin1'), answer.body]))
+  socket.end(refusalHead(answer, 0, clock.monotonicMs()) + answer.bytes, 'latin1')
   // Reads on for a moment, so that no reset overtakes the answer.
   socket.resume()
   const timer = clock.after(limits.lingerMs, () => socket.destroy())

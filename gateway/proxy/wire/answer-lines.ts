@@ -1,6 +1,5 @@
 // The first lines of an answer as the client gets them: those of the backend, and what this hop adds.
 
-import { STATUS_CODES } from 'node:http'
 import type { AnswerFields } from '../../spi/policy.ts'
 import { NO_TRAILERS } from '../answer-head.ts'
 import type { RefusalAnswer } from '../refusals.ts'
@@ -24,11 +23,8 @@ export function answerLines(reader: AnswerReader, idleMs: number, nowMs: number)
 }
 
 /** The head of an answer that the gateway gives itself. */
-export function refusalHead(answer: RefusalAnswer, idleMs: number): string {
-  let head = `HTTP/1.1 ${answer.status} ${STATUS_CODES[answer.status] ?? ''}\r\n`
-  for (let i = 0; i + 1 < answer.headers.length; i += 2)
-    head += `${answer.headers[i]}: ${answer.headers[i + 1]}\r\n`
-  return head + dateOf(Date.now()) + connectionLines(idleMs)
+export function refusalHead(answer: RefusalAnswer, idleMs: number, nowMs: number): string {
+  return answer.lines + date(nowMs) + connectionLines(idleMs)
 }
 
 /** The last lines of a head. Backends differ in `idleMs` at most by a few values. */

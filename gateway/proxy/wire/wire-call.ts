@@ -27,8 +27,8 @@ export interface WireClient extends AnswerReceiver {
   /** Aborted when the client hangs up. */
   goneSignal(): AbortSignal
   readonly sender: Sender
-  /** The answer is through. `keepAlive`: whether the next request may follow. */
-  answered(keepAlive: boolean): void
+  /** The answer is through, at `nowMs`. `keepAlive`: whether the next request may follow. */
+  answered(keepAlive: boolean, nowMs: number): void
 }
 
 const NOTHING: readonly string[] = []
@@ -261,7 +261,8 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
       return
     }
     this.leave()
-    if (!this.#clientGone && this.#delivery?.isStopped !== true) this.#client.answered(keepAlive)
+    if (!this.#clientGone && this.#delivery?.isStopped !== true)
+      this.#client.answered(keepAlive, this.#lastByteMs)
   }
 
   /** The answer to a login goes on once it is known whose session it opened. */
@@ -280,7 +281,7 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
       if (body.length > 0) this.#client.write(`${body.length.toString(16)}\r\n${body.toString('latin1')}\r\n`)
       this.#client.write('0\r\n\r\n')
     }
-    this.#client.answered(keepAlive)
+    this.#client.answered(keepAlive, this.backend.clock.monotonicMs())
   }
 
   #settleByAnswer(answer: AnswerReader): void {
@@ -374,11 +375,10 @@ export class WireCall extends CheckedCall implements UpstreamUser, AnswerTaker {
 
   protected answer(answer: RefusalAnswer): void {
     const idleMs = this.#idleMs
-    const head = refusalHead(answer, idleMs)
-    this.#client.write(
-      this.#method === 'HEAD' ? head : Buffer.concat([Buffer.from(head, 'latin1'), answer.body]),
-    )
-    this.#client.answered(idleMs > 0)
+    const nowMs = this.backend.clock.monotonicMs()
+    const head = refusalHead(answer, idleMs, nowMs)
+    this.#client.write(this.#method === 'HEAD' ? head : head + answer.bytes)
+    this.#client.answered(idleMs > 0, nowMs)
   }
 
   protected left(): void {

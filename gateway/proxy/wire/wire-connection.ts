@@ -226,7 +226,7 @@ export class WireConnection implements WireClient {
     this.#socket.once('drain', listener)
   }
 
-  answered(keepAlive: boolean): void {
+  answered(keepAlive: boolean, nowMs: number): void {
     this.#call = null
     this.reader.clear()
     this.answers.clear()
@@ -238,7 +238,7 @@ export class WireConnection implements WireClient {
       this.#socket.resume()
       return
     }
-    this.quietSinceMs = this.#plane.backend.clock.monotonicMs()
+    this.quietSinceMs = nowMs
     if (this.#unread !== null) this.#next()
     this.#readOn()
   }

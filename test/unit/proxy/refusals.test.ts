@@ -1,8 +1,8 @@
 // Every verdict in every dialect: the status of the published table, and a body that can be parsed.
 
 import { describe, expect, test } from 'vitest'
-import { REFUSALS, type RefusalCode } from '../../../gateway/core/verdict.ts'
-import { renderRefusal } from '../../../gateway/proxy/refusals.ts'
+import { REFUSALS, type Refusal, type RefusalCode } from '../../../gateway/core/verdict.ts'
+import { refusedEvent, renderRefusal } from '../../../gateway/proxy/refusals.ts'
 import { elementText, findElements } from '../../../gateway/proxy/xml-text.ts'
 
 const codes = Object.keys(REFUSALS) as RefusalCode[]
@@ -40,4 +40,29 @@ test('a status and a time of the case at hand win over the table', () => {
   )
   expect(answer.status).toBe(504)
   expect(field(answer.headers, 'Retry-After')).toBe('3')
+})
+
+test('what is made of a lasting refusal is made once, for each backend and dialect as it should be', () => {
+  const plain: Refusal = { code: 'stale-token', detail: 'because', lock: 'löck', token: '8' }
+  const refusal: Refusal = { ...plain, isLasting: true }
+  for (const dialect of ['problem', 'soap', 'problem', 'openstack'] as const) {
+    const answer = renderRefusal(refusal, dialect)
+    expect(renderRefusal(refusal, dialect)).toBe(answer)
+    expect(answer).toEqual(renderRefusal(plain, dialect))
+    expect(answer.body).toEqual(renderRefusal(plain, dialect).body)
+  }
+  expect(renderRefusal(refusal, 'jsonrpc', '7')).toEqual(renderRefusal(plain, 'jsonrpc', '7'))
+  expect(renderRefusal(refusal, 'jsonrpc', '8')).toEqual(renderRefusal(plain, 'jsonrpc', '8'))
+  for (const backend of ['a', 'b', 'a']) {
+    const event = refusedEvent(backend, refusal)
+    expect(refusedEvent(backend, refusal)).toBe(event)
+    expect(event).toEqual({
+      type: 'call.refused',
+      backend,
+      verdict: 'stale-token',
+      detail: 'because',
+      lock: 'löck',
+      token: '8',
+    })
+  }
 })
