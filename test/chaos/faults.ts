@@ -18,6 +18,8 @@ const CLOCK_JUMPS_MS = [-86_400_000, -3_600_000, -30_000, 30_000, 3_600_000, 86_
 const SLOW_MS_MAX = 250
 /** How long a fault waits for a victim that no other fault has in hand. */
 const PATIENCE_MS = 15_000
+/** Past the end of the run's time: a fault is over when its victim goes on, and one that hangs may never. */
+const HEAL_MS_MAX = 60_000
 
 export class Faults {
   readonly injected: InjectedFault[] = []
@@ -25,7 +27,7 @@ export class Faults {
   readonly left = new Map<FaultKind, string>()
   readonly #world: World
   readonly #etcd: EtcdJson
-  readonly #running = new Set<Promise<void>>()
+  readonly #running = new Map<Promise<void>, FaultKind>()
   /** A party that one fault has in hand is left alone by the others. */
   readonly #busy = new Set<string>()
 
@@ -48,11 +50,16 @@ export class Faults {
       const done = this.#strike(fault).catch((error: unknown) => {
         this.left.set(fault.kind, String(error))
       })
-      this.#running.add(done)
+      this.#running.set(done, fault.kind)
       void done.finally(() => this.#running.delete(done))
     }
-    await Promise.all(this.#running)
     await sleep(Math.max(0, beganAtMs + durationMs - nowMs()))
+    const late = new AbortController()
+    const patience = sleep(HEAL_MS_MAX, null, { signal: late.signal }).catch(() => null)
+    await Promise.race([Promise.all(this.#running.keys()), patience])
+    late.abort()
+    for (const kind of this.#running.values())
+      this.left.set(kind, `its victim did not go on within ${HEAL_MS_MAX / 1_000} s after all was over`)
   }
 
   async #strike(fault: PlannedFault): Promise<void> {

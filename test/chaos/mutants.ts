@@ -12,6 +12,8 @@ import type { FaultKind } from './scenario.ts'
 
 const TRIES = 2
 const SECONDS = 60
+/** A run bounds itself; this is for one that cannot any more. */
+const TRY_MS_MAX = 900_000
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 interface Tried {
@@ -32,7 +34,7 @@ function run(folder: string, seed: number, faults: readonly FaultKind[]): Promis
       '--faults',
       faults.join(','),
     ],
-    { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] },
+    { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'], timeout: TRY_MS_MAX },
   )
   let output = ''
   for (const stream of [child.stdout, child.stderr])

@@ -51,6 +51,7 @@ export interface Report {
   readonly holdersKilledByFencers: number
   readonly faults: readonly Outage[]
   readonly left: Readonly<Record<string, string>>
+  readonly hung: readonly string[]
   readonly events: number
   readonly violations: readonly { readonly promise: string; readonly detail: string }[]
 }
@@ -112,6 +113,7 @@ export function makeReport(run: ChaosRun): Report {
     holdersKilledByFencers: run.holdersLost,
     faults: outages(run, injected, history),
     left: Object.fromEntries(run.left),
+    hung: run.hung,
     events: run.events,
     violations: run.violations.map(({ promise, detail }) => ({ promise, detail })),
   }
@@ -267,6 +269,7 @@ function sentences(report: Report): string[] {
     `Calls: ${calls.made} made, ${calls.admitted} admitted, ${calls.executed} took effect, ${calls.unanswered} without an answer; refused: ${counts(calls.refused)}; ${calls.around} reached the backend without having been admitted; longest way to the backend ${calls.arrivalMsMax} ms; ${calls.late} took effect too late.`,
     `Grants: ${report.grants}. Handovers: ${counts(report.handovers)}. Fences: ${counts(report.fences)}; ${report.holdersKilledByFencers} holders were killed by a fencer.`,
     ...Object.entries(report.left).map(([kind, reason]) => `Left out: ${kind}: ${reason}.`),
+    ...report.hung.map((what) => `Hung: ${what}.`),
     `Violations: ${report.violations.length}.`,
     ...report.violations.map(({ promise, detail }) => `  ${promise}: ${detail}`),
   ]

@@ -24,6 +24,8 @@ export interface ChaosRun {
   readonly violations: readonly Violation[]
   readonly events: number
   readonly holdersLost: number
+  /** Who was killed as he hung, and how. */
+  readonly hung: readonly string[]
 }
 
 const SETTLE_MS_MAX = 45_000
@@ -88,6 +90,7 @@ export async function runScenario(options: {
       violations,
       events,
       holdersLost: world.holdersLost,
+      hung: world.hung,
     }
   } finally {
     await world.close()

@@ -39,6 +39,11 @@ const options = z
 
 const say = (text: string): void => void stdout.write(`${text}\n`)
 
+/** Starts, healing, settling, probes and the judgement, each with a bound of its own; past all of them the run itself hangs. */
+const RUN_MS_MAX = options.seconds * 2_000 + 600_000
+/** For the run to say so itself, with what is known of it. */
+const LAST_WORDS_MS = 15_000
+
 /** Set inside the namespaces that this program has made for itself. */
 const INSIDE = 'FENCEGATE_CHAOS_INSIDE'
 /** Given by whoever has to remove it, even where the run is cut short. */
@@ -57,6 +62,10 @@ async function run(): Promise<number> {
   if (missing !== null) say(`relays stand for the network: ${missing}`)
   // In a process namespace of its own it is the first process, which nothing ends that it does not handle.
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => exit(2))
+  setTimeout(() => {
+    say(`The run has hung: it was not over after ${RUN_MS_MAX / 1_000} s.`)
+    exit(2)
+  }, RUN_MS_MAX).unref()
   const scenario = drawScenario(options)
   say(describeScenario(scenario))
   const network = inside ? new NamespaceNetwork() : new RelayNetwork()
@@ -84,6 +93,7 @@ function withinNamespaces(): Promise<number> {
     env: { ...env, [INSIDE]: folder },
   })
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => child.kill('SIGKILL'))
+  setTimeout(() => child.kill('SIGKILL'), RUN_MS_MAX + LAST_WORDS_MS).unref()
   return new Promise((resolve, reject) => {
     child.once('error', reject)
     child.once('exit', (code) => resolve(code ?? 2))

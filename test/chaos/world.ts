@@ -46,6 +46,8 @@ export class World {
   readonly holders: Program[] = []
   /** Fences by the gateways' process driver, seen as deaths of holders that nobody of us killed. */
   holdersLost = 0
+  /** Who did not do in time what he had to, and was killed. */
+  readonly hung: string[] = []
   readonly #random: Random
   #endpoints: string[] = []
   #backend: Program | null = null
@@ -125,6 +127,7 @@ export class World {
           '--log-level=error',
         ],
         onEnd: (end) => this.#ended(name, end),
+        onHung: this.#hung(name),
       })
       this.etcd.push(program)
       await program.start(false)
@@ -153,6 +156,7 @@ export class World {
         String(this.scenario.seed),
       ],
       onEnd: (end) => this.#ended('backend', end),
+      onHung: this.#hung('backend'),
     })
     if ((await this.#backend.start(true)) === null)
       throw new Error(`the backend did not start: ${this.#backend.output}`)
@@ -206,18 +210,20 @@ export class World {
           if (known !== undefined) known.ready = false
           this.#gatewayEnded(name, served, end)
         },
+        onHung: this.#hung(name),
       })
       this.gateways.push({ name, program, control: `http://${place.address}:${ports.control}`, ready: false })
     }
-    await Promise.all(this.gateways.map((gateway) => this.startGateway(gateway)))
+    const untilMs = nowMs() + START_MS_MAX
+    await Promise.all(this.gateways.map((gateway) => this.startGateway(gateway, untilMs)))
     for (const { name, ready, program } of this.gateways)
       if (!ready) throw new Error(`${name} did not start: ${program.output}`)
     return listening
   }
 
-  /** Again and again, until it serves or the run is over. */
-  async startGateway(gateway: GatewayParty): Promise<void> {
-    while (!this.#closed && !gateway.program.running) {
+  /** Again and again, until it serves or the run, or its time, is over. */
+  async startGateway(gateway: GatewayParty, untilMs = Number.POSITIVE_INFINITY): Promise<void> {
+    while (!this.#closed && !gateway.program.running && nowMs() < untilMs) {
       if ((await gateway.program.start(true)) !== null) {
         gateway.ready = true
         return
@@ -269,6 +275,7 @@ export class World {
           else if (!end.ours) this.#crashed(name, end)
           if (!end.ours) setTimeout(() => void this.startHolder(program), this.#random.between(200, 1_500))
         },
+        onHung: this.#hung(name),
       })
       this.holders.push(program)
       await program.start(false)
@@ -305,6 +312,10 @@ export class World {
         throw new Error(`${what} did not get ready: ${this.etcd.map(({ output }) => output).join('\n')}`)
       await sleep(50)
     }
+  }
+
+  #hung(name: string): (what: string) => void {
+    return (what) => this.hung.push(`${name} ${what}`)
   }
 
   #gatewayEnded(name: string, served: boolean, end: ProgramEnd): void {

@@ -2,6 +2,7 @@
 // the sender a wrong hardware address for the receiver: frames leave, and arrive nowhere. To be used inside UNSHARE alone.
 
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import type { Network, Place } from './network.ts'
 
 const NOWHERE = '02:00:00:00:ff:ff'
@@ -13,13 +14,17 @@ interface Party {
   readonly hardware: string
 }
 
+/** A command of the network's; what takes longer has hung. */
+const COMMAND_MS_MAX = 10_000
+
 function ip(...args: string[]): void {
-  execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'], timeout: COMMAND_MS_MAX })
 }
 
 function ipWithin(pid: number, words: string): void {
   execFileSync('nsenter', ['--target', String(pid), '--net', '--', 'ip', ...words.split(' ')], {
     stdio: ['ignore', 'ignore', 'pipe'],
+    timeout: COMMAND_MS_MAX,
   })
 }
 
@@ -47,7 +52,8 @@ export class NamespaceNetwork implements Network {
     })
     const pid = sleeper.pid
     if (pid === undefined) throw new Error('unshare did not start')
-    await new Promise((resolve) => sleeper.stdout.once('data', resolve))
+    const began = { signal: AbortSignal.timeout(COMMAND_MS_MAX) }
+    await Promise.race([once(sleeper.stdout, 'data', began), endOf(sleeper, began)])
     const hardware = `02:00:00:00:00:${number.toString(16).padStart(2, '0')}`
     const address = `10.77.0.${number}`
     ip('link', 'add', `v${number}`, 'type', 'veth', 'peer', 'name', `p${number}`)
@@ -111,6 +117,11 @@ export class NamespaceNetwork implements Network {
     if (party === undefined) throw new Error(`there is no party ${name}`)
     return party
   }
+}
+
+async function endOf(sleeper: ChildProcess, until: { readonly signal: AbortSignal }): Promise<never> {
+  await once(sleeper, 'exit', until)
+  throw new Error('unshare has ended at once')
 }
 
 function placeOf({ address, pid }: Party): Place {
