@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { type Config, openInventory } from '../config/index.ts'
 import { fillFenceInfo } from '../core/fence-info-template.ts'
+import { describeIssues, schemaWords } from '../core/schema-words.ts'
 import { createRedactor, infoSecrets, type Redactor } from '../fencing/redaction.ts'
 import { type Attempt, FenceInfoFault, type Fencer, type FencerDriver } from '../spi/fencer.ts'
 import type { Command } from './arguments.ts'
@@ -290,11 +291,11 @@ function infoOf(driver: FencerDriver, texts: Readonly<Record<string, unknown>>, 
       /^(-?\d{1,15}|true|false)$/.test(String(value)) ? JSON.parse(String(value)) : value,
     ]),
   )
-  const first = driver.fenceInfo.safeParse(typed)
+  const first = driver.fenceInfo.safeParse(typed, { error: schemaWords })
   if (first.success) return first.data
   const second = driver.fenceInfo.safeParse(texts)
   if (second.success) return second.data
-  const faults = first.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')
+  const faults = describeIssues(first.error.issues)
   throw new CommandFailure(
     `--info does not satisfy ${driver.id}: ${redact(faults)} (see: fencegate fencers describe ${driver.id})`,
   )

@@ -30,6 +30,7 @@ const SILENCE_MS_MAX = 15_000
 export function eventRoutes(app: ControlApp, room: ControlRoom, feed: EventFeed): void {
   app.get('/v1/events', {
     config: { right: 'observe' },
+    exposeHeadRoute: false,
     schema: {
       tags: ['events'],
       summary: 'What happens, as it happens',

@@ -47,14 +47,12 @@ export function lockRoutes(app: ControlApp, room: ControlRoom): void {
         const result = await plane.acquire({ lock, session, mode, waitMs, note: note ?? null }, gone)
         if (result.kind === 'granted') return reply.code(result.already ? 200 : 201).send(result.grant)
         if (room.closing.aborted) throw goingAway()
+        const isEarly = room.clock.monotonicMs() - sinceMs < waitMs
         throw new GatewayError(
           'lock-held',
-          wait === 0
-            ? `${lock} is not free`
-            : room.clock.monotonicMs() - sinceMs < waitMs
-              ? `the session gave up its place in the queue of ${lock} meanwhile`
-              : `${lock} was not to be had in ${wait} seconds`,
+          whyHeld(request.params.name, request.body, { ...result, isEarly }),
           {
+            ...(result.own === undefined ? {} : { mode: result.own }),
             lock,
             owner: result.owner === null ? null : presentOwner(result.owner),
             waiters: result.waiters,
@@ -168,6 +166,19 @@ export function lockRoutes(app: ControlApp, room: ControlRoom): void {
     },
     handler: (request) => Promise.resolve(presentLock(plane.lock(lockNamed(request.params.name)))),
   })
+}
+
+function whyHeld(
+  lock: string,
+  { wait }: { readonly wait: number },
+  { own, isEarly }: { readonly own?: string; readonly isEarly: boolean },
+): string {
+  if (own !== undefined)
+    return `this session holds ${lock} already, ${own}: change that with PUT /v1/locks/${encodeURIComponent(lock)}/mode`
+  if (wait === 0) return `${lock} is not free`
+  return isEarly
+    ? `the session gave up its place in the queue of ${lock} meanwhile`
+    : `${lock} was not to be had in ${wait} seconds`
 }
 
 /** Whoever waited has left the queue: elsewhere he waits at its end, and is not told that he could not have it. */

@@ -2,10 +2,9 @@
 // Never shows a caller the inside of a failure: that goes to the log, under an id that the caller can quote.
 
 import type { FastifyError } from 'fastify'
-import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
 import { ERRORS, type ErrorCode, GatewayError } from '../core/errors.ts'
 import { InvariantViolation } from '../core/invariant.ts'
-import { StoreUnavailable } from '../spi/store.ts'
+import { StoreUnavailable, TransactionTooLarge } from '../spi/store.ts'
 
 export const PROBLEM_TYPE = 'application/problem+json'
 
@@ -36,6 +35,11 @@ export interface Failure {
 export function failureOf(error: unknown, incident: () => string): Failure {
   if (error instanceof GatewayError && error.code !== 'internal')
     return { problem: problemOf(error.code, error.message, error.details), ours: false }
+  if (error instanceof TransactionTooLarge)
+    return {
+      problem: problemOf('too-large', `this does not fit into the store: ${error.message}`),
+      ours: false,
+    }
   if (error instanceof StoreUnavailable)
     return {
       problem: problemOf(
@@ -58,14 +62,6 @@ export function isProgrammerFault(error: unknown): boolean {
 }
 
 function frameworkProblem(error: unknown): Problem | null {
-  if (hasZodFastifySchemaValidationErrors(error)) {
-    const faults = error.validation.map((issue) => ({
-      at: `${error.validationContext ?? 'request'}${issue.instancePath}`,
-      message: issue.message ?? 'not as the schema asks',
-    }))
-    const detail = faults.map((fault) => `${fault.at}: ${fault.message}`).join('; ')
-    return problemOf('bad-request', detail, { faults })
-  }
   if (!isFastifyError(error)) return null
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
@@ -75,7 +71,10 @@ function frameworkProblem(error: unknown): Problem | null {
     case 'FST_ERR_CTP_EMPTY_JSON_BODY':
       return problemOf('bad-request', 'the body is empty, yet its content type is application/json')
     case 'FST_ERR_CTP_INVALID_JSON_BODY':
-      return problemOf('bad-request', 'the body is not JSON')
+      return problemOf(
+        'bad-request',
+        'the body is not JSON, or has a key that is not taken, such as __proto__',
+      )
     case 'FST_ERR_BAD_URL':
       return problemOf('bad-request', 'the path is not percent-encoded UTF-8')
     case 'FST_ERR_MAX_PARAM_LENGTH':

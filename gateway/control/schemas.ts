@@ -13,7 +13,7 @@ const seconds = z.number().describe('Seconds; may be fractional.')
 const time = z.string().describe('RFC 3339, UTC.')
 export const token = z
   .string()
-  .regex(/^\d{1,16}$/)
+  .regex(/^\d{1,16}$/, { error: 'expected a decimal number in a string, as the grant gave it' })
   .describe('A fencing token: a decimal number as a string.')
 export const mode = z.enum(['exclusive', 'shared'])
 const json = z.record(z.string(), z.unknown())

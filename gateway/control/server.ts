@@ -7,12 +7,7 @@ import type { Socket } from 'node:net'
 import type { TlsOptions } from 'node:tls'
 import swagger from '@fastify/swagger'
 import Fastify, { type FastifyReply } from 'fastify'
-import {
-  jsonSchemaTransform,
-  serializerCompiler,
-  validatorCompiler,
-  type ZodTypeProvider,
-} from 'fastify-type-provider-zod'
+import { jsonSchemaTransform, serializerCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import { GatewayError } from '../core/errors.ts'
 import { invariant } from '../core/invariant.ts'
 import { type Credential, createAuthentication } from './authentication.ts'
@@ -24,10 +19,13 @@ import { type EventFeed, eventRoutes } from './event-stream.ts'
 import { fencerRoutes } from './fencers.ts'
 import { fenceRoutes } from './fences.ts'
 import { type Exposition, healthRoutes } from './health.ts'
+import { takeOnlyJson } from './json-body.ts'
 import { lockRoutes } from './locks.ts'
+import { OfferedRoutes } from './offered.ts'
 import { failureOf, isProgrammerFault, PROBLEM_TYPE, type Problem, problemOf } from './problems.ts'
 import type { ControlApp, ControlRoom } from './room.ts'
 import { sessionRoutes } from './sessions.ts'
+import { validatorCompiler } from './validation.ts'
 
 export interface ControlTls {
   readonly cert: string
@@ -137,7 +135,7 @@ async function createApp(options: ControlOptions, room: ControlRoom): Promise<Co
   const app = Fastify({
     serverFactory: (listener) => createServer(options.tls, listener),
     bodyLimit: BODY_BYTES_MAX,
-    exposeHeadRoutes: false,
+    exposeHeadRoutes: true,
     return503OnClosing: false,
     routerOptions: { maxParamLength: HEAD_BYTES_MAX },
     clientErrorHandler: (error, socket) => answerMalformed(error, socket),
@@ -149,8 +147,13 @@ async function createApp(options: ControlOptions, room: ControlRoom): Promise<Co
   app.setSerializerCompiler(serializerCompiler)
   app.decorateRequest('text')
   takeOnlyJson(app)
+  const offered = new OfferedRoutes()
+  app.addHook('onRoute', ({ method, url, config }) => {
+    offered.add(method, url)
+    invariant(config?.right !== undefined, `the route ${url} does not say who may use it`)
+  })
   authenticate(app, options, room)
-  answerErrors(app, room)
+  answerErrors(app, room, offered)
 
   await app.register(swagger, {
     openapi: {
@@ -229,23 +232,8 @@ function tlsTerms({ cert, key, clientCa }: ControlTls): TlsOptions {
     : { cert, key, ca: clientCa, requestCert: true, rejectUnauthorized: false }
 }
 
-function takeOnlyJson(app: ControlApp): void {
-  app.removeAllContentTypeParsers()
-  const parse = app.getDefaultJsonParser('error', 'error')
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    // Many clients name a content type on every POST, also where they send nothing.
-    const text = body.toString()
-    if (request.routeOptions.config.signed === true) request.text = text
-    if (text.length === 0) done(null, undefined)
-    else return parse(request, text, done)
-  })
-}
-
 function authenticate(app: ControlApp, options: ControlOptions, room: ControlRoom): void {
   const authentication = createAuthentication(options.credentials)
-  app.addHook('onRoute', (route) => {
-    invariant(route.config?.right !== undefined, `the route ${route.url} does not say who may use it`)
-  })
   app.decorateRequest('caller')
   app.addHook('onRequest', (request, reply, done) => {
     if (room.leaving.aborted) reply.header('connection', 'close')
@@ -258,13 +246,11 @@ function authenticate(app: ControlApp, options: ControlOptions, room: ControlRoo
   })
 }
 
-function answerErrors(app: ControlApp, room: ControlRoom): void {
+function answerErrors(app: ControlApp, room: ControlRoom, offered: OfferedRoutes): void {
   app.setNotFoundHandler((request, reply) => {
-    const path = request.url.split('?')[0] ?? ''
-    const hint = /^\/v1\/locks\/[^/]+\/./.test(path)
-      ? 'percent-encode the slashes of a lock name as %2F'
-      : 'GET /openapi.json lists what there is'
-    return send(reply, problemOf('not-found', `there is no ${request.method} ${path.slice(0, 256)}: ${hint}`))
+    const { problem, allow } = offered.explain(request.method, request.url.split('?')[0] ?? '')
+    if (allow.length > 0) reply.header('allow', allow.join(', '))
+    return send(reply, problem)
   })
   app.setErrorHandler((error, request, reply) => {
     // Nothing may catch a programmer's fault: out of the framework's reach it ends the process.

@@ -5,6 +5,7 @@ export type ErrorCode =
   | 'unauthorized'
   | 'forbidden'
   | 'not-found'
+  | 'method-not-allowed'
   | 'session-unknown'
   | 'fence-unknown'
   | 'binding-taken'
@@ -26,6 +27,7 @@ export const ERRORS: Readonly<Record<ErrorCode, { readonly status: number; reado
   unauthorized: { status: 401, title: 'Credentials are needed' },
   forbidden: { status: 403, title: 'These credentials do not allow this' },
   'not-found': { status: 404, title: 'There is nothing here' },
+  'method-not-allowed': { status: 405, title: 'This is not offered with this method' },
   'session-unknown': { status: 404, title: 'The session does not exist or is over' },
   'fence-unknown': { status: 404, title: 'There is no such fence' },
   'binding-taken': { status: 409, title: 'This is bound to another session' },
@@ -33,7 +35,7 @@ export const ERRORS: Readonly<Record<ErrorCode, { readonly status: number; reado
   'fence-state': { status: 409, title: 'The fence is not in a state that allows this' },
   'fence-info': { status: 422, title: 'fenceInfo does not satisfy the fence plan' },
   'plan-unknown': { status: 422, title: 'There is no such fence plan' },
-  'lock-held': { status: 409, title: 'The lock is held by another session' },
+  'lock-held': { status: 409, title: 'The lock is held' },
   'token-mismatch': { status: 409, title: 'The token is not the one that this session holds' },
   'mode-held': { status: 409, title: 'Others stand against this mode' },
   'mode-pending': { status: 409, title: 'The mode of this grant is being changed' },

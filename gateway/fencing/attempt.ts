@@ -4,6 +4,7 @@
 import type { FenceAttempt, FenceCallback, FenceProof, FenceRecord } from '../core/fence-record.ts'
 import { SEAL_NOT_AWAITED } from '../core/fence-sequence.ts'
 import type { Revision } from '../core/names.ts'
+import { describeIssues, schemaWords } from '../core/schema-words.ts'
 import type { Clock } from '../spi/clock.ts'
 import { type Attempt, type Evidence, StrikeWithheld, type Verification } from '../spi/fencer.ts'
 import type { ConfiguredFencer } from './plans.ts'
@@ -58,16 +59,15 @@ export async function runAttempt(request: AttemptRequest): Promise<AttemptResult
   }
   if (request.preface !== undefined && request.preface !== null) note(request.preface)
   const over = Promise.withResolvers<void>()
-  const parsed = configured.driver.fenceInfo.safeParse(record.fenceInfo)
+  const parsed = configured.driver.fenceInfo.safeParse(record.fenceInfo, { error: schemaWords })
   let conclusion: Conclusion
   if (parsed.success) {
     conclusion = await conclude(request, parsed.data, note, () => over.resolve())
   } else {
     over.resolve()
-    const issues = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`)
     conclusion = {
       outcome: 'refused',
-      reason: `the fenceInfo does not say whom to strike: ${issues.join('; ')}`,
+      reason: `the fenceInfo does not say whom to strike: ${describeIssues(parsed.error.issues)}`,
     }
   }
   if (conclusion.outcome !== 'verified') note(conclusion.reason)

@@ -2,6 +2,7 @@
 // and never proves anything.
 
 import type { FenceRecord } from '../core/fence-record.ts'
+import { describeIssues, schemaWords } from '../core/schema-words.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { Verification } from '../spi/fencer.ts'
 import { type AttemptResult, OUTPUT_MAX, pause, wallTime } from './attempt.ts'
@@ -22,10 +23,10 @@ export async function runDryAttempt(request: DryAttemptRequest): Promise<Attempt
   const { configured, record, clock, level, number } = request
   const startedMs = clock.monotonicMs()
   const startedAt = wallTime(clock)
-  const parsed = configured.driver.fenceInfo.safeParse(record.fenceInfo)
+  const parsed = configured.driver.fenceInfo.safeParse(record.fenceInfo, { error: schemaWords })
   const output = parsed.success
     ? `dry run: would strike ${configured.driver.id}:${configured.driver.target(parsed.data)}${delay(record, level)}; ${await seen(request, parsed.data)}`
-    : `dry run: the fenceInfo does not say whom to strike: ${parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')}`
+    : `dry run: the fenceInfo does not say whom to strike: ${describeIssues(parsed.error.issues)}`
   return {
     attempt: {
       level,

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import { type FenceInfoSources, type FenceInfoTemplate, fillFenceInfo } from '../core/fence-info-template.ts'
 import type { FencePlanLevels } from '../core/fence-record.ts'
+import { describeIssue, schemaWords } from '../core/schema-words.ts'
 import type { Clock } from '../spi/clock.ts'
 import type { FenceInfoCheck, FencePlanner } from '../spi/fence-planner.ts'
 import { FenceInfoFault, type Fencer, type FencerDriver, type Proof } from '../spi/fencer.ts'
@@ -219,11 +220,9 @@ function checkInfo(
   let completed = fenceInfo
   for (const { name, driver } of all) {
     const required = inPlan.has(name)
-    const parsed = driver.fenceInfo.safeParse(completed)
+    const parsed = driver.fenceInfo.safeParse(completed, { error: schemaWords })
     if (!parsed.success) {
-      const found = parsed.error.issues.map(
-        (issue) => `${name} (${driver.id}): ${issue.path.join('.')}: ${issue.message}`,
-      )
+      const found = parsed.error.issues.map((issue) => describeIssue(issue, `${name} (${driver.id}): `))
       if (required) faults.push(...found)
       continue
     }

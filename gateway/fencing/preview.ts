@@ -2,6 +2,7 @@
 // hold it. It asks nobody and writes nothing.
 
 import type { FenceRecord } from '../core/fence-record.ts'
+import { describeIssues, schemaWords } from '../core/schema-words.ts'
 import type { Neighbour } from '../spi/fence-journal.ts'
 import type { FencePreview, FencerPreview } from '../spi/fence-preview.ts'
 import type { FencerHealth } from '../spi/fencer-health.ts'
@@ -55,10 +56,8 @@ function previewFencer(
       fault: `there is no fencer ${name} in this gateway's configuration`,
     }
   const { driver, proves } = configured
-  const parsed = driver.fenceInfo.safeParse(fenceInfo)
-  const fault = parsed.success
-    ? null
-    : redact(parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '))
+  const parsed = driver.fenceInfo.safeParse(fenceInfo, { error: schemaWords })
+  const fault = parsed.success ? null : redact(describeIssues(parsed.error.issues))
   return {
     ...common,
     driver: driver.id,

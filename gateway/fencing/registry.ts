@@ -6,6 +6,7 @@ import { createRequire } from 'node:module'
 import { basename, extname, isAbsolute, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ZodObject, ZodType } from 'zod'
+import { schemaWords } from '../core/schema-words.ts'
 import type { FencerDriver } from '../spi/fencer.ts'
 
 export interface OptionFault {
@@ -63,7 +64,7 @@ export async function loadFencerRegistry(options: RegistryOptions = {}): Promise
     optionFaults(id, value) {
       const driver = drivers.get(id)
       if (driver === undefined) return [{ path: ['driver'], message: `there is no driver ${id}` }]
-      const parsed = driver.options.safeParse(value)
+      const parsed = driver.options.safeParse(value, { error: schemaWords })
       if (parsed.success) return []
       return parsed.error.issues.flatMap((issue): OptionFault[] => {
         const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))

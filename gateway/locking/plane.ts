@@ -92,7 +92,8 @@ export function makeControlPlane(parts: PlaneParts): ControlPlane {
         return { kind: 'granted', grant: grantInfo(request.lock, grant, sign), already: outcome.already }
       }
       const owner = ownersOf(view, outcome.lock)[0] ?? null
-      return { kind: 'held', owner, waiters: describeLock(view, request.lock, clock).waiters.length }
+      const waiters = describeLock(view, request.lock, clock).waiters.length
+      return { kind: 'held', owner, waiters, ...(outcome.own === undefined ? {} : { own: outcome.own }) }
     },
     async changeMode(request, gone) {
       if (!(await sessions.known(request.session)))

@@ -61,7 +61,8 @@ export type Acquired =
       readonly grant: LiveGrant
       readonly already: boolean
     }
-  | { readonly kind: 'held'; readonly lock: LockState }
+  /** `own`: the session itself holds it, in this other mode. */
+  | { readonly kind: 'held'; readonly lock: LockState; readonly own?: LockMode }
 
 /** The requests that wait here on one waiter key. */
 interface Waiting {
@@ -87,7 +88,7 @@ export class LockQueue {
     this.#modes = new ModeChanges({ ...options, releases: this.#releases })
   }
 
-  /** Rejects with GatewayError `session-unknown`, `lock-held` (own, in another mode), or StoreUnavailable. */
+  /** Rejects with GatewayError `session-unknown` or `mode-pending`, or StoreUnavailable. */
   async acquire(request: Acquisition, gone: AbortSignal): Promise<Acquired> {
     const { view } = this.#options
     const lock = view.lock(request.lock)
@@ -110,10 +111,7 @@ export class LockQueue {
     const deadlineMs = clock.monotonicMs() + request.waitMs
     this.#releases.outdate(request)
     const held = heldBy(lock, request.session)
-    if (held !== null && held.mode !== request.mode)
-      throw new GatewayError('lock-held', `this session holds ${lock.name} already, ${held.mode}`, {
-        mode: held.mode,
-      })
+    if (held !== null && held.mode !== request.mode) return { kind: 'held', lock, own: held.mode }
     if (lock.record?.grants.some((grant) => grant.state === 'changing' && grant.session === request.session))
       throw new GatewayError(
         'mode-pending',

@@ -12,7 +12,6 @@ import {
   StoreUnavailable,
   type Transaction,
   type TransactionResult,
-  TransactionTooLarge,
 } from '../spi/store.ts'
 import { isUnsealed } from './holders.ts'
 import type { Layout } from './layout.ts'
@@ -20,6 +19,12 @@ import type { Precedence } from './precedence.ts'
 import { type SessionRecord, sessionRecords } from './records.ts'
 import type { StepBatch } from './step-batch.ts'
 import type { View } from './view.ts'
+
+/**
+ * Far below what a transaction may have: all of it goes into the fence's record, beside what each attempt has said, and a
+ * fence that does not fit into the store could never be written down.
+ */
+const SESSION_BYTES_MAX = 65_536
 
 export interface SessionKeeperOptions {
   readonly store: Store
@@ -67,15 +72,11 @@ export class SessionKeeper {
     const { plan, fenceInfo, targets } = this.#plan(request)
     this.#refuseRevived(targets)
     const renewedAtMs = clock.wallMs()
+    const openedAt = new Date(renewedAtMs).toISOString()
+    const said = { holder: request.holder, fenceInfo, plan, targets, openedAt }
+    refuseLarge({ ...said, ttlMs: request.ttlMs })
     const { lease, ttlMs } = await store.grantLease(request.ttlMs)
-    const record: SessionRecord = {
-      holder: request.holder,
-      fenceInfo,
-      plan,
-      targets,
-      ttlMs,
-      openedAt: new Date(renewedAtMs).toISOString(),
-    }
+    const record: SessionRecord = { ...said, ttlMs }
     const { revision } = await this.#write({
       compare: [{ key: layout.session(lease), createRevision: 0 }],
       writes: [
@@ -197,8 +198,6 @@ export class SessionKeeper {
       // The lease ran out before it was used: we stood still, or the store answered too late. Nobody knows it yet.
       if (error instanceof LeaseGone)
         throw new StoreUnavailable('the lease ended before the session was written')
-      if (error instanceof TransactionTooLarge)
-        throw new GatewayError('bad-request', `the session does not fit into the store: ${error.message}`)
       throw error
     }
   }
@@ -251,3 +250,12 @@ function refuseShared(targets: readonly string[], fenced: readonly string[], fen
 }
 
 export type { LeaseId }
+
+function refuseLarge(record: SessionRecord): void {
+  const bytes = Buffer.byteLength(sessionRecords.encode(record))
+  if (bytes > SESSION_BYTES_MAX)
+    throw new GatewayError(
+      'too-large',
+      `what is to be kept of the session (holder, fenceInfo, and what its plan adds) has ${bytes} bytes: send at most ${SESSION_BYTES_MAX}`,
+    )
+}

@@ -121,7 +121,13 @@ export interface LockInfo {
 
 export type AcquireResult =
   | { readonly kind: 'granted'; readonly grant: GrantInfo; readonly already: boolean }
-  | { readonly kind: 'held'; readonly owner: OwnerInfo | null; readonly waiters: number }
+  | {
+      readonly kind: 'held'
+      readonly owner: OwnerInfo | null
+      readonly waiters: number
+      /** The session itself holds it, in this other mode. */
+      readonly own?: LockMode
+    }
 
 export interface Page {
   readonly limit: number

@@ -281,7 +281,7 @@ describe('problems', () => {
     ['an unknown query parameter', 'GET', '/v1/locks?prefx=a', undefined, {}, 400, 'bad-request', 'prefx'],
     ['a limit of nothing', 'GET', '/v1/locks?limit=0', undefined, {}, 400, 'bad-request', 'limit'],
     ['an unknown route', 'GET', '/v1/lock', undefined, {}, 404, 'not-found', 'openapi.json'],
-    ['a method that is not offered', 'PUT', '/v1/locks/x', undefined, {}, 404, 'not-found', 'PUT'],
+    ['a method that is not offered', 'PUT', '/v1/locks/x', undefined, {}, 405, 'method-not-allowed', 'POST'],
     [
       'slashes that are not encoded',
       'GET',
