@@ -45,9 +45,9 @@ export const FILTERS: ReadonlyMap<string, FilterEntry> = new Map<string, FilterE
   [
     'moref',
     {
-      summary: 'the id of a vSphere object; one whose number has leading zeros is refused',
-      // `vm-12` and `vm-012` may be one machine to somebody who reads the number.
-      apply: single((value) => (/^[a-z]+-[a-z]?0[0-9]+$/i.test(value) ? null : [value])),
+      summary: 'the id of a vSphere object; another spelling of one that ends in a number is refused',
+      // `vm-12`, `vm-012` and `VM-12` may be one machine to somebody who reads the number, as may `12` and `012` of ESXi.
+      apply: single((value) => (isPlainMoref(value) ? [value] : null)),
     },
   ],
   [
@@ -74,6 +74,14 @@ export const FILTERS: ReadonlyMap<string, FilterEntry> = new Map<string, FilterE
   ],
   ['parts', { summary: 'a path, its slashes kept', apply: single(pathParts) }],
   [
+    'datastore',
+    {
+      summary:
+        'the name of a datastore as it stands between the brackets of a path; anything else is refused',
+      apply: single((value) => (isDatastore(value) ? [value] : null)),
+    },
+  ],
+  [
     'datastore-name',
     { summary: 'ds of "[ds] dir/file"', apply: single((value) => datastorePath(value)?.slice(0, 1) ?? null) },
   ],
@@ -96,7 +104,7 @@ export const FILTERS: ReadonlyMap<string, FilterEntry> = new Map<string, FilterE
     'covering',
     {
       summary: 'as parts, cut off at the folder that `covering` declares, with the folders above it shared',
-      apply: single(pathParts),
+      apply: single(trimmedParts),
     },
   ],
   [
@@ -110,6 +118,17 @@ export const FILTERS: ReadonlyMap<string, FilterEntry> = new Map<string, FilterE
   ],
   ['datastore-path', { summary: 'ds/dir/file of "[ds] dir/file"', apply: single(datastorePath) }],
 ])
+
+const PLAIN_MOREF = /^[a-z]+-[a-z]?[1-9][0-9]*$/
+const NUMBERED = /^(?:[a-z]+-[a-z]?)?[0-9]+$/
+
+function isPlainMoref(value: string): boolean {
+  if (PLAIN_MOREF.test(value)) return true
+  // Ends in the name of a network, whatever that is.
+  if (value.startsWith('HaNetwork-')) return true
+  const plain = value.normalize('NFKC').toLowerCase()
+  return !NUMBERED.test(plain) || (plain === value && !/(?:^|[^0-9])0[0-9]/.test(value))
+}
 
 function single(apply: (value: string) => readonly string[] | null): Filter {
   return (parts) => (parts.length === 1 ? apply(parts[0] ?? '') : null)
@@ -129,11 +148,20 @@ function datastorePath(written: string): readonly string[] | null {
   if (!written.startsWith('[') || close < 2) return null
   const name = written.slice(1, close)
   const rest = written.charCodeAt(close + 1) === 0x20 ? written.slice(close + 2) : written.slice(close + 1)
-  if (name !== name.trim() || name.includes('[')) return null
+  if (!isDatastore(name)) return null
   if (rest === '') return [name]
-  const parts = pathParts(rest)
-  if (parts === null || parts.some((part) => part !== part.trim())) return null
-  return [name, ...parts]
+  const parts = trimmedParts(rest)
+  return parts === null ? null : [name, ...parts]
+}
+
+function isDatastore(name: string): boolean {
+  return name === name.trim() && !/[[\]]/.test(name)
+}
+
+/** The parts of a path on a datastore: white space around one may be no part of it to the server. */
+function trimmedParts(path: string): readonly string[] | null {
+  const parts = pathParts(path)
+  return parts?.every((part) => part === part.trim()) === true ? parts : null
 }
 
 /** What settings of machines may hold in place of a file on a datastore: images that every host brings with it. */

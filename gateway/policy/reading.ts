@@ -71,7 +71,11 @@ export class CallReading {
   query(name: string): Values {
     if (this.target.query === null) return NONE
     this.#query ??= queryMembers(this.target.query)
-    return this.#query.filter((member) => member[0] === name).map((member) => member[1])
+    const values: string[] = []
+    for (const [written, value] of this.#query)
+      if (written === name) values.push(value)
+      else if (isOtherCase(written, name)) return differsInCase(name, written)
+    return values
   }
 
   json(): JsonReading {
@@ -128,6 +132,8 @@ export class CallReading {
   form(name: string): Values {
     const reading = this.#formReading()
     if (!reading.ok) return reading.reason
+    for (const written of reading.members.keys())
+      if (isOtherCase(written, name)) return differsInCase(name, written)
     const values = reading.members.get(name)
     if (values === undefined) return NONE
     // Frameworks put query and form into one table; which of the two wins is theirs to decide.
@@ -210,9 +216,7 @@ export function valuesAt(root: JsonValue, steps: readonly string[]): Values {
           if (item !== undefined) next.push(item)
         }
       } else if (value !== null && isJsonObject(value)) {
-        for (const key of value.keys())
-          if (key !== step && key.length === step.length && folded(key) === folded(step))
-            return `the keys ${JSON.stringify(step)} and ${JSON.stringify(key.slice(0, 64))} differ in case only`
+        for (const key of value.keys()) if (isOtherCase(key, step)) return differsInCase(step, key)
         const member = value.get(step)
         if (member !== undefined) next.push(member)
       }
@@ -220,6 +224,14 @@ export function valuesAt(root: JsonValue, steps: readonly string[]): Values {
     at = next
   }
   return at.filter((value) => value !== null).map(asText)
+}
+
+function isOtherCase(name: string, known: string): boolean {
+  return name !== known && name.length === known.length && folded(name) === folded(known)
+}
+
+function differsInCase(known: string, written: string): string {
+  return `the keys ${JSON.stringify(known)} and ${JSON.stringify(written.slice(0, 64))} differ in case only`
 }
 
 /** As readers fold case that take a name in any: some take the long s, the Kelvin sign, and i without its dot or with two. */

@@ -144,6 +144,8 @@ describe('a policy', () => {
     expect(decide(policy, head('GET', '/cgi?func=list&func=add'))).toBe('bad-request')
     expect(decide(policy, head('GET', '/cgi?func=format&func=add'))).toBe('bad-request')
     expect(decide(policy, head('GET', '/cgi?fun%63=add&lun=%33'))).toBe('add lun/3')
+    for (const other of ['Func=list', 'FUNC=add', 'func=add&lun=3&LUN=4', 'func=list&Func=add'])
+      expect([other, decide(policy, head('GET', `/cgi?${other}`))]).toEqual([other, 'bad-request'])
   })
 
   it('takes captures apart by the named groups of an RE2 pattern', () => {

@@ -65,6 +65,45 @@ describe('a call to vSphere', () => {
     }
   })
 
+  it.each([
+    ['VirtualMachine', 'VM-12'],
+    ['VirtualMachine', 'Vm-12'],
+    ['VirtualMachine', '012'],
+    ['VirtualMachine', 'vm-\uff11\uff12'],
+    ['VirtualMachine', 'vm-012'],
+    ['Network', 'NETWORK-O7'],
+  ])('is refused where a %s is spelt as %s', (type, id) => {
+    for (const method of ['Destroy_Task', 'Reload'])
+      expect(locksOf(policy, { method, target: [type, id] })).toBe('bad-request')
+    expect(locksOf(policy, { method: 'StartProgramInGuest', args: ref('vm', type, id) })).toBe('bad-request')
+  })
+
+  it.each(OBJECTS)(
+    'that is sent to a %s such as %s needs its lock, whatever machine is written beside it',
+    (type, id, lock) => {
+      const args = ref('vm', 'VirtualMachine', 'vm-99')
+      for (const method of ['Destroy_Task', 'NotYetInvented'])
+        expect(locksOf(policy, { method, target: [type, id], args })).toEqual([lock, 'vmware/vm/vm-99'])
+    },
+  )
+
+  it('to a manager needs the lock of the machines that it names', () => {
+    const call = {
+      method: 'StartProgramInGuest',
+      target: ['GuestProcessManager', 'guestOperations'],
+    } as const
+    const args = ref('vm', 'VirtualMachine', 'vm-1')
+    expect(locksOf(policy, { ...call, args })).toEqual(['vmware/vm/vm-1'])
+  })
+
+  it.each(OBJECTS)('that moves a %s such as %s needs its lock, or one for all', (type, id, lock) => {
+    const call = { method: 'MoveIntoFolder_Task', target: ['Folder', 'group-x4'] } as const
+    const list = ref('list', type, id)
+    expect(locksOf(policy, { ...call, args: list })).toEqual([lock])
+    const others = [ref('list', 'Datastore', 'datastore-3'), ref('list', 'Folder', 'folder-3')]
+    for (const other of others) expect(locksOf(policy, { ...call, args: list + other })).toEqual(['vmware'])
+  })
+
   it.each(OBJECTS)('that writes something at a %s such as %s needs its lock', (type, id, lock) => {
     for (const method of ['SetEntityPermissions', 'RemoveEntityPermission', 'SetField', 'CreateAlarm'])
       expect(locksOf(policy, { method, args: ref('entity', type, id) })).toEqual([lock])
