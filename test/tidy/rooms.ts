@@ -33,8 +33,6 @@ export const ROOMS: readonly Room[] = [
 
 /** Packages and Node modules that must stay in their rooms; a trailing `/*` stands for a scope. */
 export const FOREIGN: Readonly<Record<string, readonly string[]>> = {
-  etcd3: ['gateway/store/etcd'],
-  '@grpc/grpc-js': ['gateway/store/etcd'],
   protobufjs: ['gateway/store/etcd'],
   'node:sqlite': ['gateway/store/embedded'],
   'node:cluster': ['gateway/main.ts', 'gateway/workers'],

@@ -1,15 +1,15 @@
 // The members of the cluster as this gateway reaches them: which one is asked, and what happens when it is silent.
 // A call that must not happen twice is sent once, to a member that was just heard from.
 
-import type { Client } from '@grpc/grpc-js'
-import { type Etcd3, EtcdLeaseInvalidError } from 'etcd3'
 import { invariant } from '../../core/invariant.ts'
 import type { Clock } from '../../spi/clock.ts'
 import { StoreUnavailable } from '../../spi/store.ts'
-import { type ConnectionOptions, connect, dial, type EtcdTls } from './connection.ts'
-import { type CallHandle, withinDeadline } from './grpc-call.ts'
-import { KvService } from './kv-service.ts'
+import { type ConnectionOptions, dial, type EtcdTls } from './connection.ts'
+import { withinDeadline } from './grpc-call.ts'
+import type { GrpcConnection } from './grpc-connection.ts'
+import { EMPTY } from './lease-messages.ts'
 import { type EtcdAuth, Login } from './login.ts'
+import { METHODS, type Method } from './methods.ts'
 import { refusedCertificate } from './tls-refusal.ts'
 
 export interface EndpointsOptions extends ConnectionOptions {
@@ -17,19 +17,29 @@ export interface EndpointsOptions extends ConnectionOptions {
   readonly endpoints: readonly string[]
   readonly auth?: EtcdAuth
   readonly requestTimeoutMs: number
-  readonly clock: Clock
+}
+
+/** For the message, what is asked, and the question. */
+export interface Question {
+  readonly operation: string
+  readonly method: Method
+  readonly request: Buffer
+}
+
+/** The member has carried out nothing: the request names a lease that is over. */
+export class LeaseUnknown extends Error {
+  override readonly name = 'LeaseUnknown'
 }
 
 export interface Endpoint {
   readonly url: string
-  readonly client: Etcd3
-  readonly kv: KvService
+  readonly connection: GrpcConnection
   /** A connection for one watch: a call that fails elsewhere does not take it along. */
-  readonly dial: () => Client
+  readonly dial: () => GrpcConnection
   readonly login: Login | null
 }
 
-export type EndpointCall<T> = (endpoint: Endpoint, handle: CallHandle) => Promise<T>
+const LEASE_IS_GONE = 'requested lease not found'
 
 export class Endpoints {
   readonly #endpoints: readonly Endpoint[]
@@ -48,9 +58,9 @@ export class Endpoints {
     this.#requestTimeoutMs = options.requestTimeoutMs
     this.#endpoints = options.endpoints.map((url) => {
       const { auth, clock, requestTimeoutMs: timeoutMs } = options
-      const client = connect(url, options)
-      const login = auth === undefined ? null : new Login({ client, url, auth, clock, timeoutMs })
-      return { url, client, kv: new KvService(url, options), dial: () => dial(url, options), login }
+      const connection = dial(url, options)
+      const login = auth === undefined ? null : new Login({ connection, url, auth, clock, timeoutMs })
+      return { url, connection, dial: () => dial(url, options), login }
     })
   }
 
@@ -58,7 +68,7 @@ export class Endpoints {
    * For what may be carried out twice: asks one member after the other, each for its share of the time, until one
    * answers.
    */
-  async repeatable<T>(operation: string, call: EndpointCall<T>): Promise<T> {
+  async repeatable(question: Question): Promise<Buffer> {
     const deadlineMs = this.#clock.monotonicMs() + this.#requestTimeoutMs
     const order = this.#order()
     const failures: string[] = []
@@ -67,7 +77,7 @@ export class Endpoints {
       const leftMs = deadlineMs - this.#clock.monotonicMs()
       if (index > 0 && leftMs <= 0) break
       try {
-        return await this.#ask(endpoint, operation, leftMs / (order.length - index), call)
+        return await this.#ask(endpoint, question, leftMs / (order.length - index))
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error
         failures.push(error.message)
@@ -78,17 +88,19 @@ export class Endpoints {
   }
 
   /** For what must not be carried out twice. Where it rejects with `StoreUnavailable` it may have happened. */
-  async once<T>(operation: string, call: EndpointCall<T>): Promise<T> {
-    const endpoint = await this.answering()
-    return this.#ask(endpoint, operation, this.#requestTimeoutMs, call)
+  async once(question: Question): Promise<Buffer> {
+    const endpoint = this.#heardFrom ?? (await this.answering())
+    return this.#ask(endpoint, question, this.#requestTimeoutMs)
   }
 
   /** A member that was just heard from. */
   async answering(): Promise<Endpoint> {
     if (this.#heardFrom === null)
-      await this.repeatable('look for a member with a leader', ({ client }, { options: callOptions }) =>
-        client.maintenance.status(callOptions),
-      )
+      await this.repeatable({
+        operation: 'look for a member with a leader',
+        method: 'status',
+        request: EMPTY,
+      })
     const endpoint = this.#heardFrom
     if (endpoint === null) throw new StoreUnavailable('the member that answered has failed since')
     return endpoint
@@ -104,39 +116,43 @@ export class Endpoints {
   close(): void {
     this.#closed = true
     this.#heardFrom = null
-    for (const { client, kv } of this.#endpoints) {
-      client.close()
-      kv.close()
-    }
+    for (const { connection } of this.#endpoints) connection.close()
   }
 
-  async #ask<T>(endpoint: Endpoint, operation: string, timeoutMs: number, call: EndpointCall<T>): Promise<T> {
+  async #ask(
+    endpoint: Endpoint,
+    { operation, method, request }: Question,
+    timeoutMs: number,
+  ): Promise<Buffer> {
     if (this.#closed) throw new StoreUnavailable(`${operation}: the store is closed`)
-    const what = `${operation} at ${endpoint.url}`
+    const { connection, login, url } = endpoint
+    const what = `${operation} at ${url}`
     try {
-      const answer = await withinDeadline(
-        { clock: this.#clock, timeoutMs, what, login: endpoint.login },
-        (handle) => call(endpoint, handle),
+      const answer = await withinDeadline({ clock: this.#clock, timeoutMs, what, login }, (handle) =>
+        handle.ask(connection, METHODS[method], request),
       )
       this.#heard(endpoint)
       return answer
     } catch (error) {
-      if (error instanceof EtcdLeaseInvalidError) {
+      const said = error instanceof Error ? error.message : String(error)
+      if (said.includes(LEASE_IS_GONE)) {
         this.#heard(endpoint)
-        throw error
+        throw new LeaseUnknown(said, { cause: error })
       }
       this.failed(endpoint)
-      if (error instanceof StoreUnavailable) throw error
-      const said = error instanceof Error ? error.message : String(error)
+      if (error instanceof StoreUnavailable) {
+        // It was silent: a connection that has died looks like one that is quiet.
+        connection.renew()
+        throw error
+      }
       const reason = refusedCertificate(said, this.#tls, this.#clock.wallMs()) ?? said
       throw new StoreUnavailable(`${what}: ${reason}`, { cause: error })
     }
   }
 
   #heard(endpoint: Endpoint): void {
-    const index = this.#endpoints.indexOf(endpoint)
-    if (this.#heardFrom !== null && this.#heardFrom !== endpoint) return
-    this.#preferred = index
+    if (this.#heardFrom !== null) return
+    this.#preferred = this.#endpoints.indexOf(endpoint)
     this.#heardFrom = endpoint
   }
 

@@ -1,7 +1,6 @@
 // The store of several gateways: an etcd cluster. It repeats nothing that must not happen twice, waits for nothing
 // without an end, and trusts no idea of the client package about leases or watches.
 
-import { type Etcd3, EtcdLeaseInvalidError, type ILeaseKeepAliveResponse } from 'etcd3'
 import { invariant } from '../../core/invariant.ts'
 import type { LeaseId, Revision } from '../../core/names.ts'
 import type { Clock } from '../../spi/clock.ts'
@@ -21,15 +20,13 @@ import {
 import { checkTransaction, checkTransactions, checkTtl } from '../check-transaction.ts'
 import { prefixRanges } from '../key-range.ts'
 import type { ConnectionOptions } from './connection.ts'
-import { Endpoints } from './endpoints.ts'
+import { Endpoints, LeaseUnknown } from './endpoints.ts'
 import { EtcdWatch, type WatchTiming } from './etcd-watch.ts'
-import type { CallOptions } from './grpc-call.ts'
+import { leaseAnswer, leaseGrantRequest, leaseRequest } from './lease-messages.ts'
 import type { EtcdAuth } from './login.ts'
 import {
   type EtcdRange,
   etcdRange,
-  leaseDecimal,
-  leaseOfDecimal,
   probeRequest,
   rangeAfter,
   rangeAnswer,
@@ -37,7 +34,6 @@ import {
   transactionAnswer,
   transactionRequest,
   transactionsRequest,
-  ttlMsOf,
 } from './messages.ts'
 
 export interface EtcdStoreOptions extends ConnectionOptions {
@@ -98,9 +94,8 @@ export class EtcdStore implements Store {
 
   async currentRevision(): Promise<Revision> {
     const request = probeRequest(this.#probeKey)
-    const answer = await this.#endpoints.repeatable('read the revision', ({ kv }, handle) =>
-      kv.ask('range', request, handle),
-    )
+    const question = { operation: 'read the revision', method: 'range', request } as const
+    const answer = await this.#endpoints.repeatable(question)
     return rangeAnswer(answer).revision
   }
 
@@ -108,13 +103,11 @@ export class EtcdStore implements Store {
     checkTransaction(transaction)
     const request = transactionRequest(transaction, this.#probeKey)
     try {
-      const answer = await this.#endpoints.once('transaction', ({ kv }, handle) =>
-        kv.ask('transact', request, handle),
-      )
+      const answer = await this.#endpoints.once({ operation: 'transaction', method: 'transact', request })
       const { succeeded, revision } = transactionAnswer(answer)
       return { succeeded, revision }
     } catch (error) {
-      if (error instanceof EtcdLeaseInvalidError)
+      if (error instanceof LeaseUnknown)
         throw new LeaseGone('a lease that the transaction writes under is gone', { cause: error })
       throw error
     }
@@ -123,9 +116,7 @@ export class EtcdStore implements Store {
   async transactEach(transactions: readonly Transaction[]): Promise<readonly TransactionResult[]> {
     checkTransactions(transactions)
     const request = transactionsRequest(transactions)
-    const answer = await this.#endpoints.once('transactions', ({ kv }, handle) =>
-      kv.ask('transact', request, handle),
-    )
+    const answer = await this.#endpoints.once({ operation: 'transactions', method: 'transact', request })
     const { each, revision } = transactionAnswer(answer)
     invariant(each.length === transactions.length, 'etcd answers every transaction in a transaction')
     return each.map((succeeded) => ({ succeeded, revision }))
@@ -160,29 +151,36 @@ export class EtcdStore implements Store {
   async grantLease(ttlMs: number): Promise<LeaseState> {
     checkTtl(ttlMs)
     // A grant whose answer was lost leaves a lease behind that ends by itself.
-    const answer = await this.#endpoints.repeatable('grant a lease', ({ client }, { options }) =>
-      client.leaseClient.leaseGrant({ TTL: Math.ceil(ttlMs / 1000) }, options),
+    const answer = leaseAnswer(
+      await this.#endpoints.repeatable({
+        operation: 'grant a lease',
+        method: 'grantLease',
+        request: leaseGrantRequest(Math.ceil(ttlMs / 1000)),
+      }),
     )
-    const lease = leaseOfDecimal(answer.ID)
-    invariant(lease !== null, `etcd granted a lease without an id: ${answer.error}`)
-    return { lease, ttlMs: ttlMsOf(answer.TTL) }
+    invariant(answer.lease !== null, 'etcd granted a lease without an id')
+    return { lease: answer.lease, ttlMs: answer.ttlMs }
   }
 
   async keepAlive(lease: LeaseId): Promise<LeaseState | null> {
-    const answer = await this.#endpoints.repeatable('keep a lease alive', ({ client }, { options }) =>
-      keepAliveOnce(client, options, lease),
-    )
-    const ttlMs = ttlMsOf(answer.TTL)
+    const answer = await this.#endpoints.repeatable({
+      operation: 'keep a lease alive',
+      method: 'keepLeaseAlive',
+      request: leaseRequest(lease),
+    })
+    const { ttlMs } = leaseAnswer(answer)
     return ttlMs > 0 ? { lease, ttlMs } : null
   }
 
   async revokeLease(lease: LeaseId): Promise<void> {
     try {
-      await this.#endpoints.repeatable('revoke a lease', ({ client }, { options }) =>
-        client.leaseClient.leaseRevoke({ ID: leaseDecimal(lease) }, options),
-      )
+      await this.#endpoints.repeatable({
+        operation: 'revoke a lease',
+        method: 'revokeLease',
+        request: leaseRequest(lease),
+      })
     } catch (error) {
-      if (!(error instanceof EtcdLeaseInvalidError)) throw error
+      if (!(error instanceof LeaseUnknown)) throw error
     }
   }
 
@@ -220,24 +218,8 @@ export class EtcdStore implements Store {
 
   #page(range: EtcdRange, revision: Revision | null): Promise<Buffer> {
     const request = rangeRequest(range, { limit: READ_PAGE_KEYS, revision })
-    return this.#endpoints.repeatable('read', ({ kv }, handle) => kv.ask('range', request, handle))
+    return this.#endpoints.repeatable({ operation: 'read', method: 'range', request })
   }
-}
-
-/** One question on a stream of its own: a stream kept open for later ones can die unseen. */
-async function keepAliveOnce(
-  client: Etcd3,
-  options: CallOptions,
-  lease: LeaseId,
-): Promise<ILeaseKeepAliveResponse> {
-  const stream = await client.leaseClient.leaseKeepAlive(options)
-  return new Promise((resolve, reject) => {
-    stream.on('data', resolve)
-    stream.on('error', reject)
-    stream.on('end', () => reject(new Error('the stream ended without an answer')))
-    stream.write({ ID: leaseDecimal(lease) })
-    stream.end()
-  })
 }
 
 function isCompacted(error: unknown): boolean {

@@ -4,13 +4,14 @@
 // Several prefixes are one watch over all that lies from the first to the last of them, and what lies between is dropped
 // here. etcd orders events within a watch only, and before 3.4.31 and 3.5.13 the progress of several cannot be told.
 
-import type { Client } from '@grpc/grpc-js'
 import type { Revision } from '../../core/names.ts'
 import type { Clock, Timer } from '../../spi/clock.ts'
 import type { Prefixes, StoreEvent, Watch, WatchListener } from '../../spi/store.ts'
 import { coveringRange, inRange, type KeyRange, prefixRanges } from '../key-range.ts'
 import type { Endpoint, Endpoints } from './endpoints.ts'
-import { type ByteStream, type CallHandle, callHandle, withinDeadline } from './grpc-call.ts'
+import { type CallHandle, callHandle, withinDeadline } from './grpc-call.ts'
+import type { GrpcCall, GrpcConnection } from './grpc-connection.ts'
+import { EMPTY, statusVersion } from './lease-messages.ts'
 import {
   etcdRange,
   progressRequest,
@@ -19,6 +20,7 @@ import {
   watchAnswer,
   watchRequest,
 } from './messages.ts'
+import { METHODS } from './methods.ts'
 import { ordersRequestedProgress } from './server-version.ts'
 
 export interface WatchTiming {
@@ -37,15 +39,13 @@ export interface EtcdWatchOptions {
   readonly listener: WatchListener
 }
 
-const WATCH = '/etcdserverpb.Watch/Watch'
-
 export class EtcdWatch implements Watch {
   readonly #options: EtcdWatchOptions
   readonly #ranges: readonly [KeyRange, ...KeyRange[]]
   #over = false
-  #stream: ByteStream | null = null
+  #stream: GrpcCall | null = null
   #handle: CallHandle | null = null
-  #client: Client | null = null
+  #connection: GrpcConnection | null = null
   #created = false
   #progressWanted = false
   #progressIsOrdered = false
@@ -78,28 +78,29 @@ export class EtcdWatch implements Watch {
     if (this.#over) return
     const what = `watch at ${endpoint.url}`
     const deadline = { clock, timeoutMs: timing.answerMs, what, login: endpoint.login }
-    const { version } = await withinDeadline(deadline, ({ options }) =>
-      endpoint.client.maintenance.status(options),
+    const status = await withinDeadline(deadline, (asked) =>
+      asked.ask(endpoint.connection, METHODS.status, EMPTY),
     )
     if (this.#over) return
-    this.#progressIsOrdered = ordersRequestedProgress(version)
+    this.#progressIsOrdered = ordersRequestedProgress(statusVersion(status))
     const handle = callHandle(endpoint.login)
     this.#handle = handle
-    const client = endpoint.dial()
-    this.#client = client
-    const stream = await withinDeadline(deadline, () => handle.stream(client, WATCH))
-    const broken = (reason: string): void => {
-      if (this.#over) return
-      endpoints.failed(endpoint)
-      this.#fail('lost', `${what}: ${reason}`)
-    }
-    stream.on('error', (error) => broken(messageOf(error)))
-    stream.on('end', () => broken('the stream has ended'))
-    stream.on('data', (bytes: Buffer) => this.#received(bytes))
+    const connection = endpoint.dial()
+    this.#connection = connection
+    const stream = await withinDeadline(deadline, () =>
+      handle.stream(connection, METHODS.watch, {
+        message: (bytes) => this.#received(bytes),
+        over: (failure) => {
+          if (this.#over) return
+          endpoints.failed(endpoint)
+          this.#fail('lost', `${what}: ${failure?.message ?? 'the stream has ended'}`)
+        },
+      }),
+    )
     this.#stream = stream
     if (this.#over) return this.#end()
     this.#lastHeardMs = clock.monotonicMs()
-    this.#stream.write(watchRequest(etcdRange(coveringRange(this.#ranges)), after + 1))
+    stream.send(watchRequest(etcdRange(coveringRange(this.#ranges)), after + 1))
     this.#watchOverStream(endpoint, what)
   }
 
@@ -167,7 +168,7 @@ export class EtcdWatch implements Watch {
   #askForProgress(): void {
     if (this.#over || !this.#created) return
     this.#progressWanted = false
-    this.#stream?.write(progressRequest())
+    this.#stream?.send(progressRequest())
   }
 
   /**
@@ -205,7 +206,7 @@ export class EtcdWatch implements Watch {
     this.#parts = []
     this.#stream?.end()
     this.#handle?.cancel()
-    this.#client?.close()
+    this.#connection?.close()
   }
 }
 

@@ -1,9 +1,10 @@
-// The log-in at one member. The client package has one of its own that we leave off: it has no deadline, keeps a log-in
-// that hangs for all later calls, does not see that one has run out on a stream, and ignores the channel's options.
+// The log-in at one member, which runs out: whoever is told so logs in again.
 
-import type { Etcd3 } from 'etcd3'
 import type { Clock } from '../../spi/clock.ts'
 import { withinDeadline } from './grpc-call.ts'
+import type { GrpcConnection } from './grpc-connection.ts'
+import { logInRequest, logInToken } from './lease-messages.ts'
+import { METHODS } from './methods.ts'
 
 export interface EtcdAuth {
   readonly username: string
@@ -11,7 +12,7 @@ export interface EtcdAuth {
 }
 
 export interface LoginOptions {
-  readonly client: Etcd3
+  readonly connection: GrpcConnection
   readonly url: string
   readonly auth: EtcdAuth
   readonly clock: Clock
@@ -38,8 +39,8 @@ export class Login {
    * Forgets the token where the member's answer to a call with it says that it is over; whether it says so. Then the member
    * has done nothing, and the call may be sent again with another.
    */
-  judge(token: string, { details }: { readonly details: string }): boolean {
-    const isOver = OVER.some((words) => details.includes(words))
+  judge(token: string, { message }: Error): boolean {
+    const isOver = OVER.some((words) => message.includes(words))
     if (isOver && this.#known === token) this.#forget()
     return isOver
   }
@@ -50,11 +51,11 @@ export class Login {
   }
 
   async #logIn(): Promise<string> {
-    const { client, url, auth, clock, timeoutMs } = this.#options
+    const { connection, url, auth, clock, timeoutMs } = this.#options
     const deadline = { clock, timeoutMs, what: `log in at ${url}`, login: null }
     try {
-      const { token } = await withinDeadline(deadline, ({ options }) =>
-        client.auth.authenticate({ name: auth.username, password: auth.password }, options),
+      const token = logInToken(
+        await withinDeadline(deadline, (handle) => handle.ask(connection, METHODS.logIn, logInRequest(auth))),
       )
       this.#known = token
       return token

@@ -28,18 +28,6 @@ export function rangeAfter(key: Buffer, range: EtcdRange): EtcdRange {
   return { key: Buffer.concat([key, ZERO_KEY]), end: range.end }
 }
 
-export function ttlMsOf(decimalSeconds: string): number {
-  return Number(decimalSeconds) * 1000
-}
-
-export function leaseDecimal(lease: LeaseId): string {
-  return BigInt.asIntN(64, BigInt(`0x${lease}`)).toString()
-}
-
-export function leaseOfDecimal(decimal: string): LeaseId | null {
-  return asLeaseId(BigInt.asUintN(64, BigInt(decimal)).toString(16))
-}
-
 export function rangeRequest(
   range: EtcdRange,
   { limit, revision }: { readonly limit: number; readonly revision: Revision | null },

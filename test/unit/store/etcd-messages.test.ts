@@ -1,13 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { asLeaseId } from '../../../gateway/core/names.ts'
-import {
-  leaseDecimal,
-  leaseOfDecimal,
-  rangeAnswer,
-  transactionAnswer,
-  watchAnswer,
-} from '../../../gateway/store/etcd/messages.ts'
-import { ProtobufWriter } from '../../../gateway/store/etcd/protobuf.ts'
+import { leaseAnswer, leaseRequest } from '../../../gateway/store/etcd/lease-messages.ts'
+import { rangeAnswer, transactionAnswer, watchAnswer } from '../../../gateway/store/etcd/messages.ts'
+import { ProtobufReader, ProtobufWriter } from '../../../gateway/store/etcd/protobuf.ts'
 import fc from '../../support/fast-check.ts'
 
 interface Pair {
@@ -130,14 +125,24 @@ describe('what etcd answers', () => {
 })
 
 describe('a lease', () => {
-  it('is the same in hexadecimal digits and in the signed decimal ones of the package', () => {
+  it('goes out as its 64 bits, and comes back as the same digits', () => {
     fc.assert(
-      fc.property(fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }), (number) => {
+      fc.property(fc.bigInt({ min: 1n, max: 2n ** 64n - 1n }), fc.nat({ max: 1e9 }), (number, seconds) => {
         const lease = asLeaseId(number.toString(16))
         if (lease === null) throw new Error('no lease')
-        expect(leaseDecimal(lease)).toBe(BigInt.asIntN(64, number).toString())
-        expect(leaseOfDecimal(leaseDecimal(lease))).toBe(lease)
+        const asked = new ProtobufReader(leaseRequest(lease))
+        expect(asked.field()).toBe(1)
+        asked.number()
+        expect((BigInt(asked.high) << 32n) | BigInt(asked.low)).toBe(number)
+        const answer = new ProtobufWriter().hexadecimal(2, lease).number(3, seconds).finish()
+        expect(leaseAnswer(answer)).toEqual({ lease, ttlMs: seconds * 1000 })
       }),
     )
+  })
+
+  it('is over where etcd gives it no time, or less than none', () => {
+    const over = (digits: string) => new ProtobufWriter().hexadecimal(2, '7').hexadecimal(3, digits).finish()
+    expect(leaseAnswer(over('ffffffffffffffff')).ttlMs).toBe(0)
+    expect(leaseAnswer(new ProtobufWriter().hexadecimal(2, '7').finish()).ttlMs).toBe(0)
   })
 })
