@@ -54,8 +54,15 @@ export async function gatherKnowledge(configFile: string | null): Promise<RoomKn
     faults.length === 0,
     `the gateway's own policies are faulty: ${faults.map(formatPolicyFault).join('; ')}`,
   )
+  // Of one configuration all backends are asked for, one after the other.
+  const catalogues = new WeakMap<Config['policies'], PolicyCatalogue>()
+  const catalogueOf = (configured: Config['policies']): PolicyCatalogue => {
+    const catalogue = catalogues.get(configured) ?? makeCatalogue(packs, configured)
+    catalogues.set(configured, catalogue)
+    return catalogue
+  }
   const knowledge: Knowledge = {
-    policies: (configured) => makeCatalogue(packs, configured),
+    policies: catalogueOf,
     drivers: registry.ids,
     driverOptions: (driver, options) => registry.optionFaults(driver, options),
     tlsFault,
@@ -63,8 +70,8 @@ export async function gatherKnowledge(configFile: string | null): Promise<RoomKn
   return {
     registry,
     load: (file) => loadConfig({ file, knowledge, environment: process.env }),
-    policyOf: (config, backend) => backendPolicy(makeCatalogue(packs, config.policies), config, backend),
-    policies: (config) => catalog(packs, config === null ? null : makeCatalogue(packs, config.policies)),
+    policyOf: (config, backend) => backendPolicy(catalogueOf(config.policies), config, backend),
+    policies: (config) => catalog(packs, config === null ? null : catalogueOf(config.policies)),
   }
 }
 
@@ -110,8 +117,13 @@ export function backendPolicy(catalogue: PolicyCatalogue, config: Config, backen
       ...(settings.quietMs === null ? {} : { quiet: settings.quietMs / 1000 }),
       ...(settings.limits.inspectedBytes === null ? {} : { body_limit: settings.limits.inspectedBytes }),
     },
-    beside: new Map([...(own.beside ?? [])].map(([part, other]) => [part, ofBackend(other)])),
+    beside: besideOf(own),
   })
+  // One policy at several parts of the path stays one.
+  const besideOf = ({ beside }: CompileTerms): ReadonlyMap<string, CompileTerms> => {
+    const others = new Map([...new Set(beside?.values())].map((other) => [other, ofBackend(other)]))
+    return new Map([...(beside ?? [])].map(([part, other]) => [part, others.get(other) ?? other]))
+  }
   const compiled = compilePolicy(ofBackend(terms))
   invariant(compiled.ok, `the policy of backend ${backend} cannot be compiled`)
   return compiled.value

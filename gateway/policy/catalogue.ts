@@ -14,15 +14,44 @@ import { type Pack, readOverrides, readPackValue } from './pack.ts'
  * faults of the overrides are put at `overrides` with the path below them.
  */
 export function compilePolicy(terms: CompileTerms): Checked<Policy, PolicyFault> {
-  const compiled = compilePack(terms)
+  return policyOf(terms, new CompiledOnce())
+}
+
+type Compiled = ReturnType<typeof compilePack>
+
+/** Compiling costs milliseconds: what is met again, such as one policy beside another at several paths, is not compiled again. */
+class CompiledOnce {
+  readonly #packs = new Map<CompileTerms, Compiled>()
+  readonly #policies = new Map<CompileTerms, Policy>()
+
+  /** Alone, without those beside it. */
+  pack(terms: CompileTerms): Compiled {
+    const known = this.#packs.get(terms)
+    if (known !== undefined) return known
+    const compiled = compilePack(terms)
+    this.#packs.set(terms, compiled)
+    return compiled
+  }
+
+  policy(terms: CompileTerms, pack: CompiledPack): Policy {
+    const known = this.#policies.get(terms)
+    if (known !== undefined) return known
+    const policy = makePolicy(pack)
+    this.#policies.set(terms, policy)
+    return policy
+  }
+}
+
+function policyOf(terms: CompileTerms, once: CompiledOnce): Checked<Policy, PolicyFault> {
+  const compiled = once.pack(terms)
   if (compiled.ok) {
     const beside = new Map<string, Policy>()
     for (const [part, other] of terms.beside ?? []) {
-      const policy = compilePolicy(other)
+      const policy = policyOf(other, once)
       if (!policy.ok) return policy
       beside.set(part, policy.value)
     }
-    return { ok: true, value: joinPolicies(makePolicy(compiled.value), beside) }
+    return { ok: true, value: joinPolicies(once.policy(terms, compiled.value), beside) }
   }
   return {
     ok: false,
@@ -58,6 +87,7 @@ export function makeCatalogue(
 ): PolicyCatalogue {
   const known = new Map<string, CompileTerms>([...builtIn].map(([name, pack]) => [name, { pack }]))
   const faults: PackFault[] = []
+  const once = new CompiledOnce()
   // Those that have others beside them come last: these may be configured, too.
   const [alone, joined] = [false, true].map((wanted) =>
     Object.entries(configured).filter(([, value]) => Object.hasOwn(value, 'beside') === wanted),
@@ -68,16 +98,16 @@ export function makeCatalogue(
       faults.push(...below(name, terms.faults))
       continue
     }
-    const compiled = compilePack(terms.value)
+    const compiled = once.pack(terms.value)
     if (!compiled.ok) faults.push(...below(name, [...compiled.faults.overrides, ...compiled.faults.pack]))
     else {
-      const policy = compilePolicy(terms.value)
+      const policy = policyOf(terms.value, once)
       const examples =
         terms.value.overrides === undefined
           ? compiled.value.source.examples
           : (terms.value.overrides.examples ?? [])
       if (policy.ok) faults.push(...below(name, failedExamples(policy.value, examples).map(exampleFault)))
-      faults.push(...below(name, strangersBeside(compiled.value, terms.value)))
+      faults.push(...below(name, strangersBeside(compiled.value, terms.value, once)))
     }
     known.set(name, terms.value)
   }
@@ -86,7 +116,7 @@ export function makeCatalogue(
     faults,
     quietMs: (name) => {
       const terms = known.get(name)
-      const policy = terms === undefined ? null : compilePolicy(terms)
+      const policy = terms === undefined ? null : policyOf(terms, once)
       return policy?.ok === true ? policy.value.quietMs : null
     },
     terms: (name) => known.get(name) ?? null,
@@ -99,7 +129,7 @@ export function makeCatalogue(
 }
 
 /** Two APIs of one backend change the same things: what keeps the other away has to have the same name in both. */
-function strangersBeside(main: CompiledPack, terms: CompileTerms): readonly PackFault[] {
+function strangersBeside(main: CompiledPack, terms: CompileTerms, once: CompiledOnce): readonly PackFault[] {
   return [...new Set(terms.beside?.values())].flatMap((other) => {
     const name = other.name ?? other.pack.name
     const fault = (difference: string): readonly PackFault[] => [
@@ -109,7 +139,7 @@ function strangersBeside(main: CompiledPack, terms: CompileTerms): readonly Pack
         atKey: true,
       },
     ]
-    const compiled = compilePack(other)
+    const compiled = once.pack(other)
     if (!compiled.ok) return []
     const { defaultLock } = compiled.value
     if (defaultLock.name !== main.defaultLock.name)
