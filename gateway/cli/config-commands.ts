@@ -1,6 +1,6 @@
 // `serve`, `check`, `explain`, `policies`: what begins with a configuration file.
 
-import { type Config, formatFault, formatFaults, nearest } from '../config/index.ts'
+import { type Config, type ConfigFault, formatFault, formatFaults, nearest } from '../config/index.ts'
 import { REFUSALS } from '../core/verdict.ts'
 import { type Classification, callHead } from '../spi/policy.ts'
 import type { Command, Invocation, OptionTerms } from './arguments.ts'
@@ -18,7 +18,9 @@ export const serve: Command = {
   options: { config: { ...FILE, required: true } },
   run(invocation, dependencies) {
     const file = fileOf(invocation)
-    const config = configOf(file, dependencies)
+    const config = configOf(file, dependencies, (warning) =>
+      dependencies.stderr.write(`warning: ${formatFault(warning)}\n`),
+    )
     return dependencies.serve({ config, file, reload: () => dependencies.loadConfig(file) })
   },
 }
@@ -128,10 +130,14 @@ export const policiesDescribe: Command = {
   },
 }
 
-/** The configuration, its warnings printed; a failure with all its faults where it has some. */
-export function configOf(file: string, dependencies: CommandDependencies): Config {
+/** A failure with all its faults where it has some. Of warnings `serve` and `check` tell: elsewhere they are not what was asked. */
+export function configOf(
+  file: string,
+  dependencies: CommandDependencies,
+  tell: (warning: ConfigFault) => unknown = () => undefined,
+): Config {
   const result = dependencies.loadConfig(file)
-  for (const warning of result.warnings) dependencies.stderr.write(`warning: ${formatFault(warning)}\n`)
+  for (const warning of result.warnings) tell(warning)
   if (result.kind === 'loaded') return result.config
   throw new CommandFailure(`${formatFaults(result.faults)}${file} cannot be used until this is corrected`)
 }

@@ -60,7 +60,8 @@ export function loadConfig(request: LoadRequest): LoadResult {
     ...(checked?.faults ?? []),
     ...inventoryFaults(config, document, readFile),
   ])
-  const warnings = sortFaults(checked?.warnings ?? [])
+  // Of what was taken away nobody can say what is unwise about the rest.
+  const warnings = parsed.success ? sortFaults(checked?.warnings ?? []) : []
   return faults.length === 0 && config !== null
     ? { kind: 'loaded', config, warnings }
     : { kind: 'faulty', faults, warnings }

@@ -93,7 +93,7 @@ export const REFUSALS: Readonly<Record<RefusalCode, RefusalTerms>> = {
     status: 502,
     retryAfterSeconds: 1,
     title: 'The backend did not answer',
-    remedy: 'find out what became of the call before you repeat it',
+    remedy: 'repeat it where nothing of it was sent; else find out first what became of it',
   },
   'too-large': {
     status: 413,

@@ -1,6 +1,7 @@
 // What is said to whoever presents a stale token, made once: who has lost a lock and goes on is told the same at every call.
 // Whether the token is stale is decided by the gate, each time; only the words are kept, for as long as all that they say is so.
 
+import type { SealCause } from '../core/lock-record.ts'
 import type { LockName } from '../core/names.ts'
 import type { Refusal } from '../core/verdict.ts'
 import { ownerOf } from './listings.ts'
@@ -76,12 +77,31 @@ export class StaleWords {
   }
 }
 
+const ENDS: Readonly<Record<SealCause, string>> = {
+  released: 'was given back',
+  expired: 'ended with its session, which was not renewed in time',
+  revoked: 'was taken away by an operator',
+  upgraded: 'was replaced by that of an upgrade',
+}
+
 function staleToken(view: View, lock: LockState | undefined, name: LockName, token: number): Refusal {
-  const owner = lock === undefined ? null : ownerOf(view, lock)
+  const grants = lock?.record?.grants ?? []
+  const sealed = grants.find((grant) => grant.state === 'sealed' && grant.createRevision === token)
+  if (sealed?.state === 'sealed')
+    return {
+      code: 'stale-token',
+      detail: `token ${token} of lock ${name} is no longer the owner's: it ${ENDS[sealed.cause]}, and the lock is being handed over`,
+      lock: name,
+      token: String(token),
+    }
+  const isLiving = grants.some((grant) => grant.state !== 'sealed')
+  const owner = lock === undefined || !isLiving ? null : ownerOf(view, lock)
   const now =
-    owner === null
-      ? 'nobody holds the lock now'
-      : `it is held by ${owner.holder ?? 'a foreign client'} with token ${owner.token} since ${owner.since}`
+    owner !== null
+      ? `it is held by ${owner.holder ?? 'a foreign client'} with token ${owner.token} since ${owner.since}`
+      : grants.length > 0
+        ? 'the lock is being handed over'
+        : 'nobody holds the lock now'
   return {
     code: 'stale-token',
     detail: `token ${token} of lock ${name} is not, or no longer, the owner's; ${now}`,

@@ -71,6 +71,13 @@ describe('with a configuration', () => {
     expect(JSON.parse(machine.out)).toEqual({ valid: true, faults: [], warnings: [] })
   })
 
+  test('serve tells warnings; a command that asks for something else does not', async () => {
+    expect((await run(['serve', '-c', 'unwise.yaml'])).err).toContain(
+      'warning: unwise.yaml:1:1: there is no defaultPlan',
+    )
+    expect(await run(['explain', '-c', 'unwise.yaml', 'GET', 'vol:/'])).toMatchObject({ code: 0, err: '' })
+  })
+
   test('serve starts with a valid configuration, and can read it again', async () => {
     expect(await run(['serve', '-c', 'good.yaml'])).toMatchObject({ code: 0, served: ['good.yaml loaded'] })
   })

@@ -101,6 +101,7 @@ export async function run(args: readonly string[], overrides: Partial<CommandDep
         knowledge,
         readFile: (path) => {
           if (path === 'good.yaml') return CONFIG
+          if (path === 'unwise.yaml') return CONFIG.replace('defaultPlan: p\n', '')
           if (path === 'bad.yaml') return `${CONFIG}lgo: 1\nstate: 5\n`
           throw Object.assign(new Error('none'), { code: 'ENOENT' })
         },

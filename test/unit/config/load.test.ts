@@ -280,6 +280,10 @@ backends:
     `)
   })
 
+  test('are not told of what is left when a misspelt section is taken away', () => {
+    expect(warningsOf(`${MINIMAL}backend: { c: { policy: cinder } }\n`)).toBe('')
+  })
+
   test('a quiet configuration has none', () => {
     const backends = "backends: { c: { listen: '127.0.0.1:1', upstream: 'http://h', policy: cinder } }\n"
     expect(warningsOf(MINIMAL + backends)).toBe('')
