@@ -4,15 +4,18 @@
 import type { Duplex } from 'node:stream'
 import { Sender } from './callers.ts'
 import type { ClientConnection, Exchange } from './exchange.ts'
+import type { BodyBegun, ReadSoFar } from './paced-reading.ts'
 
 /** Calls sent ahead of their turn, beyond which the client is not read: what waits here counts nowhere else. */
 const WAITING_MAX = 64
 /** Calls that begin one after the other before everybody else has a turn, the control API among them. */
 const BEGUN_IN_A_ROW_MAX = 4
 
-export class OrderedConnection implements ClientConnection {
+export class OrderedConnection implements ClientConnection, ReadSoFar {
   readonly #socket: Duplex
   #active: Exchange | null = null
+  /** The one that came last. */
+  #latest: Exchange | null = null
   #waiting: Exchange[] | null = null
   #gone: AbortController | null = null
   #sender: Sender | null = null
@@ -27,7 +30,13 @@ export class OrderedConnection implements ClientConnection {
     return this.#active === null
   }
 
+  /** Of the request that came last more is to come. */
+  get inBody(): BodyBegun | null {
+    return this.#latest?.isReading === true ? this.#latest : null
+  }
+
   enter(exchange: Exchange): void {
+    this.#latest = exchange
     if (this.#active === null) {
       this.#active = exchange
       exchange.start()
@@ -35,25 +44,21 @@ export class OrderedConnection implements ClientConnection {
     }
     this.#waiting ??= []
     this.#waiting.push(exchange)
-    // Not in this tick: the server reads on where the message that it is parsing is complete.
-    if (this.#isFull) queueMicrotask(() => this.#pause())
   }
 
-  #pause(): void {
-    if (this.#isFull) this.#socket.pause()
-  }
-
-  get #isFull(): boolean {
+  /** No more may wait. */
+  get isFull(): boolean {
     return this.#waiting !== null && this.#waiting.length >= WAITING_MAX
   }
 
   /** The exchange's answer is through, or its client is gone. */
   left(exchange: Exchange): void {
     if (this.#active !== exchange) return
-    const wasFull = this.#isFull
+    const wasFull = this.isFull
     const next = this.#waiting?.shift() ?? null
     this.#active = next
-    if (wasFull && !this.#isFull) this.#socket.resume()
+    if (this.#latest === exchange) this.#latest = null
+    if (wasFull && !this.isFull) this.#socket.resume()
     if (next === null) return
     if (++this.#begunInARow < BEGUN_IN_A_ROW_MAX) {
       next.start()

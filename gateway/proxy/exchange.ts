@@ -126,6 +126,16 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
     else this.#decide(null, false)
   }
 
+  /** More of the request is to come. */
+  get isReading(): boolean {
+    return !this.#request.isComplete
+  }
+
+  /** Of its body; 0 where it is not known. */
+  get contentLength(): number {
+    return Number(this.#request.joined['content-length'] ?? 0)
+  }
+
   protected get isUnwanted(): boolean {
     return this.#clientGone || this.#answered
   }

@@ -20,6 +20,7 @@ import { Exchange } from './exchange.ts'
 import { http1Message } from './http1-message.ts'
 import { sayAndClose } from './last-words.ts'
 import type { ProxyLimits } from './limits.ts'
+import { PacedReading } from './paced-reading.ts'
 
 export interface ServerTls {
   /** PEM contents. */
@@ -41,7 +42,7 @@ export function openHttpServer(backend: Backend, tls: ServerTls | null): Server 
     (request) =>
       asksForUpgrade(request, backend.upgrades) && connections.get(request.socket)?.isIdle !== false,
   )
-  serveHttp(server, backend, connections)
+  serveHttp(server, backend, connections, tls === null ? 'connection' : 'secureConnection')
   return server
 }
 
@@ -85,7 +86,13 @@ function tlsTerms({ cert, key, clientCa, protocols }: ServerTls): TlsOptions {
   }
 }
 
-function serveHttp(server: Server, backend: Backend, connections: WeakMap<Duplex, OrderedConnection>): void {
+function serveHttp(
+  server: Server,
+  backend: Backend,
+  connections: WeakMap<Duplex, OrderedConnection>,
+  openEvent: 'connection' | 'secureConnection',
+): void {
+  const readings = new WeakMap<Duplex, PacedReading>()
   const connectionOf = (socket: Socket): OrderedConnection => {
     const known = connections.get(socket)
     if (known !== undefined) return known
@@ -94,6 +101,9 @@ function serveHttp(server: Server, backend: Backend, connections: WeakMap<Duplex
     socket.once('close', () => connection.closed())
     return connection
   }
+  server.on(openEvent, (socket: Socket) => {
+    readings.set(socket, new PacedReading(socket, connectionOf(socket)))
+  })
   const accept = (request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean) => {
     const connection = connectionOf(request.socket)
     const message = http1Message(backend, { request, response })
@@ -109,7 +119,8 @@ function serveHttp(server: Server, backend: Backend, connections: WeakMap<Duplex
   server.on('checkExpectation', (request, response) => accept(request, response, false))
   server.on('upgrade', (request, socket, ahead) => {
     const connection = connectionOf(request.socket)
-    if (ahead.length > 0) {
+    const unreadBytes = readings.get(request.socket)?.stop() ?? 0
+    if (ahead.length > 0 || unreadBytes > 0) {
       sayAndClose(socket, backend, UPGRADE_ALONE)
       return
     }
@@ -121,11 +132,13 @@ function serveHttp(server: Server, backend: Backend, connections: WeakMap<Duplex
     response.on('close', () => exchange.clientGone())
     connection.enter(exchange)
   })
-  server.on('connect', (_request, socket) =>
-    sayAndClose(socket, backend, { code: 'bad-request', detail: 'CONNECT is not spoken here' }),
-  )
+  server.on('connect', (request, socket) => {
+    readings.get(request.socket)?.stop()
+    sayAndClose(socket, backend, { code: 'bad-request', detail: 'CONNECT is not spoken here' })
+  })
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (connections.get(socket)?.framingBroken() === true) return
+    readings.get(socket)?.stop()
     const refusal = framingRefusal(error)
     if (refusal === null || !socket.writable) socket.destroy()
     else sayAndClose(socket, backend, refusal)

@@ -178,13 +178,18 @@ describe('a change of protocol', () => {
     expect(backend.sockets).toEqual([])
   })
 
-  test('is refused where more is sent behind it, which nobody would check', async () => {
+  test('is refused where more is sent behind it, which nobody would check, wherever a slice of it ends', async () => {
     const backend = await consoleBackend()
     const gateway = await gatewayTo(backend.url, consoles)
-    const client = await clientOf(gateway)
-    client.send(`${asks('/console')}POST /x HTTP/1.1\r\nHost: a\r\n\r\n`)
-    expect((await client.answer()).status).toBe(400)
-    await client.ended()
+    const { length } = asks('/console')
+    for (const bytes of [length, 2 * 1024 - 1, 2 * 1024, 2 * 1024 + 1, 4 * 1024]) {
+      const client = await clientOf(gateway)
+      const asked = asks(`/console${'/'.repeat(bytes - length)}`)
+      expect(asked).toHaveLength(bytes)
+      client.send(`${asked}POST /x HTTP/1.1\r\nHost: a\r\n\r\n`)
+      expect((await client.answer()).status).toBe(400)
+      await client.ended()
+    }
     expect(backend.sockets).toEqual([])
   })
 })
