@@ -21,6 +21,7 @@ import {
   watchRequest,
 } from './messages.ts'
 import { METHODS } from './methods.ts'
+import { MalformedMessage } from './protobuf.ts'
 import { ordersRequestedProgress } from './server-version.ts'
 
 export interface WatchTiming {
@@ -107,7 +108,8 @@ export class EtcdWatch implements Watch {
   #received(bytes: Buffer): void {
     if (this.#over) return
     this.#lastHeardMs = this.#options.clock.monotonicMs()
-    const answer = watchAnswer(bytes)
+    const answer = this.#read(bytes)
+    if (answer === null) return
     if (answer.compactedTo !== 0) {
       const message = `the events after revision ${this.#position} are gone: the history begins at ${answer.compactedTo}`
       this.#fail('compacted', message)
@@ -121,6 +123,17 @@ export class EtcdWatch implements Watch {
     } else {
       this.#parts.push(...answer.events)
       if (!answer.fragment) this.#deliver()
+    }
+  }
+
+  /** Null where nobody can read it: then events may be among it, and the watch is over. */
+  #read(bytes: Buffer): WatchAnswer | null {
+    try {
+      return watchAnswer(bytes)
+    } catch (error) {
+      if (!(error instanceof MalformedMessage)) throw error
+      this.#fail('lost', `an answer on the watch cannot be read: ${error.message}`)
+      return null
     }
   }
 

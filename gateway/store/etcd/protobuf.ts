@@ -2,13 +2,15 @@
 // the store's words at once. Reading and writing a single field is protobufjs'.
 
 import { Reader, Writer } from 'protobufjs/minimal.js'
+import { StoreUnavailable } from '../../spi/store.ts'
 
 const VARINT = 0
 const BYTES = 2
 const WORD = 2 ** 32
 const SMALL_MAX = 2 ** 31 - 1
 
-export class MalformedMessage extends Error {
+/** An answer that nobody can read is none: what was asked for may have happened. */
+export class MalformedMessage extends StoreUnavailable {
   override readonly name = 'MalformedMessage'
 }
 

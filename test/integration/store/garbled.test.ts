@@ -1,0 +1,63 @@
+// A member, or something in front of it, whose answers nobody can read.
+
+import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { Revision } from '../../../gateway/core/names.ts'
+import { type Store, StoreUnavailable } from '../../../gateway/spi/store.ts'
+import { openEtcdStore } from '../../../gateway/store/etcd/etcd-store.ts'
+import { systemClock } from '../../../gateway/telemetry/system-clock.ts'
+
+/** One answer of gRPC's: not compressed, its length, itself. */
+function framed(message: Buffer): Buffer {
+  const head = Buffer.alloc(5)
+  head.writeUInt32BE(message.length, 1)
+  return Buffer.concat([head, message])
+}
+
+/** A field that ends in the middle. */
+const GARBAGE = Buffer.from([0x0a, 0x7f, 0x01])
+
+let server: Http2Server
+let store: Store
+
+beforeEach(async () => {
+  server = createServer()
+  server.on('stream', (stream: ServerHttp2Stream, headers) => {
+    stream.on('error', () => undefined)
+    const isStatus = headers[':path'] === '/etcdserverpb.Maintenance/Status'
+    const isWatch = headers[':path'] === '/etcdserverpb.Watch/Watch'
+    stream.respond(
+      { ':status': 200, 'content-type': 'application/grpc' },
+      isWatch ? {} : { waitForTrailers: true },
+    )
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
+    if (isWatch) stream.write(framed(GARBAGE))
+    else stream.end(framed(isStatus ? Buffer.alloc(0) : GARBAGE))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  store = openEtcdStore({ endpoints: [`http://127.0.0.1:${address.port}`], clock: systemClock })
+})
+
+afterEach(async () => {
+  await store.close()
+  await new Promise<void>((resolve) => server.close(() => resolve()))
+})
+
+describe('an answer that cannot be read', () => {
+  it('is none to whoever has asked: what was asked for may have happened', async () => {
+    const write = { compare: [], writes: [{ put: '/a', value: '' }] }
+    await expect(store.read('/')).rejects.toBeInstanceOf(StoreUnavailable)
+    await expect(store.currentRevision()).rejects.toBeInstanceOf(StoreUnavailable)
+    await expect(store.transact(write)).rejects.toBeInstanceOf(StoreUnavailable)
+    await expect(store.transactEach([write])).rejects.toBeInstanceOf(StoreUnavailable)
+  })
+
+  it('ends the watch on which it comes', async () => {
+    const failure = await new Promise((resolve) =>
+      store.watch('/', 0 as Revision, { revision: resolve, progress: resolve, failed: resolve }),
+    )
+    expect(failure).toMatchObject({ kind: 'lost', message: expect.stringContaining('cannot be read') })
+  })
+})
