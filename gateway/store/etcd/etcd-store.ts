@@ -22,6 +22,7 @@ import { prefixRanges } from '../key-range.ts'
 import type { ConnectionOptions } from './connection.ts'
 import { Endpoints, LeaseUnknown } from './endpoints.ts'
 import { EtcdWatch, type WatchTiming } from './etcd-watch.ts'
+import { MessageTooLarge } from './grpc-messages.ts'
 import { leaseAnswer, leaseGrantRequest, leaseRequest } from './lease-messages.ts'
 import type { EtcdAuth } from './login.ts'
 import {
@@ -54,6 +55,8 @@ const WATCH_SILENT_MS = 2_000
 
 /** A bound on one answer's size; a snapshot larger than this is read in several, all at one revision. */
 const READ_PAGE_KEYS = 5_000
+/** Where keys are so large that no answer holds as many. */
+const READ_PAGE_SHRINKS = 10
 
 /** How often a read begins anew whose revision was compacted away between two pages. */
 const READ_ATTEMPTS_MAX = 3
@@ -216,10 +219,20 @@ export class EtcdStore implements Store {
     return { revision, items }
   }
 
-  #page(range: EtcdRange, revision: Revision | null): Promise<Buffer> {
-    const request = rangeRequest(range, { limit: READ_PAGE_KEYS, revision })
-    return this.#endpoints.repeatable({ operation: 'read', method: 'range', request })
+  async #page(range: EtcdRange, revision: Revision | null): Promise<Buffer> {
+    for (let limit = READ_PAGE_KEYS; ; limit = Math.ceil(limit / READ_PAGE_SHRINKS)) {
+      const request = rangeRequest(range, { limit, revision })
+      try {
+        return await this.#endpoints.repeatable({ operation: 'read', method: 'range', request })
+      } catch (error) {
+        if (limit === 1 || !isTooLarge(error)) throw error
+      }
+    }
   }
+}
+
+function isTooLarge(error: unknown): boolean {
+  return error instanceof StoreUnavailable && error.cause instanceof MessageTooLarge
 }
 
 function isCompacted(error: unknown): boolean {

@@ -6,7 +6,12 @@ const MESSAGE_BYTES_MAX = 256 * 1024 * 1024
 
 /** What became of a call that was not answered, in the member's words or ours. */
 export class GrpcFailure extends Error {
-  override readonly name = 'GrpcFailure'
+  override readonly name: string = 'GrpcFailure'
+}
+
+/** Less may be asked for at once. */
+export class MessageTooLarge extends GrpcFailure {
+  override readonly name = 'MessageTooLarge'
 }
 
 export function framed(message: Buffer): Buffer {
@@ -34,8 +39,9 @@ export class GrpcMessages {
     // A large one is put together once, when it has come.
     const whole = this.#whole()
     const size = whole.readUInt32BE(1)
-    if (whole[0] !== 0 || size > MESSAGE_BYTES_MAX)
-      throw new GrpcFailure(whole[0] === 0 ? `a message of ${size} bytes` : 'a message that is compressed')
+    if (whole[0] !== 0) throw new GrpcFailure('a message that is compressed')
+    if (size > MESSAGE_BYTES_MAX)
+      throw new MessageTooLarge(`a message of ${size} bytes, and not of ${MESSAGE_BYTES_MAX} at most`)
     this.#wanted = HEAD_BYTES + size
     if (this.#bytes < this.#wanted) return null
     const message = whole.subarray(HEAD_BYTES, this.#wanted)
