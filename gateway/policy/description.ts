@@ -67,6 +67,8 @@ function conditionsOf(rule: RuleSource): readonly string[] {
     if (matches !== undefined) words.push(`method matches ${matches}`)
   }
   if (rule.json?.key !== undefined) words.push(`key ${shortened(listOf(rule.json.key))}`)
+  for (const [place, keys] of Object.entries(rule.json?.only ?? {}))
+    words.push(`json ${place} has nothing but ${shortened(listOf(keys))}`)
   for (const part of ['query', 'header', 'json', 'soap', 'zapi', 'jsonrpc', 'form'] as const) {
     const facet = rule[part]
     for (const [place, value] of Object.entries(facet?.match ?? {}))

@@ -2,7 +2,7 @@
 
 import type { PackFault } from './fault.ts'
 import type { BodyFormat } from './media.ts'
-import { type CallReading, pointerSteps, type Values } from './reading.ts'
+import { type CallReading, differsInCase, isOtherCase, pointerSteps, type Values } from './reading.ts'
 import type { FacetSource } from './schema.ts'
 import { SoapPaths } from './soap-paths.ts'
 import type { XmlForm } from './xml-envelope.ts'
@@ -22,6 +22,13 @@ export type Condition =
   | { readonly kind: 'match'; readonly place: Place; readonly values: ReadonlySet<string> }
   | { readonly kind: 'has'; readonly place: Place }
   | { readonly kind: 'absent'; readonly place: Place }
+  /** The object at a JSON pointer has one key, which is one of these. */
+  | {
+      readonly kind: 'only'
+      readonly place: Place
+      readonly steps: readonly string[]
+      readonly keys: ReadonlySet<string>
+    }
 
 export interface PlacedCapture {
   readonly name: string
@@ -135,8 +142,33 @@ function joined(first: Place, places: readonly Place[]): Place {
   }
 }
 
+/** The conditions of `only`, whose keys are pointers (`""`: the whole body). */
+export function compileOnly(
+  only: Readonly<Record<string, string | readonly string[]>>,
+  path: readonly PropertyKey[],
+  faults: PackFault[],
+): readonly Condition[] {
+  return Object.entries(only).flatMap(([written, value]): Condition[] => {
+    const steps = pointerSteps(written)
+    if (steps === null) {
+      faults.push({ path: [...path, written], message: 'not a JSON pointer such as /volume', atKey: true })
+      return []
+    }
+    const place: Place = { name: `json ${written}`, body: 'json', read: (call) => call.pointer(steps) }
+    return [{ kind: 'only', place, steps, keys: new Set(typeof value === 'string' ? [value] : value) }]
+  })
+}
+
 /** Whether the condition holds; a text says why the call is refused instead. */
 export function holds(condition: Condition, call: CallReading): boolean | string {
+  if (condition.kind === 'only') {
+    const keys = call.keysAt(condition.steps)
+    if (typeof keys === 'string') return keys
+    for (const key of keys ?? [])
+      for (const known of condition.keys) if (isOtherCase(key, known)) return differsInCase(known, key)
+    const [key] = keys ?? []
+    return keys?.length === 1 && key !== undefined && condition.keys.has(key)
+  }
   const values = condition.place.read(call)
   if (typeof values === 'string') return values
   switch (condition.kind) {

@@ -175,6 +175,23 @@ export class CallReading {
     return valuesAt(reading.value, steps)
   }
 
+  /** Of an empty body that may be left out. */
+  takeEmptyAsObject(): void {
+    if ((this.body?.length ?? 0) === 0) this.#json = { ok: true, value: new Map() }
+  }
+
+  /** Of the one object at a JSON pointer; null where there is none, or several. A text as in `Values`. */
+  keysAt(steps: readonly string[]): readonly string[] | null | string {
+    const reading = this.json()
+    if (!reading.ok) return reading.reason
+    const nodes = nodesAt(reading.value, steps)
+    if (typeof nodes === 'string') return nodes
+    const [only] = nodes
+    return nodes.length === 1 && only !== undefined && only !== null && isJsonObject(only)
+      ? [...only.keys()]
+      : null
+  }
+
   /** As `pointer`, in the params of a JSON-RPC call. */
   rpcPointer(steps: readonly string[]): Values {
     const call = this.rpcCall()
@@ -205,6 +222,11 @@ const EMPTY = Buffer.alloc(0)
 
 /** As `CallReading.pointer`, of any value. */
 export function valuesAt(root: JsonValue, steps: readonly string[]): Values {
+  const nodes = nodesAt(root, steps)
+  return typeof nodes === 'string' ? nodes : nodes.filter((value) => value !== null).map(asText)
+}
+
+function nodesAt(root: JsonValue, steps: readonly string[]): readonly JsonValue[] | string {
   let at: readonly JsonValue[] = [root]
   for (const step of steps) {
     const next: JsonValue[] = []
@@ -223,14 +245,15 @@ export function valuesAt(root: JsonValue, steps: readonly string[]): Values {
     }
     at = next
   }
-  return at.filter((value) => value !== null).map(asText)
+  return at
 }
 
-function isOtherCase(name: string, known: string): boolean {
+/** What one reader takes for the known name, and another for a name of its own. */
+export function isOtherCase(name: string, known: string): boolean {
   return name !== known && name.length === known.length && folded(name) === folded(known)
 }
 
-function differsInCase(known: string, written: string): string {
+export function differsInCase(known: string, written: string): string {
   return `the keys ${JSON.stringify(known)} and ${JSON.stringify(written.slice(0, 64))} differ in case only`
 }
 

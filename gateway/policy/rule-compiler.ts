@@ -104,6 +104,7 @@ class RuleCompiler {
       effect: source.effect,
       reason: source.reason ?? null,
       body: facets.body,
+      isBodyOptional: source.json?.body === 'optional',
       soapNamespace: facets.soapNamespace,
       methodMatches: facets.methodMatches,
       conditions: facets.conditions,

@@ -3,6 +3,7 @@
 import {
   type Condition,
   compileFacet,
+  compileOnly,
   formPlace,
   headerPlace,
   jsonPlace,
@@ -82,7 +83,10 @@ export function compileRuleFacets(terms: FacetTerms): RuleFacets {
     if (named.method !== undefined)
       faults.push({ path: [...path, format, 'matches'], message: 'method and matches exclude one another' })
   }
-  const conditions = parts.flatMap((part) => part.conditions)
+  const conditions = [
+    ...parts.flatMap((part) => part.conditions),
+    ...compileOnly(source.json?.only ?? {}, [...path, 'json', 'only'], faults),
+  ]
   const matched = conditions.find((condition) => condition.kind === 'match')
   const discriminator: Discriminator | null =
     format !== undefined && named?.method !== undefined

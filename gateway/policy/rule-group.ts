@@ -33,6 +33,8 @@ interface Table {
 export interface RuleGroup {
   /** What the body must be readable as before any rule here is tried. */
   readonly body: BodyFormat | null
+  /** It may be left out: it reads as an object without keys then. */
+  readonly isBodyOptional: boolean
   /** Namespaces of SOAP methods that the rules here know. */
   readonly soapNamespaces: ReadonlySet<string>
   /** A rule here tells calls apart by the body's only key: there must be exactly one. */
@@ -77,6 +79,7 @@ export function makeGroup(members: readonly GroupMember[]): RuleGroup {
   const rules = ordered.map((member) => member.at.rule)
   return {
     body: rules.find((rule) => rule.body !== null)?.body ?? null,
+    isBodyOptional: rules.every((rule) => rule.body === null || rule.isBodyOptional),
     soapNamespaces: new Set(rules.flatMap((rule) => rule.soapNamespace ?? [])),
     onlyKey: tables.has('json-key'),
     tables: [...tables.values()].map((entry) => entry.table),
@@ -88,6 +91,7 @@ export function makeGroup(members: readonly GroupMember[]): RuleGroup {
 /** Why the call's body cannot be told apart by the rules here, or null. */
 export function groupFault(group: RuleGroup, call: CallReading): string | null {
   if (group.body === null) return null
+  if (group.isBodyOptional) call.takeEmptyAsObject()
   const fault = call.bodyFault(group.body)
   if (fault !== null) return fault
   if (group.body === 'soap') {

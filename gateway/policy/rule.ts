@@ -48,6 +48,8 @@ export interface CompiledRule {
   readonly reason: string | null
   /** Needs the body, in this format. */
   readonly body: BodyFormat | null
+  /** An empty body reads as an object without keys. */
+  readonly isBodyOptional: boolean
   /** Any namespace but this one does not match; null for what is not SOAP. */
   readonly soapNamespace: string | null
   /** RE2 over the method that the body names. */
@@ -161,6 +163,8 @@ function conditionFailed(condition: Condition): string {
       return `there is no ${condition.place.name}`
     case 'absent':
       return `there is a ${condition.place.name}`
+    case 'only':
+      return `${condition.place.name} is no object with nothing but ${[...condition.keys].slice(0, 4).join(', ')}`
   }
 }
 

@@ -50,6 +50,10 @@ export const methodFacetSchema = z.strictObject({
 export const jsonFacetSchema = z.strictObject({
   /** The only key of the body's object. A body with more keys is refused. */
   key: strings.optional(),
+  /** Pointer of an object → the one key that it has, or one of these. */
+  only: z.record(z.string(), strings).optional(),
+  /** `optional`: an empty body reads as `{}`. */
+  body: z.literal('optional').optional(),
   ...facetShape,
 })
 

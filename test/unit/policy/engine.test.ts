@@ -192,6 +192,47 @@ describe('a policy', () => {
     expect(policy.classify(head('POST', '/act'), null).kind).toBe('refused')
   })
 
+  it('takes what an object holds besides for another call, where a rule names the one key that it may have', () => {
+    const policy = policyOf(
+      `
+  - { id: grow, method: POST, path: /g, json: { only: { /do: grow, /do/grow: [size, more] } }, effect: mutate, locks: "a/b" }
+  - { id: rest, method: POST, path: /g, json: {}, effect: mutate }`.replace('locks: grown', 'locks: "a/b"'),
+    )
+    const post = head('POST', '/g')
+    expect(decide(policy, post, { do: { grow: { size: 3 } }, wait: true })).toBe('grow a/b')
+    expect(decide(policy, post, { do: { grow: { more: null } } })).toBe('grow a/b')
+    for (const other of [
+      { do: { grow: { size: 3 }, shrink: {} } },
+      { do: { grow: { size: 3, less: 1 } } },
+      { do: { grow: { less: 1 } } },
+      { do: { grow: [{ size: 3 }] } },
+      { do: { grow: 'size' } },
+      { do: {} },
+      { do: null },
+      {},
+      [],
+    ])
+      expect([other, decide(policy, post, other)]).toEqual([other, 'rest small'])
+    expect(decide(policy, post, { do: { Grow: { size: 3 } } })).toBe('bad-request')
+    const twice = Buffer.from('{"do":{"grow":{"size":1}},"do":{"shrink":{}}}')
+    expect(policy.classify(post, twice).kind).toBe('refused')
+  })
+
+  it('reads an empty body as an empty object where all rules at its place say that it may be left out', () => {
+    const policy = policyOf(`
+  - { id: same, method: DELETE, path: "/l/{id}", json: { body: optional, capture: { other: /id } }, effect: mutate, locks: ["l/{id}", { lock: "l/{other}", optional: true }] }
+  - { id: strict, method: PUT, path: "/l/{id}", json: { body: optional, has: [/id] }, effect: mutate }
+  - { id: strict-too, method: PUT, path: "/l/{id}", json: {}, effect: mutate }`)
+    expect(decide(policy, head('DELETE', '/l/1'))).toBe('same l/1')
+    expect(decide(policy, head('DELETE', '/l/1'), { id: 2 })).toBe('same l/1 l/2')
+    expect(decide(policy, head('DELETE', '/l/1'), { id: '1' })).toBe('same l/1')
+    for (const broken of ['{', ' ', 'null,'])
+      expect(policy.classify(head('DELETE', '/l/1'), Buffer.from(broken)).kind).toBe('refused')
+    expect(decide(policy, head('DELETE', '/l/1'), {})).toBe('same l/1')
+    expect(policy.bodyBytesNeeded(head('DELETE', '/l/1'))).toBeGreaterThan(0)
+    expect(decide(policy, head('PUT', '/l/1'))).toBe('bad-request')
+  })
+
   it('refuses a SOAP argument that stands in two places, one of which a parser may not see', () => {
     const policy = policyOf(`
   - { id: s, path: /s, soap: { namespace: u, capture: { v: spec/name } }, effect: mutate, locks: "x/{v}" }`)
