@@ -9,22 +9,35 @@ const CLOSE = 'Connection: close\r\n\r\n'
 
 const keepAliveLines = new Map<number, string>()
 let dateLine = ''
+let last = { dated: '', idleMs: -1, lines: '' }
 /** On the monotonic clock, whose reading is at hand. */
 let dateFromMs = 0
 let dateUntilMs = 0
 
 /** The head of an answer of the backend. `idleMs`: how long the connection may lie idle then; 0: it ends. `nowMs`: monotonic. */
 export function answerLines(reader: AnswerReader, idleMs: number, nowMs: number): string {
-  const reason = reader.reason === '' ? ' ' : reader.reason
-  let head = `HTTP/1.1 ${reader.status}${reason}\r\n${reader.forwarded()}`
+  const isChunked = reader.framing === 'chunked' || reader.framing === 'close'
+  if (!reader.dated && !isChunked) return reader.forwarded() + lastLines(idleMs, nowMs)
+  let head = reader.forwarded()
   if (!reader.dated) head += date(nowMs)
-  if (reader.framing === 'chunked' || reader.framing === 'close') head += 'Transfer-Encoding: chunked\r\n'
+  if (isChunked) head += 'Transfer-Encoding: chunked\r\n'
   return head + connectionLines(idleMs)
 }
 
 /** The head of an answer that the gateway gives itself. */
 export function refusalHead(answer: RefusalAnswer, idleMs: number, nowMs: number): string {
-  return answer.lines + date(nowMs) + connectionLines(idleMs)
+  return answer.lines + lastLines(idleMs, nowMs)
+}
+
+/** The date, and what is said of the connection. */
+function lastLines(idleMs: number, nowMs: number): string {
+  const dated = date(nowMs)
+  if (dated !== last.dated || idleMs !== last.idleMs) {
+    // In one piece: writing what was put together goes through its parts each time.
+    const lines = Buffer.from(dated + connectionLines(idleMs), 'latin1').toString('latin1')
+    last = { dated, idleMs, lines }
+  }
+  return last.lines
 }
 
 /** The last lines of a head. Backends differ in `idleMs` at most by a few values. */

@@ -30,30 +30,45 @@ export class AnswerReader {
   keepAliveMs = -1
   readonly fields = new Fields()
   readonly #cuts = new LineCuts()
+  /** The first line, where it is one that goes on as it is; else empty. */
+  #line = ''
+  #minor = 1
   #linesStart = 0
-  #linesEnd = 0
+  /** Behind the empty line. */
+  headEnd = 0
 
-  /** The head is what stands before `headEnd`, without the empty line. Null where it was understood, else why not. */
-  read(text: string, method: string, headEnd = text.length): string | null {
+  /** Null where the head was understood, which ends at `headEnd` then; else why not. It may have no end in the text. */
+  read(text: string, method: string): string | null {
+    const { length } = this.#line
+    if (length === 0 || !text.startsWith(this.#line)) {
+      const fault = this.#readLine(text)
+      if (fault !== null) return fault
+    } else this.#linesStart = length
+    this.headEnd = this.fields.read(text, this.#linesStart)
+    if (this.headEnd === 0) return 'its fields are malformed'
+    this.keepAlive = this.#minor === 1
+    return this.#readFields() ?? this.#frame(method)
+  }
+
+  /** The first line. That of the answer before is not read again where it comes again. */
+  #readLine(text: string): string | null {
+    this.#line = ''
+    this.reason = ''
     const minor = text.charCodeAt(7) - 0x30
     if (!text.startsWith('HTTP/1.') || (minor !== 0 && minor !== 1) || text.charCodeAt(8) !== 0x20)
       return 'it does not begin like an answer of HTTP/1.1'
+    this.#minor = minor
     this.status = decimalAt(text, 9, 12)
     if (this.status < 100 || this.status > 599) return 'it has no status'
     const end = text.indexOf('\r\n')
     if (end < 12 || (end > 12 && text.charCodeAt(12) !== 0x20)) return 'its first line is malformed'
     const reason = text.slice(12, end)
-    // Mostly that of the answer before, which was looked at.
-    if (reason !== this.reason) {
-      this.reason = ''
-      if (/[\r\n\0]/.test(reason)) return 'its first line is malformed'
-      if (!/[^\t\x20-\x7e]/.test(reason)) this.reason = reason
-    }
+    if (/[\r\n\0]/.test(reason)) return 'its first line is malformed'
     this.#linesStart = end + 2
-    this.#linesEnd = headEnd
-    if (!this.fields.read(text, this.#linesStart, headEnd)) return 'its fields are malformed'
-    this.keepAlive = minor === 1
-    return this.#readFields() ?? this.#frame(method)
+    if (/[^\t\x20-\x7e]/.test(reason)) return null
+    this.reason = reason
+    if (reason !== '' && minor === 1) this.#line = text.slice(0, end + 2)
+    return null
   }
 
   #readFields(): string | null {
@@ -126,9 +141,11 @@ export class AnswerReader {
     return null
   }
 
-  /** The fields that the client gets, each line ended. */
+  /** The first line and the fields that the client gets, each line ended. */
   forwarded(): string {
-    return this.#cuts.rest(this.fields.text, this.#linesStart, this.#linesEnd)
+    const isWhole = this.#line !== ''
+    const lines = this.#cuts.rest(this.fields.text, isWhole ? 0 : this.#linesStart, this.fields.end)
+    return isWhole ? lines : `HTTP/1.1 ${this.status}${this.reason === '' ? ' ' : this.reason}\r\n${lines}`
   }
 }
 

@@ -18,8 +18,7 @@ export interface AnswerTaker {
   malformed(reason: string): void
 }
 
-const HEAD_END_TEXT = '\r\n\r\n'
-const HEAD_END = Buffer.from(HEAD_END_TEXT)
+const HEAD_END = Buffer.from('\r\n\r\n')
 /** What comes at once up to this is read as text, which needs no views of the bytes. */
 const WHOLE_BYTES_MAX = 16 * 1024
 
@@ -70,9 +69,8 @@ export class AnswerStream {
   #isWhole(bytes: Buffer, length: number, taker: AnswerTaker): boolean {
     const { reader } = this
     const text = bytes.toString('latin1', 0, length)
-    const end = text.indexOf(HEAD_END_TEXT)
-    if (end === -1 || reader.read(text, this.#method, end + 2) !== null || reader.status < 200) return false
-    const bodyAt = end + HEAD_END_TEXT.length
+    if (reader.read(text, this.#method) !== null || reader.status < 200) return false
+    const bodyAt = reader.headEnd
     const bodyEnd = bodyAt + (reader.framing === 'length' ? reader.contentLength : 0)
     if ((reader.framing !== 'length' && reader.framing !== 'none') || bodyEnd > length) return false
     this.#inBody = true
@@ -91,12 +89,13 @@ export class AnswerStream {
         else if (rest.length > 0) this.#partial = Buffer.from(rest)
         return
       }
-      const fault = this.reader.read(rest.toString('latin1', 0, end + 2), this.#method)
+      const bodyAt = end + HEAD_END.length
+      const fault = this.reader.read(rest.toString('latin1', 0, bodyAt), this.#method)
       if (fault !== null) {
         taker.malformed(fault)
         return
       }
-      rest = rest.subarray(end + HEAD_END.length)
+      rest = rest.subarray(bodyAt)
       if (this.reader.status >= 200) break
       this.#interimBytes += end + HEAD_END.length
       if (this.#interimBytes > INTERIM_BYTES_MAX) {

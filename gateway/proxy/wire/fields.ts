@@ -22,22 +22,21 @@ export class Fields {
   /** Of each field: where its line begins, its name ends, its value begins and ends. */
   readonly #places = new Uint32Array(FIELDS_MAX * 4)
 
-  /** Reads the lines from `at` up to `end`, where the last of them has ended. False where they are not plain fields, one a line. */
-  read(text: string, at: number, end: number): boolean {
+  /** Reads the lines from `at` up to an empty one, and answers where that ends; 0 where they are not plain fields, one a line. */
+  read(text: string, at: number): number {
     this.text = text
-    this.#end = end
     this.count = 0
     const places = this.#places
     let count = 0
     let lengths = 0
-    while (at < end) {
-      if (count === FIELDS_MAX) return false
+    for (;;) {
       const name = nameEnd(text, at)
-      if (name === at || text.charCodeAt(name) !== COLON) return false
+      if (name === at) break
+      if (count === FIELDS_MAX || text.charCodeAt(name) !== COLON) return 0
       let start = name + 1
       while (text.charCodeAt(start) === SPACE || text.charCodeAt(start) === TAB) start++
       const line = valueEnd(text, start)
-      if (text.charCodeAt(line) !== CR || text.charCodeAt(line + 1) !== LF) return false
+      if (text.charCodeAt(line) !== CR || text.charCodeAt(line + 1) !== LF) return 0
       let last = line
       while (last > start && (text.charCodeAt(last - 1) === SPACE || text.charCodeAt(last - 1) === TAB))
         last--
@@ -50,9 +49,16 @@ export class Fields {
       count++
       at = line + 2
     }
+    if (text.charCodeAt(at) !== CR || text.charCodeAt(at + 1) !== LF) return 0
+    this.#end = at
     this.#lengths = lengths
     this.count = count
-    return at === end
+    return at + 2
+  }
+
+  /** Where the last line has ended. */
+  get end(): number {
+    return this.#end
   }
 
   /** Lets go of the text. */

@@ -14,7 +14,7 @@ const METHOD_LENGTH_MAX = 24
 /** Those of the other parser. CONNECT has another kind of target. */
 const METHODS_KNOWN: ReadonlySet<string> = new Set(METHODS.filter((method) => method !== 'CONNECT'))
 const VERSION = ' HTTP/1.1\r\n'
-const VIA = 'Via: 1.1 fencegate\r\n'
+const LAST_LINES = 'Via: 1.1 fencegate\r\n\r\n'
 
 /** Fields that make a request unusual: what they ask for is between the parser of node:http and the client. */
 const UNUSUAL = [
@@ -58,24 +58,23 @@ export class RequestReader implements CallHead {
   readonly #cuts = new LineCuts()
   readonly #unusual: readonly string[]
   #linesStart = 0
-  #linesEnd = 0
 
   /** `unusual`: names of further fields, in lower case, with which a request is not plain. */
   constructor(unusual: readonly string[] = []) {
     this.#unusual = unusual
   }
 
-  /** The head is what stands before `headEnd`, without the empty line. False where the request is not plain. */
-  read(text: string, headEnd = text.length): boolean {
+  /** Answers where the head, with its empty line, ends; 0 where the request is not plain, or has no end in the text. */
+  read(text: string): number {
     const start = this.#readMethod(text)
-    if (start === 0) return false
-    if (text.charCodeAt(start) !== 0x2f) return false
+    if (start === 0) return 0
+    if (text.charCodeAt(start) !== 0x2f) return 0
     const end = targetEnd(text, start)
-    if (!text.startsWith(VERSION, end)) return false
+    if (!text.startsWith(VERSION, end)) return 0
     this.target = text.slice(start, end)
     this.#linesStart = end + VERSION.length
-    this.#linesEnd = headEnd
-    return this.fields.read(text, this.#linesStart, headEnd) && this.#readFields()
+    const headEnd = this.fields.read(text, this.#linesStart)
+    return headEnd > 0 && this.#readFields() ? headEnd : 0
   }
 
   /** Answers where the target begins; 0 where there is no method. On one connection it is mostly that of the call before. */
@@ -170,8 +169,10 @@ export class RequestReader implements CallHead {
     for (const name of without)
       for (let index = 0; index < fields.count; index++)
         if (fields.nameLength(index) === name.length && fields.isNamed(index, name)) this.#cut(index)
-    const lines = this.#cuts.rest(fields.text, this.#linesStart, this.#linesEnd)
-    return `${this.method} ${target}${VERSION}${lines}${added}${VIA}\r\n`
+    // Pieces as few and as large as may be: each costs once here, and once more when the whole is written.
+    const isSame = target === this.target
+    const lines = this.#cuts.rest(fields.text, isSame ? 0 : this.#linesStart, fields.end)
+    return `${isSame ? lines : `${this.method} ${target}${VERSION}${lines}`}${added}${LAST_LINES}`
   }
 
   /** Lets go of the text: a connection may lie idle for long. */

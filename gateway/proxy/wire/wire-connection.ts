@@ -10,7 +10,6 @@ import { AnswerStream } from './answer-stream.ts'
 import { PLAIN_HEAD_BYTES_MAX, RequestReader } from './request-reader.ts'
 import { WireCall, type WireClient } from './wire-call.ts'
 
-const HEAD_END = '\r\n\r\n'
 /** So much is looked at first: what waits behind a small request is not read again and again. */
 const GLANCE_BYTES = 2 * 1024
 /** A body up to this goes out as text, in one write with its head. */
@@ -146,12 +145,12 @@ export class WireConnection implements WireClient {
     let text = ''
     if (this.#awaited === 0) {
       text = unread.toString('latin1', 0, Math.min(unread.length, GLANCE_BYTES))
-      let end = text.indexOf(HEAD_END)
-      if (end === -1 && unread.length > GLANCE_BYTES) {
+      let end = this.reader.read(text)
+      if (end === 0 && unread.length > GLANCE_BYTES) {
         text = unread.toString('latin1', 0, Math.min(unread.length, PLAIN_HEAD_BYTES_MAX))
-        end = text.indexOf(HEAD_END)
+        end = this.reader.read(text)
       }
-      if (end === -1 || !this.reader.read(text, end + 2)) {
+      if (end === 0) {
         this.handOver()
         return false
       }
@@ -165,7 +164,7 @@ export class WireConnection implements WireClient {
         this.handOver()
         return false
       }
-      this.#bodyAt = end + HEAD_END.length
+      this.#bodyAt = end
       this.#awaited = this.#bodyAt + length
     }
     if (unread.length < this.#awaited) {

@@ -9,7 +9,7 @@ const RUNS = 4_000
 
 function read(head: string): RequestReader | null {
   const reader = new RequestReader()
-  return reader.read(head) ? reader : null
+  return reader.read(`${head}\r\n`) > 0 ? reader : null
 }
 
 const plain =
@@ -27,6 +27,15 @@ describe('the reader of plain requests', () => {
     })
     expect(reader?.header('content-type')).toBe('application/json')
     expect(reader?.header('x-b')).toBeUndefined()
+  })
+
+  test('finds the end of the head, and none where it has not come', () => {
+    const reader = new RequestReader()
+    for (const after of ['', 'abc', '\r\n\r\n'])
+      expect(reader.read(`${plain}\r\n${after}`)).toBe(plain.length + 2)
+    for (let length = 0; length < plain.length + 2; length++)
+      expect(reader.read(`${plain}\r\n`.slice(0, length))).toBe(0)
+    expect(reader.read('GET / HTTP/1.1\r\n\r\n')).toBe(18)
   })
 
   test('reads a head as a reader does that has read none before', () => {
@@ -51,7 +60,7 @@ describe('the reader of plain requests', () => {
     fc.assert(
       fc.property(fc.oneof(head, requestHead), (text) => {
         const fresh = read(text)
-        expect(used.read(text)).toBe(fresh !== null)
+        expect(used.read(`${text}\r\n`) > 0).toBe(fresh !== null)
         if (fresh === null) return
         taken++
         expect(used.forwarded('/', ['x-a'])).toBe(fresh.forwarded('/', ['x-a']))
