@@ -4,7 +4,7 @@
 // lines of another protocol, in which any such byte would mean something else.
 
 import { METHODS } from 'node:http'
-import { nameEnd, targetEnd, valueEnd } from '../wire/field-bytes.ts'
+import { isNameText, isTargetText, isValueText } from '../wire/field-bytes.ts'
 
 export interface RequestFields {
   readonly method: string
@@ -70,7 +70,7 @@ export function readRequestFields(raw: readonly string[], hasBody: boolean): Req
   if (method === 'CONNECT') found('CONNECT is not spoken here')
   if (!METHODS_KNOWN.has(method)) found('the method is not known here')
   if (pseudo.get(':scheme') !== 'https') found('the scheme is not that of the connection')
-  if (target.charCodeAt(0) !== 0x2f || targetEnd(target, 0) !== target.length)
+  if (target.charCodeAt(0) !== 0x2f || !isTargetText(target))
     found('the target must begin with a slash, and have no fragment and nothing but visible ASCII')
   if (!AUTHORITY.test(authority)) found('the authority is not the name of a host')
   if (host !== null && host !== authority) found('Host and :authority are not the same')
@@ -92,9 +92,9 @@ export function joinFields(fields: readonly string[]): Readonly<Record<string, s
 }
 
 function isName(name: string): boolean {
-  return name !== '' && nameEnd(name, 0) === name.length && name === name.toLowerCase()
+  return isNameText(name) && name === name.toLowerCase()
 }
 
 function isValue(value: string): boolean {
-  return valueEnd(value, 0) === value.length && !/^[\t ]|[\t ]$/.test(value)
+  return isValueText(value) && !/^[\t ]|[\t ]$/.test(value)
 }

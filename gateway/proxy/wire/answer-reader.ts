@@ -37,14 +37,17 @@ export class AnswerReader {
   /** Behind the empty line. */
   headEnd = 0
 
-  /** Null where the head was understood, which ends at `headEnd` then; else why not. It may have no end in the text. */
-  read(text: string, method: string): string | null {
+  /**
+   * Null where the head was understood, which ends at `headEnd` then; else why not. It may have no end in the text, which is
+   * the first of the bytes.
+   */
+  read(text: string, bytes: Uint8Array, method: string): string | null {
     const { length } = this.#line
     if (length === 0 || !text.startsWith(this.#line)) {
       const fault = this.#readLine(text)
       if (fault !== null) return fault
     } else this.#linesStart = length
-    this.headEnd = this.fields.read(text, this.#linesStart)
+    this.headEnd = this.fields.read(text, bytes, this.#linesStart)
     if (this.headEnd === 0) return 'its fields are malformed'
     this.keepAlive = this.#minor === 1
     return this.#readFields() ?? this.#frame(method)

@@ -69,7 +69,7 @@ export class AnswerStream {
   #isWhole(bytes: Buffer, length: number, taker: AnswerTaker): boolean {
     const { reader } = this
     const text = bytes.toString('latin1', 0, length)
-    if (reader.read(text, this.#method) !== null || reader.status < 200) return false
+    if (reader.read(text, bytes, this.#method) !== null || reader.status < 200) return false
     const bodyAt = reader.headEnd
     const bodyEnd = bodyAt + (reader.framing === 'length' ? reader.contentLength : 0)
     if ((reader.framing !== 'length' && reader.framing !== 'none') || bodyEnd > length) return false
@@ -90,7 +90,7 @@ export class AnswerStream {
         return
       }
       const bodyAt = end + HEAD_END.length
-      const fault = this.reader.read(rest.toString('latin1', 0, bodyAt), this.#method)
+      const fault = this.reader.read(rest.toString('latin1', 0, bodyAt), rest, this.#method)
       if (fault !== null) {
         taker.malformed(fault)
         return

@@ -22,24 +22,27 @@ export class Fields {
   /** Of each field: where its line begins, its name ends, its value begins and ends. */
   readonly #places = new Uint32Array(FIELDS_MAX * 4)
 
-  /** Reads the lines from `at` up to an empty one, and answers where that ends; 0 where they are not plain fields, one a line. */
-  read(text: string, at: number): number {
+  /**
+   * Reads the lines from `at` up to an empty one, and answers where that ends; 0 where they are not plain fields, one a line,
+   * or where the text ends before. `text`: the first of the bytes.
+   */
+  read(text: string, bytes: Uint8Array, at: number): number {
     this.text = text
     this.count = 0
+    const limit = text.length
     const places = this.#places
     let count = 0
     let lengths = 0
     for (;;) {
-      const name = nameEnd(text, at)
+      const name = nameEnd(bytes, at, limit)
       if (name === at) break
-      if (count === FIELDS_MAX || text.charCodeAt(name) !== COLON) return 0
+      if (count === FIELDS_MAX || bytes[name] !== COLON) return 0
       let start = name + 1
-      while (text.charCodeAt(start) === SPACE || text.charCodeAt(start) === TAB) start++
-      const line = valueEnd(text, start)
-      if (text.charCodeAt(line) !== CR || text.charCodeAt(line + 1) !== LF) return 0
+      while (bytes[start] === SPACE || bytes[start] === TAB) start++
+      const line = valueEnd(bytes, start, limit)
+      if (bytes[line] !== CR || bytes[line + 1] !== LF) return 0
       let last = line
-      while (last > start && (text.charCodeAt(last - 1) === SPACE || text.charCodeAt(last - 1) === TAB))
-        last--
+      while (last > start && (bytes[last - 1] === SPACE || bytes[last - 1] === TAB)) last--
       const place = count * 4
       places[place] = at
       places[place + 1] = name
@@ -49,7 +52,8 @@ export class Fields {
       count++
       at = line + 2
     }
-    if (text.charCodeAt(at) !== CR || text.charCodeAt(at + 1) !== LF) return 0
+    // All that was looked at stands before this; of bytes behind the text nothing is known.
+    if (at + 2 > limit || bytes[at] !== CR || bytes[at + 1] !== LF) return 0
     this.#end = at
     this.#lengths = lengths
     this.count = count

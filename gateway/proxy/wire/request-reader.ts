@@ -64,16 +64,19 @@ export class RequestReader implements CallHead {
     this.#unusual = unusual
   }
 
-  /** Answers where the head, with its empty line, ends; 0 where the request is not plain, or has no end in the text. */
-  read(text: string): number {
+  /**
+   * Answers where the head, with its empty line, ends; 0 where the request is not plain, or has no end in the text. `text`: the
+   * first of the bytes.
+   */
+  read(text: string, bytes: Uint8Array): number {
     const start = this.#readMethod(text)
     if (start === 0) return 0
     if (text.charCodeAt(start) !== 0x2f) return 0
-    const end = targetEnd(text, start)
+    const end = targetEnd(bytes, start, text.length)
     if (!text.startsWith(VERSION, end)) return 0
     this.target = text.slice(start, end)
     this.#linesStart = end + VERSION.length
-    const headEnd = this.fields.read(text, this.#linesStart)
+    const headEnd = this.fields.read(text, bytes, this.#linesStart)
     return headEnd > 0 && this.#readFields() ? headEnd : 0
   }
 

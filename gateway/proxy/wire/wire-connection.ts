@@ -145,10 +145,10 @@ export class WireConnection implements WireClient {
     let text = ''
     if (this.#awaited === 0) {
       text = unread.toString('latin1', 0, Math.min(unread.length, GLANCE_BYTES))
-      let end = this.reader.read(text)
+      let end = this.reader.read(text, unread)
       if (end === 0 && unread.length > GLANCE_BYTES) {
         text = unread.toString('latin1', 0, Math.min(unread.length, PLAIN_HEAD_BYTES_MAX))
-        end = this.reader.read(text)
+        end = this.reader.read(text, unread)
       }
       if (end === 0) {
         this.handOver()
