@@ -57,7 +57,7 @@ export function loadConfig(request: LoadRequest): LoadResult {
   const faults = distinct([
     ...resolved.faults,
     ...shape,
-    ...(checked?.faults ?? []),
+    ...(checked?.faults ?? []).filter((fault) => !unresolved.has(fault.path)),
     ...inventoryFaults(config, document, readFile),
   ])
   // Of what was taken away nobody can say what is unwise about the rest.

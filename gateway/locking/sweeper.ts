@@ -11,7 +11,7 @@ import type { Layout } from './layout.ts'
 import type { LedgerCall } from './ledger.ts'
 import { gatewayRecords } from './records.ts'
 import type { SessionKeeper } from './session-keeper.ts'
-import type { View } from './view.ts'
+import type { KnownGateway, View } from './view.ts'
 
 const SWEEP_MS = 2_000
 /** Closed fences are kept for people; the oldest go first, before their time where there are more. */
@@ -72,7 +72,7 @@ export class Sweeper {
 
   /** Writes down that an incarnation's lease is over, so that what it may have had open gets an end in time. */
   async markGone(): Promise<void> {
-    const { store, layout, barrier, caughtUp } = this.#options
+    const { store, layout, barrier, caughtUp, events } = this.#options
     barrier.note()
     const unmarked = barrier
       .gone()
@@ -85,7 +85,9 @@ export class Sweeper {
             compare: [{ key, modRevision }],
             writes: [{ put: key, value: gatewayRecords.encode({ ...record, state: 'gone' }) }],
           })
-          if (succeeded) await caughtUp(revision)
+          if (!succeeded) return
+          events({ type: 'gateway.gone', detail: goneWords(incarnation, record) })
+          await caughtUp(revision)
         } catch (error) {
           if (!(error instanceof StoreUnavailable)) throw error
           // The next sweep finds it again.
@@ -177,4 +179,9 @@ export class Sweeper {
       )
       .map(({ record, modRevision }) => ({ key: layout.fence(record.id), modRevision }))
   }
+}
+
+function goneWords(incarnation: IncarnationId, { name, quietMs }: KnownGateway['record']): string {
+  const end = quietMs === null ? 'an operator vouches for it' : `its quiet time of ${quietMs / 1000} s is`
+  return `gateway ${name} (${incarnation}) is gone without a clean exit; what it may have had open is over when ${end}`
 }

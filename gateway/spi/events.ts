@@ -43,6 +43,8 @@ export interface GatewayEvent {
     | 'call.shadowed'
     | 'call.unknown'
     | 'call.joined'
+    /** A gateway went without a clean exit; said by the one that wrote it down. */
+    | 'gateway.gone'
     | 'view.lost'
     | 'view.current'
     | 'mark.failed'

@@ -81,6 +81,7 @@ const LEVELS: Readonly<Record<GatewayEvent['type'], Exclude<LogLevel, 'silent'>>
   'call.shadowed': 'info',
   'call.unknown': 'warn',
   'call.joined': 'info',
+  'gateway.gone': 'warn',
   'view.lost': 'error',
   'view.current': 'info',
   'mark.failed': 'error',

@@ -203,6 +203,7 @@ export function createMetrics(options: {
         case 'fencer.recovered':
         case 'plan.unfit':
         case 'plan.recovered':
+        case 'gateway.gone':
         case 'view.lost':
         case 'view.current':
         case 'mark.failed':

@@ -299,6 +299,18 @@ backends: { c: { listen: ':1', upstream: 'http://h', policy: nothing, x: 1 } }
   expect(printed.split('\n').filter((line) => line !== '')).toHaveLength(4)
 })
 
+test('what a reference would have stood for is not judged where it cannot be read', () => {
+  const fencer = (password: string) =>
+    faultsOf(
+      `${MINIMAL}brakes: { fencers: { s: {} } }\n`.replace(
+        'k: {',
+        `s: { driver: exec, password: ${password} }, k: {`,
+      ),
+    )
+  expect(fencer('""')).toContain('must not be empty')
+  expect(fencer('"file:/none"').trim().split('\n')).toEqual([expect.stringContaining('/none cannot be read')])
+})
+
 test('a backend’s own quiet time makes up for a policy without one', () => {
   const backend = "listen: '127.0.0.1:1', upstream: 'http://h', policy: restless"
   expect(loaded(`${MINIMAL}backends: { c: { ${backend}, quiet: 30 } }`).backends['c']?.quietMs).toBe(30_000)

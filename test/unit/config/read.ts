@@ -32,7 +32,9 @@ export const knowledge: Knowledge = {
   driverOptions: (_driver, options) =>
     'pasword' in options
       ? [{ path: ['pasword'], message: 'unknown option "pasword"', expected: 'password' }]
-      : [],
+      : options['password'] === ''
+        ? [{ path: ['password'], message: 'must not be empty' }]
+        : [],
   tlsFault: ({ key }) => (key?.includes('BB==') === true ? 'the key is another' : null),
 }
 

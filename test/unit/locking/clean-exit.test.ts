@@ -66,6 +66,20 @@ it('leaves the others to wait the quiet time where it was none', async () => {
   expect(beside.locking.plane.lock(VOLUME).phase).toBe('handover')
   await room.clock.advance(3_000)
   expect(beside.locking.plane.lock(VOLUME).phase).toBe('free')
+  expect(gone(beside)).toEqual([expect.stringMatching(/^gateway gateway-1 .* its quiet time of 20 s is$/)])
   await beside.locking.close(0)
   await beside.close()
 })
+
+it('is told by nobody where it was one', async () => {
+  const beside = await openRoom({ shared: true, beside: room, name: 'gateway-2' })
+  await close()
+  await room.clock.advance(30_000)
+  expect(gone(beside)).toEqual([])
+  await beside.locking.close(0)
+  await beside.close()
+})
+
+function gone({ told }: TestRoom) {
+  return told.filter(({ type }) => type === 'gateway.gone').map(({ detail }) => detail)
+}

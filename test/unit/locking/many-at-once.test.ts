@@ -27,16 +27,3 @@ describe('a lock of many readers', () => {
       .toBe(READERS)
   })
 })
-
-describe('a session that is too large for the store', () => {
-  it('is refused with its size, and nothing ends by it', async () => {
-    const asked = { ttlMs: 10_000, holder: { id: 'h' }, plan: null }
-    await expect(
-      room.locking.plane.openSession({ ...asked, fenceInfo: { note: 'x'.repeat(1_048_600) } }),
-    ).rejects.toMatchObject({
-      code: 'bad-request',
-      message: expect.stringMatching(/at most 1,?048,?576 bytes/),
-    })
-    await room.take(await room.openSession())
-  })
-})
