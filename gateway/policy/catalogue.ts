@@ -8,6 +8,7 @@ import { type ExampleFailure, failedExamples } from './example.ts'
 import type { Checked, PackFault, PolicyFault } from './fault.ts'
 import { joinPolicies } from './joined-policy.ts'
 import { type Pack, readOverrides, readPackValue } from './pack.ts'
+import { strangersBeside } from './strangers-beside.ts'
 
 /**
  * Compiles a pack, with overrides where there are any. Faults of the pack itself carry their place in its file;
@@ -31,6 +32,11 @@ class CompiledOnce {
     const compiled = compilePack(terms)
     this.#packs.set(terms, compiled)
     return compiled
+  }
+
+  sound(terms: CompileTerms): CompiledPack | null {
+    const compiled = this.pack(terms)
+    return compiled.ok ? compiled.value : null
   }
 
   policy(terms: CompileTerms, pack: CompiledPack): Policy {
@@ -107,7 +113,12 @@ export function makeCatalogue(
           ? compiled.value.source.examples
           : (terms.value.overrides.examples ?? [])
       if (policy.ok) faults.push(...below(name, failedExamples(policy.value, examples).map(exampleFault)))
-      faults.push(...below(name, strangersBeside(compiled.value, terms.value, once)))
+      faults.push(
+        ...below(
+          name,
+          strangersBeside(terms.value, (one) => once.sound(one)),
+        ),
+      )
     }
     known.set(name, terms.value)
   }
@@ -126,30 +137,6 @@ export function makeCatalogue(
       return policy?.ok === true ? policy.value : null
     },
   }
-}
-
-/** Two APIs of one backend change the same things: what keeps the other away has to have the same name in both. */
-function strangersBeside(main: CompiledPack, terms: CompileTerms, once: CompiledOnce): readonly PackFault[] {
-  return [...new Set(terms.beside?.values())].flatMap((other) => {
-    const name = other.name ?? other.pack.name
-    const fault = (difference: string): readonly PackFault[] => [
-      {
-        path: ['beside', name],
-        message: `${difference}: give both the same, in a policy of your own that extends ${other.pack.name}`,
-        atKey: true,
-      },
-    ]
-    const compiled = once.pack(other)
-    if (!compiled.ok) return []
-    const { defaultLock } = compiled.value
-    if (defaultLock.name !== main.defaultLock.name)
-      return fault(`the default lock of ${name} is ${defaultLock.name}, not ${main.defaultLock.name}`)
-    return foldersOf(other) === foldersOf(terms) ? [] : fault(`${name} declares other folders (covering)`)
-  })
-}
-
-function foldersOf({ pack, overrides }: CompileTerms): string {
-  return JSON.stringify((overrides?.covering ?? pack.source.covering).toSorted())
 }
 
 function configuredTerms(

@@ -199,6 +199,21 @@ describe('policies beside one another', () => {
     expect(faultsOf({ v: { ...BOTH, covering: ['*_base/*'] } })).toEqual([
       expect.stringMatching(/^v\.beside\.vsphere-rest: vsphere-rest declares other folders \(covering\): /),
     ])
+    for (const locks of [
+      { vm: '{root}/machine/{vm|moref}' },
+      { host: '{root}' },
+      { 'vm-file': '{root}/files' },
+    ])
+      expect(faultsOf({ v: { ...BOTH, locks } })).toEqual([
+        expect.stringMatching(
+          /^v\.beside\.vsphere-rest: the lock [a-z-]+ of vsphere-rest is vmware\/.*, not vmware/,
+        ),
+      ])
+    const coarse = { locks: { host: '{root}', vm: '{root}/machine/{vm|moref}' } }
+    const coarseRest = { 'coarse-rest': { extends: 'vsphere-rest', ...coarse } }
+    expect(
+      faultsOf({ v: { extends: 'vsphere', beside: { 'coarse-rest': ['/api'] }, ...coarse }, ...coarseRest }),
+    ).toEqual([])
     const east = { variables: { root: 'east' } }
     const eastRest = { 'east-rest': { extends: 'vsphere-rest', ...east } }
     const own = joined(
