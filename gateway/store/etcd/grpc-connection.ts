@@ -14,6 +14,11 @@ import type { Clock, Timer } from '../../spi/clock.ts'
 import { framed, GrpcFailure, GrpcMessages } from './grpc-messages.ts'
 
 const OK = 0
+/**
+ * A connection has numbers for 2^30 streams. Then Node fails each further call and keeps the connection, and whoever asks a
+ * thousand times a second is there within two weeks.
+ */
+const CALLS_MAX = 2 ** 29
 /** To a ping; then the peer is gone. */
 const PING_ANSWER_MS = 5_000
 /** After a connection could not be made the next is not tried sooner: many callers ask again and again. */
@@ -31,6 +36,8 @@ export interface GrpcConnectionOptions {
   /** How often a connection with an open call is asked whether it lives. */
   readonly pingMs: number
   readonly clock: Clock
+  /** So many calls go over one connection; as many as there can be where not given. */
+  readonly callsMax?: number
 }
 
 export interface GrpcListener {
@@ -51,6 +58,8 @@ export interface GrpcCall {
 interface Carrier {
   readonly session: ClientHttp2Session
   calls: number
+  /** All that it has ever carried. */
+  opened: number
   /** No further call is to go over it. */
   isLeft: boolean
   /** Since a ping that was not answered yet. */
@@ -89,6 +98,7 @@ export class GrpcConnection {
     }
     const carrier = this.#carrier ?? this.#connect()
     carrier.calls++
+    if (++carrier.opened >= (this.#options.callsMax ?? CALLS_MAX)) this.renew()
     this.#pingLater(carrier)
     const stream = carrier.session.request({
       ':method': 'POST',
@@ -133,7 +143,7 @@ export class GrpcConnection {
       ...(url.startsWith('https:') ? tls() : {}),
       settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
     })
-    const carrier: Carrier = { session, calls: 0, isLeft: false, silence: null }
+    const carrier: Carrier = { session, calls: 0, opened: 0, isLeft: false, silence: null }
     this.#carrier = carrier
     let isMade = false
     const gone = () => {

@@ -153,6 +153,24 @@ describe('a connection', () => {
     await expect.poll(() => sessions.size).toBe(1)
   })
 
+  it('that has carried all the calls that it can is made anew, and lets the last of them come to its end', async () => {
+    const limited = new GrpcConnection({
+      url,
+      tls: () => ({}),
+      pingMs: 10_000,
+      clock: systemClock,
+      callsMax: 2,
+    })
+    answer = answerWith([framed(Buffer.from('x'))], { 'grpc-status': '0' })
+    const answers = await Promise.all(
+      Array.from({ length: 5 }, () => callHandle(null).ask(limited, '/a.B/C', Buffer.alloc(0))),
+    )
+    expect(answers.map(String)).toEqual(['x', 'x', 'x', 'x', 'x'])
+    expect(accepted).toBe(3)
+    limited.close()
+    await expect.poll(() => sessions.size).toBe(0)
+  })
+
   it('that the server has closed is made anew for the next call', async () => {
     answer = answerWith([framed(Buffer.from('x'))], { 'grpc-status': '0' })
     await ask()
