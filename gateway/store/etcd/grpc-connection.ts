@@ -223,7 +223,9 @@ class StreamedCall implements GrpcCall {
 
   cancel(): void {
     this.#isOver = true
-    this.#stream.close(constants.NGHTTP2_CANCEL)
+    // While the connection is being made, one that is only closed would be sent as a whole, and then taken back.
+    if (this.#stream.pending) this.#stream.destroy()
+    else this.#stream.close(constants.NGHTTP2_CANCEL)
   }
 
   #received(chunk: Buffer): void {

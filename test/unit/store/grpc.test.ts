@@ -1,11 +1,19 @@
 // gRPC over a connection of our own, against a server of HTTP/2 that answers as it is told.
 
-import { createServer, type Http2Server, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import {
+  createSecureServer,
+  createServer,
+  type Http2Server,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2'
+import type { LookupFunction } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { callHandle } from '../../../gateway/store/etcd/grpc-call.ts'
 import { GrpcConnection } from '../../../gateway/store/etcd/grpc-connection.ts'
 import { framed, GrpcMessages } from '../../../gateway/store/etcd/grpc-messages.ts'
 import { systemClock } from '../../../gateway/telemetry/system-clock.ts'
+import { selfSigned } from '../../support/certificates.ts'
 import fc from '../../support/fast-check.ts'
 
 const HEADERS = { ':status': 200, 'content-type': 'application/grpc' } as const
@@ -151,6 +159,39 @@ describe('a connection', () => {
     if (first !== null) answerWith([framed(Buffer.from('old'))], { 'grpc-status': '0' })(first)
     expect((await slow).toString()).toBe('old')
     await expect.poll(() => sessions.size).toBe(1)
+  })
+
+  it('that is being made sends nothing of a call that was taken back', async () => {
+    const pair = selfSigned('/CN=localhost')
+    const secure = createSecureServer({ ...pair })
+    const paths: unknown[] = []
+    const answerIt = answerWith([framed(Buffer.from('x'))], { 'grpc-status': '0' })
+    secure.on('stream', (stream, headers) => {
+      paths.push(headers[':path'])
+      stream.resume()
+      answerIt(stream)
+    })
+    await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve))
+    const address = secure.address()
+    const port = address !== null && typeof address === 'object' ? address.port : 0
+    const found = Promise.withResolvers<void>()
+    const lookup: LookupFunction = (_host, _options, done) =>
+      void found.promise.then(() => done(null, [{ address: '127.0.0.1', family: 4 }]))
+    const made = new GrpcConnection({
+      url: `https://localhost:${port}`,
+      tls: () => ({ lookup, rejectUnauthorized: false }),
+      pingMs: 10_000,
+      clock: systemClock,
+    })
+    const early = callHandle(null)
+    early.ask(made, '/a.B/Early', Buffer.from('a change')).catch(() => undefined)
+    early.cancel()
+    const late = callHandle(null).ask(made, '/a.B/Late', Buffer.alloc(0))
+    found.resolve()
+    expect(String(await late)).toBe('x')
+    expect(paths).toEqual(['/a.B/Late'])
+    made.close()
+    await new Promise((resolve) => secure.close(resolve))
   })
 
   it('that has carried all the calls that it can is made anew, and lets the last of them come to its end', async () => {
