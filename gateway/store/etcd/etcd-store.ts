@@ -36,6 +36,7 @@ import {
   transactionRequest,
   transactionsRequest,
 } from './messages.ts'
+import { MalformedMessage } from './protobuf.ts'
 
 export interface EtcdStoreOptions extends ConnectionOptions {
   /** URLs of the members, `http://…` or `https://…`. */
@@ -166,13 +167,17 @@ export class EtcdStore implements Store {
   }
 
   async keepAlive(lease: LeaseId): Promise<LeaseState | null> {
-    const answer = await this.#endpoints.repeatable({
-      operation: 'keep a lease alive',
-      method: 'keepLeaseAlive',
-      request: leaseRequest(lease),
-    })
-    const { ttlMs } = leaseAnswer(answer)
-    return ttlMs > 0 ? { lease, ttlMs } : null
+    const answer = leaseAnswer(
+      await this.#endpoints.repeatable({
+        operation: 'keep a lease alive',
+        method: 'keepLeaseAlive',
+        request: leaseRequest(lease),
+      }),
+    )
+    // Of a lease that is gone it names the id and no time: who names no lease has not said that it is.
+    if (answer.lease !== lease)
+      throw new MalformedMessage('keep a lease alive: the answer names another lease')
+    return answer.ttlMs > 0 ? { lease, ttlMs: answer.ttlMs } : null
   }
 
   async revokeLease(lease: LeaseId): Promise<void> {

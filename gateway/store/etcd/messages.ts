@@ -5,7 +5,7 @@ import { invariant } from '../../core/invariant.ts'
 import { asLeaseId, type LeaseId, type Revision } from '../../core/names.ts'
 import type { Comparison, KeyValue, StoreEvent, Transaction, Write } from '../../spi/store.ts'
 import type { KeyRange } from '../key-range.ts'
-import { ProtobufReader, ProtobufWriter } from './protobuf.ts'
+import { MalformedMessage, ProtobufReader, ProtobufWriter } from './protobuf.ts'
 
 /** etcd's word for "the first key" and for "no end". */
 const ZERO_KEY = Buffer.from([0])
@@ -67,7 +67,7 @@ export function rangeAnswer(bytes: Buffer): RangeAnswer {
   }
   // A copy: the rest of the answer is not to live as long.
   const lastKey = last === null ? null : Buffer.from(keyBytes(last))
-  return { revision: asRevision(revision), lastKey, more, items: () => itemsIn(bytes) }
+  return { revision: revisionOfStore(revision), lastKey, more, items: () => itemsIn(bytes) }
 }
 
 function itemsIn(bytes: Buffer): KeyValue[] {
@@ -125,7 +125,7 @@ export interface TransactionAnswer {
 
 export function transactionAnswer(bytes: Buffer): TransactionAnswer {
   const { revision, ...rest } = readTransaction(new ProtobufReader(bytes))
-  return { ...rest, revision: asRevision(revision) }
+  return { ...rest, revision: revisionOfStore(revision) }
 }
 
 function readTransaction(reader: ProtobufReader): Omit<TransactionAnswer, 'revision'> & { revision: number } {
@@ -269,6 +269,12 @@ function leaseOf({ low, high }: ProtobufReader): LeaseId | null {
   if (leaseIds.size >= LEASE_IDS_MAX) leaseIds.clear()
   leaseIds.set(low, { high, id })
   return id
+}
+
+/** etcd begins at 1, so an answer without one is none of its: an empty message would read as an empty store, or a failed comparison. */
+function revisionOfStore(value: number): Revision {
+  if (value === 0) throw new MalformedMessage('it names no revision')
+  return asRevision(value)
 }
 
 function asRevision(value: number): Revision {

@@ -2,7 +2,7 @@
 
 import { createServer, type Http2Server, type ServerHttp2Stream } from 'node:http2'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Revision } from '../../../gateway/core/names.ts'
+import { asLeaseId, type Revision } from '../../../gateway/core/names.ts'
 import { type Store, StoreUnavailable } from '../../../gateway/spi/store.ts'
 import { openEtcdStore } from '../../../gateway/store/etcd/etcd-store.ts'
 import { ProtobufReader, ProtobufWriter } from '../../../gateway/store/etcd/protobuf.ts'
@@ -27,6 +27,8 @@ let store: Store
 let limits: number[]
 /** What a read of so many keys comes to. */
 let rangeAnswerOf: (limit: number) => Buffer
+/** What other calls come to, but for a question after the member's state. */
+let otherAnswer: Buffer
 
 function limitIn(request: Buffer): number {
   const reader = new ProtobufReader(request.subarray(5))
@@ -39,6 +41,7 @@ function limitIn(request: Buffer): number {
 beforeEach(async () => {
   limits = []
   rangeAnswerOf = () => framed(GARBAGE)
+  otherAnswer = GARBAGE
   server = createServer()
   server.on('stream', (stream: ServerHttp2Stream, headers) => {
     stream.on('error', () => undefined)
@@ -51,7 +54,7 @@ beforeEach(async () => {
     stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
     if (isWatch) stream.write(framed(GARBAGE))
     else if (isStatus) stream.end(framed(Buffer.alloc(0)))
-    else if (headers[':path'] !== '/etcdserverpb.KV/Range') stream.end(framed(GARBAGE))
+    else if (headers[':path'] !== '/etcdserverpb.KV/Range') stream.end(framed(otherAnswer))
     else
       stream.once('data', (request: Buffer) => {
         limits.push(limitIn(request))
@@ -83,6 +86,19 @@ describe('an answer that cannot be read', () => {
       store.watch('/', 0 as Revision, { revision: resolve, progress: resolve, failed: resolve }),
     )
     expect(failure).toMatchObject({ kind: 'lost', message: expect.stringContaining('cannot be read') })
+  })
+})
+
+describe('an answer that says nothing', () => {
+  it('does not say that the store is empty, that a comparison failed, or that a lease is gone', async () => {
+    rangeAnswerOf = () => framed(Buffer.alloc(0))
+    otherAnswer = Buffer.alloc(0)
+    const write = { compare: [], writes: [{ put: '/a', value: '' }] }
+    await expect(store.read('/')).rejects.toBeInstanceOf(StoreUnavailable)
+    await expect(store.transact(write)).rejects.toBeInstanceOf(StoreUnavailable)
+    const lease = asLeaseId('a1')
+    if (lease === null) throw new Error('no lease')
+    await expect(store.keepAlive(lease)).rejects.toBeInstanceOf(StoreUnavailable)
   })
 })
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { asLeaseId } from '../../../gateway/core/names.ts'
 import { leaseAnswer, leaseRequest } from '../../../gateway/store/etcd/lease-messages.ts'
 import { rangeAnswer, transactionAnswer, watchAnswer } from '../../../gateway/store/etcd/messages.ts'
-import { ProtobufReader, ProtobufWriter } from '../../../gateway/store/etcd/protobuf.ts'
+import { MalformedMessage, ProtobufReader, ProtobufWriter } from '../../../gateway/store/etcd/protobuf.ts'
 import fc from '../../support/fast-check.ts'
 
 interface Pair {
@@ -41,13 +41,14 @@ function read({ lease, ...rest }: Pair) {
   return { ...rest, lease: lease === 0n ? null : lease.toString(16) }
 }
 
+const revisions = fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER })
 const header = (revision: number) => new ProtobufWriter().number(1, 7).number(3, revision).number(4, 2)
 const answerAt = (revision: number) => new ProtobufWriter().message(1, header(revision))
 
 describe('what etcd answers', () => {
   it('to a read holds every pair as it is, and the last key in bytes', () => {
     fc.assert(
-      fc.property(fc.array(pair), fc.maxSafeNat(), fc.boolean(), (pairs, revision, more) => {
+      fc.property(fc.array(pair), revisions, fc.boolean(), (pairs, revision, more) => {
         const message = answerAt(revision)
         for (const each of pairs) message.message(2, pairMessage(each))
         if (more) message.number(3, 1)
@@ -116,6 +117,13 @@ describe('what etcd answers', () => {
       succeeded: true,
       each: [true, false, true],
     })
+  })
+
+  it('is none where it names no revision: nobody is to take an empty message for an empty store', () => {
+    for (const message of [Buffer.alloc(0), answerAt(0).finish()]) {
+      expect(() => rangeAnswer(message)).toThrow(MalformedMessage)
+      expect(() => transactionAnswer(message)).toThrow(MalformedMessage)
+    }
   })
 
   it('is refused where a revision is more than a number holds exactly', () => {
