@@ -181,7 +181,8 @@ export class GrpcConnection {
       carrier.silence ??= clock.after(PING_ANSWER_MS, () =>
         session.destroy(new Error(`the connection is dead: no answer to a ping within ${PING_ANSWER_MS} ms`)),
       )
-      session.ping(() => heard(carrier))
+      // An error is no answer: Node gives one at once where ten pings wait for theirs.
+      session.ping((error) => error === null && heard(carrier))
       this.#pingLater(carrier)
     })
   }
