@@ -97,7 +97,7 @@ export function sessionNamed(text: string): SessionId {
 export function sessionUnknown(text: string): GatewayError {
   return new GatewayError(
     'session-unknown',
-    `there is no live session ${JSON.stringify(text.slice(0, 64))}: whoever held locks with it has to stop`,
+    `there is no session ${JSON.stringify(text.slice(0, 64))} (any more): whoever held locks with it has to stop`,
   )
 }
 
