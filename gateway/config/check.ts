@@ -306,6 +306,8 @@ function checkPolicies(config: Config, policies: PolicyKnowledge, fault: Report)
     if (!policies.names.includes(backend.policy) && Object.hasOwn(config.policies, backend.policy)) continue
     else if (!policies.names.includes(backend.policy))
       fault(['backends', name, 'policy'], unknown('policy', backend.policy, policies.names))
+    // Of one with faults nothing else can be said.
+    else if (policies.faults.some(({ path }) => path[0] === backend.policy)) continue
     else if (backend.quietMs === null && policies.quietMs(backend.policy) === null)
       fault(['backends', name, 'policy'], {
         message: `nothing could ever end a call of ${name} whose answer was lost: the policy ${backend.policy} has no quiet time`,

@@ -99,7 +99,11 @@ export function makeCatalogue(
     Object.entries(configured).filter(([, value]) => Object.hasOwn(value, 'beside') === wanted),
   )
   for (const [name, value] of [...(alone ?? []), ...(joined ?? [])]) {
-    const terms = configuredTerms(name, value, builtIn, known)
+    const terms = configuredTerms(name, value, {
+      builtIn,
+      known,
+      configured: new Set(Object.keys(configured)),
+    })
     if (!terms.ok) {
       faults.push(...below(name, terms.faults))
       continue
@@ -142,8 +146,16 @@ export function makeCatalogue(
 function configuredTerms(
   name: string,
   value: Readonly<Record<string, unknown>>,
-  builtIn: ReadonlyMap<string, Pack>,
-  known: ReadonlyMap<string, CompileTerms>,
+  {
+    builtIn,
+    known,
+    configured,
+  }: {
+    readonly builtIn: ReadonlyMap<string, Pack>
+    readonly known: ReadonlyMap<string, CompileTerms>
+    /** Also those that have faults, or come later. */
+    readonly configured: ReadonlySet<string>
+  },
 ): Checked<CompileTerms, PackFault> {
   if (!Object.hasOwn(value, 'extends')) {
     const pack = readPackValue(name, value)
@@ -158,7 +170,9 @@ function configuredTerms(
       faults: [
         {
           path: ['extends'],
-          message: `there is no policy ${overrides.value.extends}; there are ${[...builtIn.keys()].join(', ')}`,
+          message: configured.has(overrides.value.extends)
+            ? `${overrides.value.extends} is itself a policy of this configuration: extend one of ${[...builtIn.keys()].join(', ')}`
+            : `there is no policy ${overrides.value.extends}; there are ${[...builtIn.keys()].join(', ')}`,
         },
       ],
     }

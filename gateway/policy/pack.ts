@@ -123,7 +123,27 @@ function issueFaults(issue: Issue, above: readonly PropertyKey[]): readonly Pack
     const [best] = inner.toSorted((a, b) => a.length - b.length)
     if (best !== undefined && best.length > 0) return best
   }
-  return [{ path, message: issue.message }]
+  return [{ path, message: inWords(issue) }]
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  string: 'a text',
+  number: 'a number',
+  boolean: 'true or false',
+  array: 'a list',
+  record: 'a map of names and values',
+  object: 'a map of names and values',
+}
+
+/** The library's own words are for programmers. A pack that says its own (`error`) keeps them. */
+function inWords(issue: Issue): string {
+  if (!issue.message.startsWith('Invalid ')) return issue.message
+  if (issue.code === 'invalid_value') return `expected one of ${issue.values.map(String).join(', ')}`
+  if (issue.code !== 'invalid_type') return issue.message
+  const wanted = TYPES[issue.expected] ?? issue.expected
+  const key = issue.path.at(-1)
+  const isMissing = issue.message.endsWith('received undefined') && typeof key === 'string'
+  return isMissing ? `${key} is missing: expected ${wanted}` : `expected ${wanted}`
 }
 
 function offsetOf(contents: unknown, fault: PackFault): number {

@@ -10,7 +10,7 @@ import { compileLogin } from './login.ts'
 import { type PathTemplate, pathCaptures, readPathTemplate } from './path-tree.ts'
 import { compilePattern } from './pattern.ts'
 import type { CompiledLock, CompiledRule, Restriction, SlottedCapture } from './rule.ts'
-import { compileRuleFacets } from './rule-facets.ts'
+import { compileRuleFacets, listOf } from './rule-facets.ts'
 import type { Discriminator } from './rule-group.ts'
 import type { Overrides, PackSource, RuleSource } from './schema.ts'
 import type { SoapPaths } from './soap-paths.ts'
@@ -63,6 +63,9 @@ class RuleCompiler {
     const { source, order, path, faults } = this.#terms
     const before = faults.length
     const paths = this.#paths()
+    for (const method of listOf(source.method ?? []))
+      if (!/^[A-Z]+$/.test(method))
+        faults.push({ path: [...path, 'method'], message: 'a method is written in upper case' })
     const slots = new Map<string, number>()
     const slot = (name: string): number => {
       const known = slots.get(name)

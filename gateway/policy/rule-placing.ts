@@ -14,9 +14,6 @@ export function placeRule(
   { source, path, faults }: RuleTerms,
 ): readonly GrowingLeaf[] {
   const methods = source.method === undefined ? [null] : listOf(source.method)
-  for (const method of methods)
-    if (method !== null && !/^[A-Z]+$/.test(method))
-      faults.push({ path: [...path, 'method'], message: 'a method is written in upper case' })
   return paths.map((template) => {
     const leaf = tree.leaf(template, () => ({
       members: [],

@@ -13,7 +13,10 @@ const strings = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)], 
   error: 'expected a text, or a list of texts',
 })
 const captureName = z.string().regex(/^[a-z][a-z0-9_]*$/, 'a name is lower case, with digits and underscores')
-const seconds = z.number().min(0).max(604_800)
+const seconds = z
+  .number({ error: 'expected a number of seconds, without a unit' })
+  .min(0, 'expected no less than 0 seconds')
+  .max(604_800, 'expected no more than 604800 seconds (a week)')
 const jsonValue = z.json()
 
 /** Conditions on, and captures from, one part of a call. The keys of the records are names, pointers or paths. */

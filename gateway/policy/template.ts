@@ -23,6 +23,7 @@ interface NamedFilter {
   readonly name: string
   readonly apply: Filter
   readonly takesEmpty: boolean
+  readonly summary: string
 }
 
 export interface Template {
@@ -69,7 +70,12 @@ export function compileTemplate(written: string, names: Names): Template | strin
       const filter = FILTERS.get(filterName)
       if (filter === undefined)
         return `there is no filter ${filterName}; there are ${[...FILTERS.keys()].join(', ')}`
-      filters.push({ name: filterName, apply: filter.apply, takesEmpty: filter.takesEmpty === true })
+      filters.push({
+        name: filterName,
+        apply: filter.apply,
+        takesEmpty: filter.takesEmpty === true,
+        summary: filter.summary,
+      })
     }
     if (literal !== '') pieces.push({ kind: 'literal', text: literal })
     literal = ''
@@ -117,7 +123,7 @@ export function fillTemplate(
       if (parts === null)
         return {
           ok: false,
-          reason: `the ${piece.name} ${JSON.stringify(value.slice(0, 120))} is not of the form ${filter.name}`,
+          reason: `the ${piece.name} ${JSON.stringify(value.slice(0, 120))} is not of the form ${filter.name} (${filter.summary})`,
         }
       if (parts.length === 0)
         return { ok: false, reason: `the call names nothing as its ${piece.name}`, isNothing: true }

@@ -412,6 +412,15 @@ backends: { c: { listen: ':8776', upstream: 'http://h', policy: restless } }
 `)
 })
 
+test('says nothing of the quiet time of a policy that has faults', () => {
+  expect(
+    faultsOf(`store: { embedded: { path: x } }
+policies: { mine: { extends: nobody } }
+backends: { c: { listen: ':8776', upstream: 'http://h', policy: mine } }
+`),
+  ).toBe('f:2:19: policies.mine: extends nothing — expected extends\n')
+})
+
 test("names a pack of one's own with a fault, and does not call it unknown where a backend goes by it", () => {
   expect(
     faultsOf(`store: { embedded: { path: x } }

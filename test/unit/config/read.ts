@@ -22,11 +22,11 @@ export const knowledge: Knowledge = {
       ...Object.keys(packs).filter((name) => packs[name]?.['extends']),
     ],
     faults: Object.entries(packs).flatMap(([name, pack]) =>
-      pack['extends'] === undefined
+      pack['extends'] === undefined || pack['extends'] === 'nobody'
         ? [{ path: [name], message: 'extends nothing', expected: 'extends' }]
         : [],
     ),
-    quietMs: (name) => (name === 'restless' ? null : 60_000),
+    quietMs: (name) => (name === 'restless' || packs[name]?.['extends'] === 'nobody' ? null : 60_000),
   }),
   drivers: ['process', 'exec', 'vsphere-session', 'fence-agent'],
   driverOptions: (_driver, options) =>

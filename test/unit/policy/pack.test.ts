@@ -125,6 +125,34 @@ describe('an example', () => {
 describe('the catalogue', () => {
   const builtIn = new Map([['small', packOf(SMALL)]])
 
+  it.each([
+    [{ extends: 'smal' }, 'extends: there is no policy smal; there are small'],
+    [{ extends: 'other' }, 'extends: other is itself a policy of this configuration: extend one of small'],
+    [{ extends: 'small', quiet: '5m' }, 'quiet: expected a number of seconds, without a unit'],
+    [{ extends: 'small', quiet: -1 }, 'quiet: expected no less than 0 seconds'],
+    [{ extends: 'small', locks: [] }, 'locks: expected a map of names and values'],
+    [{ extends: 'small', rules_after: {} }, 'rules_after: expected a list'],
+    [
+      { extends: 'small', rules_after: [{ id: 'x', effect: 'read' }] },
+      'rules_after.0.path: expected a text, or a list of texts',
+    ],
+    [
+      { extends: 'small', rules_after: [{ id: 'x', path: '/x' }] },
+      'rules_after.0.effect: expected one of read, mutate, session, deny',
+    ],
+    [
+      { extends: 'small', rules_after: [{ id: 'x', path: 'x', method: 'get', effect: 'deny' }] },
+      'rules_after.0.path: a path begins with a slash; rules_after.0.method: a method is written in upper case',
+    ],
+    [{ extends: 'small', lock: {} }, 'lock: there is no key "lock" here'],
+    [{ title: 'T', dialect: 'soap', default_lock: 'a' }, 'rules: rules is missing: expected a list'],
+  ])('says of %j what to write', (value, message) => {
+    const { faults } = makeCatalogue(builtIn, { mine: value, other: { extends: 'small' } })
+    expect(faults.map((fault) => `${fault.path.slice(1).join('.')}: ${fault.message}`).join('; ')).toBe(
+      message,
+    )
+  })
+
   it('bends a pack: locks in one line, rules before and after, other settings', () => {
     const catalogue = makeCatalogue(builtIn, {
       mine: {
