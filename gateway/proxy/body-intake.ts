@@ -2,6 +2,7 @@
 
 import type { Readable } from 'node:stream'
 import type { Clock } from '../spi/clock.ts'
+import { Pieces } from './pieces.ts'
 
 const EMPTY = Buffer.alloc(0)
 
@@ -9,8 +10,7 @@ export class BodyIntake {
   readonly #request: Readable
   readonly #clock: Clock
   /** Null where nobody takes it. */
-  #chunks: Buffer[] | null = null
-  #bytes = 0
+  #pieces: Pieces | null = null
   /** 0 while none is being received. */
   #lastByteMs = 0
 
@@ -22,24 +22,23 @@ export class BodyIntake {
   /** Hands over the whole body; or, where it is longer than `max`, what came of it, and reads no further. */
   take(max: number, whole: (body: Buffer) => void, tooLarge: (prefix: readonly Buffer[]) => void): void {
     const request = this.#request
-    this.#chunks = []
+    this.#pieces = new Pieces()
     this.moved()
     request.on('data', (chunk: Buffer) => {
-      const chunks = this.#chunks
-      if (chunks === null) return
+      const pieces = this.#pieces
+      if (pieces === null) return
       this.moved()
-      this.#bytes += chunk.length
-      chunks.push(chunk)
-      if (this.#bytes <= max) return
+      pieces.add(chunk)
+      if (pieces.bytes <= max) return
       this.end()
       request.pause()
-      tooLarge(chunks)
+      tooLarge(pieces.list())
     })
     request.on('end', () => {
-      const chunks = this.#chunks
-      if (chunks === null) return
+      const list = this.#pieces?.list()
+      if (list === undefined) return
       this.end()
-      whole(chunks.length === 1 ? (chunks[0] ?? EMPTY) : Buffer.concat(chunks))
+      whole(list.length === 1 ? (list[0] ?? EMPTY) : Buffer.concat(list))
     })
   }
 
@@ -50,7 +49,7 @@ export class BodyIntake {
 
   /** Nothing is waited for any more, and nothing kept. */
   end(): void {
-    this.#chunks = null
+    this.#pieces = null
     this.#lastByteMs = 0
   }
 
