@@ -12,6 +12,11 @@ export class Turns<Item> {
     this.#serve = serve
   }
 
+  /** How many wait for their turn. */
+  get waiting(): number {
+    return this.#waiting.length
+  }
+
   add(item: Item): void {
     this.#waiting.push(item)
     if (this.#isTaken) return

@@ -29,6 +29,9 @@ const RESETS_A_SECOND = 33
 const BAD_FRAMES_MAX = 100
 /** Pings and changes of settings between two looks. */
 const IDLE_FRAMES_MAX = 200
+/** Frames with next to nothing of a body, between two looks: each costs as much as a large one. */
+const TINY_PIECES_MAX = 10_000
+const TINY_PIECE_BYTES = 32
 /** What clients may send on one connection before it is read on; each stream has 64 KiB of its own. */
 const WINDOW_BYTES = 1024 * 1024
 /** What the library keeps for one connection: heads that are being read, answers that wait. */
@@ -94,6 +97,7 @@ class Http2Connection {
   readonly #starting = new Turns<() => void>(BEGUN_IN_A_TURN, (start) => start())
   #isFresh = true
   #idleFrames = 0
+  #tinyPieces = 0
   /** Since when no stream is open. */
   #quietSinceMs: number
   /** Since when nothing more begins here; 0 where it may. */
@@ -137,11 +141,24 @@ class Http2Connection {
 
   #begin(stream: ServerHttp2Stream, raw: string[]): void {
     const backend = this.#backend
+    // More than a client may have at a time wait only where it takes them back at once. The library's own bound for that
+    // holds from one read of the connection to the next, in which there may be thousands.
+    if (this.#starting.waiting > 2 * backend.limits.streamsMax) {
+      this.#calmDown()
+      return
+    }
     this.#isFresh = false
     this.#idleFrames = 0
     const { remoteAddress } = this.#socket
     const head = readRequestFields(raw, !stream.endAfterHeaders)
-    const request = new StreamRequest(stream, head, { address: remoteAddress ?? '', isTls: true })
+    const request = new StreamRequest(
+      stream,
+      head,
+      { address: remoteAddress ?? '', isTls: true },
+      (bytes) => {
+        if (bytes <= TINY_PIECE_BYTES && ++this.#tinyPieces > TINY_PIECES_MAX) this.#calmDown()
+      },
+    )
     const answer = new StreamAnswer(stream, request)
     const connection = new StreamConnection(this.#sender)
     const awaitsContinue = request.joined['expect']?.toLowerCase() === '100-continue'
@@ -169,8 +186,11 @@ class Http2Connection {
   }
 
   #idleFrame(): void {
-    if (++this.#idleFrames > IDLE_FRAMES_MAX)
-      this.#session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM)
+    if (++this.#idleFrames > IDLE_FRAMES_MAX) this.#calmDown()
+  }
+
+  #calmDown(): void {
+    this.#session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM)
   }
 
   leave(): void {
@@ -187,6 +207,7 @@ class Http2Connection {
   look(nowMs: number): void {
     const { clientIdleMs, clientStallMs, headMs, lingerMs } = this.#backend.limits
     this.#idleFrames = 0
+    this.#tinyPieces = 0
     for (const answer of this.#answers)
       if (!answer.endStalled(nowMs, clientStallMs)) {
         this.destroy()

@@ -23,14 +23,15 @@ export class StreamRequest implements ClientRequest {
   trailers: readonly string[] = []
   readonly #source: BodySource | null
 
-  constructor(stream: ServerHttp2Stream, head: RequestFields, peer: Peer) {
+  /** `onPiece`: told how many bytes of the body each frame has. */
+  constructor(stream: ServerHttp2Stream, head: RequestFields, peer: Peer, onPiece: (bytes: number) => void) {
     this.method = head.method
     this.target = head.target
     this.fields = head.fields
     this.joined = joinFields(head.fields)
     this.fault = head.fault
     this.peer = peer
-    this.#source = stream.endAfterHeaders ? null : new BodySource(stream)
+    this.#source = stream.endAfterHeaders ? null : new BodySource(stream, onPiece)
     this.body = this.#source ?? stream
     stream.on('trailers', (_joined, _flags, raw) => {
       this.trailers = raw
@@ -47,10 +48,11 @@ class BodySource extends Readable {
   readonly #stream: ServerHttp2Stream
   isComplete = false
 
-  constructor(stream: ServerHttp2Stream) {
+  constructor(stream: ServerHttp2Stream, onPiece: (bytes: number) => void) {
     super({ highWaterMark: 64 * 1024 })
     this.#stream = stream
     stream.on('data', (piece: Buffer) => {
+      onPiece(piece.length)
       if (!this.push(piece)) stream.pause()
     })
     stream.pause()

@@ -1,12 +1,13 @@
 // What one client of HTTP/2 may ask for: too much of anything ends at its own stream, or at its own connection.
 
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { describe, expect, test } from 'vitest'
 import type { ProxyLimits } from '../../../../gateway/proxy/limits.ts'
 import { selfSigned } from '../../../support/certificates.ts'
 import { startEchoBackend, startHttpBackend } from '../../../support/echo-backend.ts'
 import { Http2Client } from '../../../support/http2-client.ts'
-import { type Field, FLAG, FRAME, literals, number32, RawHttp2 } from '../../../support/raw-http2.ts'
-import { gatewayTo, kept } from '../kept.ts'
+import { type Field, FLAG, FRAME, frameOf, literals, number32, RawHttp2 } from '../../../support/raw-http2.ts'
+import { closeLater, gatewayTo, kept } from '../kept.ts'
 
 const { cert, key } = selfSigned('/CN=localhost', 'DNS:localhost')
 const REFUSED_STREAM = 7
@@ -82,6 +83,27 @@ describe('a client of HTTP/2', () => {
       },
     ],
     [
+      'sends its body a byte at a time',
+      (client: RawHttp2, i: number) => {
+        if (i === 0) client.head(1, CHANGE, false)
+        else client.data(1, 'a', false)
+      },
+    ],
+    [
+      'gives back a window of nothing',
+      (client: RawHttp2, i: number) => {
+        client.head(2 * i + 1, CHANGE, false)
+        client.frame(FRAME.windowUpdate, 0, 2 * i + 1, number32(0))
+      },
+    ],
+    [
+      'sends more behind the end of a call',
+      (client: RawHttp2, i: number) => {
+        client.head(2 * i + 1, READ)
+        client.data(2 * i + 1, 'a')
+      },
+    ],
+    [
       'goes on with a head',
       (client: RawHttp2, i: number) => {
         if (i === 0) client.frame(FRAME.headers, 0, 1, literals(CHANGE))
@@ -112,6 +134,27 @@ describe('a client of HTTP/2', () => {
         ({ effect, verdict }) => effect === 'none' && verdict === 'admitted',
       ),
     ).toEqual([])
+  })
+
+  test('that takes calls back as it begins them, all in one read, has a few of them begun', async () => {
+    const { gateway, raw, client } = await start({ streamsMax: 20 })
+    let begun = 0
+    const count = () => void begun++
+    subscribe('http2.server.stream.created', count)
+    closeLater(() => unsubscribe('http2.server.stream.created', count))
+    const flood = await raw()
+    const calls = Array.from({ length: 2_000 }, (_, i) => [
+      frameOf(FRAME.headers, FLAG.endHeaders | FLAG.endStream, 2 * i + 1, literals(READ)),
+      frameOf(FRAME.reset, 0, 2 * i + 1, number32(CANCEL)),
+    ])
+    flood.send(Buffer.concat(calls.flat()))
+    await flood.until(() => false)
+    expect(flood.closed).toBe(true)
+    expect(begun).toBeGreaterThan(20)
+    // Twice as many as it may have, those that began in this turn, and the one too many.
+    expect(begun).toBeLessThanOrEqual(2 * 20 + 4 + 2)
+    expect((await (await client()).call({})).status).toBe(200)
+    expect(gateway.listener.inFlight).toBe(0)
   })
 
   test('may not have a larger head than others, however it was packed', async () => {
