@@ -39,6 +39,11 @@ const FenceAgentOptions = z.strictObject({
     ),
   parameters: parameters.default({}).describe('of the agent, as its metadata names them: ip, lanplus, …'),
   secrets: parameters.default({}).describe('parameters that are never shown: password, …'),
+  options: parameters
+    .default({})
+    .describe(
+      'parameters and secrets in one: of these, what sounds like a secret (password, key, …) is never shown',
+    ),
   machines: z
     .record(z.string().min(1).max(255), parameters)
     .optional()
@@ -61,6 +66,9 @@ const FenceAgentInfo = z.object({
     .describe("the holder's machine: a key of `machines`, or the agent's plug (prefer an id to a name)"),
 })
 type FenceAgentInfo = z.infer<typeof FenceAgentInfo>
+
+/** Of `options`. */
+const SECRET_NAME = /pass|secret|token|key|community|credential/i
 
 type Action = 'off' | 'on' | 'status' | 'monitor' | 'metadata'
 
@@ -102,7 +110,8 @@ export default defineFencer<FenceAgentOptions, FenceAgentInfo>({
       own: Parameters,
       context: FencerContext & { readonly signal: AbortSignal },
     ): Promise<Ending> => {
-      const settings = action === 'metadata' ? {} : { ...options.parameters, ...options.secrets, ...own }
+      const settings =
+        action === 'metadata' ? {} : { ...options.options, ...options.parameters, ...options.secrets, ...own }
       const lines = Object.entries(settings).map(([name, value]) => `${name}=${asText(value)}\n`)
       const ending = await runProgram({
         argv: [options.agent],
@@ -128,6 +137,7 @@ export default defineFencer<FenceAgentOptions, FenceAgentInfo>({
           parameters: new Set([
             ...Object.keys(options.parameters),
             ...Object.keys(options.secrets),
+            ...Object.keys(options.options),
             ...(options.machines === undefined
               ? ['plug']
               : Object.values(options.machines).flatMap(Object.keys)),
@@ -235,7 +245,10 @@ function asText(value: string | number | boolean): string {
 
 /** Agents print their parameters where they are told to be verbose. */
 function withoutSecrets(output: string, options: FenceAgentOptions): string {
-  const secrets = Object.values(options.secrets)
+  const sounding = Object.entries(options.options).flatMap(([name, value]) =>
+    SECRET_NAME.test(name) ? [value] : [],
+  )
+  const secrets = [...Object.values(options.secrets), ...sounding]
     .map(asText)
     .filter((secret) => secret.length >= 4)
     .sort((a, b) => b.length - a.length)

@@ -72,6 +72,21 @@ describe('the fence-agent fencer', () => {
     expect(told()[1]).toEqual(['action=off', 'plug=vm-uuid-7', 'ip=10.0.0.1', 'password=pw'].toSorted(byTold))
   })
 
+  test('takes parameters and secrets in one, as options, and shows no password of them', async () => {
+    const fencer = create({
+      agent: anAgent('echo "login failed for pw-7-secret"'),
+      options: { ip: '10.0.0.1', password: 'pw-7-secret' },
+    })
+    const attempt = anAttemptNow()
+    await fencer.fence(INFO, attempt)
+    expect(told().at(-1)).toEqual(
+      ['action=off', 'plug=vm-uuid-7', 'ip=10.0.0.1', 'password=pw-7-secret'].toSorted(byTold),
+    )
+    expect(attempt.notes.join()).toContain('login failed for [secret]')
+    for (const parameters of [{ action: 'reboot' }, { ip: 'x\naction=reboot' }])
+      expect(driver.options.safeParse({ agent: 'fence_x', options: parameters }).success).toBe(false)
+  })
+
   test('nobody can say another action: not by a parameter, a line break, or a plug', () => {
     for (const parameters of [{ action: 'reboot' }, { option: 'reboot' }, { ip: 'x\naction=reboot' }]) {
       expect(driver.options.safeParse({ agent: 'fence_x', parameters }).success).toBe(false)
