@@ -1,8 +1,8 @@
 // The route of backends: how much they have to do, and which of their addresses are well.
 
-import { presentBackend } from './present.ts'
+import { pageOf, presentBackend, presentPage } from './present.ts'
 import { type ControlApp, type ControlRoom, problems } from './room.ts'
-import { Backend, listOf } from './schemas.ts'
+import { Backend, listOf, PageQuery } from './schemas.ts'
 
 export function backendRoutes(app: ControlApp, room: ControlRoom): void {
   app.get('/v1/backends', {
@@ -11,8 +11,15 @@ export function backendRoutes(app: ControlApp, room: ControlRoom): void {
       tags: ['backends'],
       summary:
         'Lists the backends of this gateway, what they have to do, and which of their addresses are well',
+      querystring: PageQuery,
       response: { 200: listOf(Backend), ...problems },
     },
-    handler: () => Promise.resolve({ items: room.backends().map(presentBackend) }),
+    handler: (request) =>
+      Promise.resolve(
+        presentPage(
+          pageOf(room.backends(), ({ backend }) => backend, request.query),
+          presentBackend,
+        ),
+      ),
   })
 }

@@ -121,6 +121,19 @@ export function presentBackend(state: BackendState): z.output<typeof Backend> {
   }
 }
 
+/** Of a list that is had as a whole and does not change, in its own order. Nothing comes after a name that is not there. */
+export function pageOf<Item>(
+  all: readonly Item[],
+  nameOf: (item: Item) => string,
+  { limit, after }: { readonly limit: number; readonly after?: string | undefined },
+): Paged<Item> {
+  const before = after === undefined ? -1 : all.findIndex((item) => nameOf(item) === after)
+  const rest = after !== undefined && before < 0 ? [] : all.slice(before + 1)
+  const items = rest.slice(0, limit)
+  const last = items.at(-1)
+  return { items, next: last === undefined || items.length === rest.length ? null : nameOf(last) }
+}
+
 export function presentPage<From, To>(page: Paged<From>, present: (item: From) => To) {
   return { items: page.items.map(present), ...(page.next === null ? {} : { next: page.next }) }
 }

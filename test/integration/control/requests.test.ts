@@ -121,6 +121,33 @@ describe('a request', () => {
   })
 })
 
+describe('lists that a gateway has as a whole', () => {
+  const fencer = (name: string) => ({
+    fencer: name,
+    driver: 'process',
+    state: 'unknown' as const,
+    reason: null,
+    monitoredAt: null,
+    since: null,
+    lastResortOf: [],
+  })
+
+  test('come in pages as all others, in their own order', async () => {
+    const { call } = await start({ fencers: () => ['kill', 'ask', 'power'].map(fencer) })
+    const seen: string[] = []
+    for (let path = '/v1/fencers?limit=2'; path !== ''; ) {
+      const { status, body } = await call('GET', path)
+      expect([status, body.items.length <= 2]).toEqual([200, true])
+      seen.push(...body.items.map((item: { readonly fencer: string }) => item.fencer))
+      path = body.next === undefined ? '' : `/v1/fencers?limit=2&after=${body.next}`
+    }
+    expect(seen).toEqual(['kill', 'ask', 'power'])
+    expect((await call('GET', '/v1/fencers?after=none')).body).toEqual({ items: [] })
+    for (const list of ['fencers', 'backends'])
+      expect((await call('GET', `/v1/${list}?limit=0`)).status).toBe(400)
+  })
+})
+
 describe('a method', () => {
   test.each(['/livez', '/readyz', '/metrics', '/openapi.json', '/v1/locks', '/v1/locks/x'])(
     'HEAD of %s answers as GET does, without the body',
