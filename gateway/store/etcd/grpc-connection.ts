@@ -153,7 +153,8 @@ export class GrpcConnection {
     session.on('connect', () => {
       isMade = true
       this.#refused = null
-      session.setLocalWindowSize(WINDOW_BYTES)
+      // It may have been given up in the tick in which it came about.
+      if (!session.destroyed) session.setLocalWindowSize(WINDOW_BYTES)
     })
     session.on('error', (error) => {
       gone()

@@ -194,6 +194,18 @@ describe('a connection', () => {
     await new Promise((resolve) => secure.close(resolve))
   })
 
+  it('that is given up at any moment of its making ends nothing but itself', async () => {
+    answer = () => undefined
+    for (let turns = 0; turns < 30; turns++) {
+      const given = new GrpcConnection({ url, tls: () => ({}), pingMs: 10_000, clock: systemClock })
+      const call = given.open('/a.B/C', {}, { message: () => undefined, over: () => undefined })
+      for (let turn = 0; turn < turns % 10; turn++) await new Promise(setImmediate)
+      call.cancel()
+      given.close()
+    }
+    await expect.poll(() => sessions.size).toBe(0)
+  })
+
   it('that has carried all the calls that it can is made anew, and lets the last of them come to its end', async () => {
     const limited = new GrpcConnection({
       url,
