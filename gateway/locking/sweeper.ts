@@ -14,6 +14,8 @@ import type { SessionKeeper } from './session-keeper.ts'
 import type { KnownGateway, View } from './view.ts'
 
 const SWEEP_MS = 2_000
+/** How late a store may carry out a registration that was given up; longer than the lease under which it is. */
+const LATE_MS_MAX = 60_000
 /** Closed fences are kept for people; the oldest go first, before their time where there are more. */
 const CLOSED_FENCES_MAX = 1_000
 const FENCES_KEPT_MS = 30 * 86_400_000
@@ -46,7 +48,11 @@ interface Deletion {
 export class Sweeper {
   readonly #options: SweeperOptions
   /** Earlier incarnations of this very process, with the calls they had open; only it may speak for them. */
-  #predecessors: { readonly id: IncarnationId; readonly calls: readonly LedgerCall[] }[] = []
+  #predecessors: {
+    readonly id: IncarnationId
+    readonly calls: readonly LedgerCall[]
+    readonly sinceMs: number
+  }[] = []
   #timer: Timer | null = null
 
   constructor(options: SweeperOptions) {
@@ -67,7 +73,7 @@ export class Sweeper {
 
   /** This process goes on under a new incarnation; the old one's record goes once all that it admitted has ended. */
   succeed(id: IncarnationId, calls: readonly LedgerCall[]): void {
-    this.#predecessors.push({ id, calls })
+    this.#predecessors.push({ id, calls, sinceMs: this.#options.clock.monotonicMs() })
   }
 
   /** Writes down that an incarnation's lease is over, so that what it may have had open gets an end in time. */
@@ -151,12 +157,14 @@ export class Sweeper {
 
   /** Until the view shows that the record is gone: the store may not have heard, or another may just have marked it. */
   #closedPredecessors(): Deletion[] {
-    const { layout, view } = this.#options
+    const { layout, view, clock } = this.#options
+    const lateMs = clock.monotonicMs() - LATE_MS_MAX
     const deletions: Deletion[] = []
-    this.#predecessors = this.#predecessors.filter(({ id, calls }) => {
-      if (calls.some((call) => call.state.kind !== 'ended')) return true
+    this.#predecessors = this.#predecessors.filter(({ id, calls, sinceMs }) => {
       const known = view.gateways.get(id)
-      if (known === undefined) return false
+      // Gone, by our word or as its quiet time is over; or it never came, and comes no more.
+      if (known === undefined) return sinceMs > lateMs
+      if (calls.some((call) => call.state.kind !== 'ended')) return true
       deletions.push({ key: layout.gateway(id), modRevision: known.modRevision })
       return true
     })

@@ -128,6 +128,25 @@ describe('a gateway that survives its lease', () => {
     expect(room.locking.plane.readiness().ready).toBe(true)
     expect(await incarnations()).toHaveLength(1)
   })
+
+  it('takes back a registration that the store carries out long after it was given up', async () => {
+    await room.take(await room.openSession())
+    let late: Transaction | null = null
+    room.far.loss = (transaction) => {
+      const registers = transaction.writes.some((write) => 'put' in write && write.put.includes('/gateways/'))
+      if (!registers || late !== null) return null
+      late = transaction
+      return 'request'
+    }
+    await loseLease()
+    await room.clock.advance(10_000)
+    expect(room.locking.plane.readiness().ready).toBe(true)
+    if (late === null) throw new Error('it did not register')
+    await room.store.transact(late)
+    expect(await incarnations()).toHaveLength(2)
+    await room.clock.advance(5_000)
+    expect(await incarnations()).toHaveLength(1)
+  })
 })
 
 describe('another gateway that came back', () => {
