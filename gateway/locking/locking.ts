@@ -33,6 +33,7 @@ import { StepBatch } from './step-batch.ts'
 import { Sweeper } from './sweeper.ts'
 import { View, type ViewChange } from './view.ts'
 import { Vouching } from './vouching.ts'
+import { warmUp } from './warm-up.ts'
 
 /** How long a writer waits for its own write to come back before it looks at the view as it is. */
 const CATCH_UP_MS = 2_000
@@ -42,6 +43,7 @@ export type { Locking, LockingOptions }
 
 /** Loads the view, registers this process, and answers once the view holds that. Rejects with StoreUnavailable. */
 export async function startLocking(options: LockingOptions): Promise<Locking> {
+  warmUp()
   const room = new LockingRoom(options)
   return room.join().then(() => room, room.abandon)
 }
@@ -78,7 +80,7 @@ class LockingRoom implements Locking {
 
   constructor(options: LockingOptions) {
     this.#options = options
-    const { clock, events, sources = [] } = options
+    const { clock, events, sources = [], ttlMsMin, ttlMsMax, loginKeys: keys = [] } = options
     const store = guardStore(options.store, () => this.#regression)
     this.#store = store
     const layout = new Layout(options.prefix, sources)
@@ -154,7 +156,6 @@ class LockingRoom implements Locking {
       onSettled: () => this.#conductor.pokeAll(),
     })
     const base = { store, layout, view, clock, events, caughtUp }
-    const { ttlMsMin, ttlMsMax } = options
     this.#sessions = new SessionKeeper({ ...base, steps, precedence, planner, ttlMsMin, ttlMsMax })
     this.#queue = new LockQueue({
       ...base,
@@ -197,7 +198,6 @@ class LockingRoom implements Locking {
       stale: () => this.#stale(),
       caughtUp,
     })
-    const { loginKeys: keys = [] } = options
     this.logins = new ViewLoginBarrier({ view, keys, stale: () => this.#stale() })
     const catchUp = () => this.#catchUp(CATCH_UP_MS)
     this.callers = new StoredCallers({ ...base, catchUp, known: (session) => this.#sessions.known(session) })
