@@ -33,7 +33,7 @@ const RETRY_MS = 200
 const SEALS_AT_ONCE_MAX = 50
 const OPENS_AT_ONCE_MAX = 100
 /** What more there is to look at waits its turn, so that calls are served meanwhile. */
-const POKES_AT_ONCE_MAX = 1_000
+const POKES_AT_ONCE_MAX = 256
 /** For each handover that there is: how long what concerns all of them is collected. */
 const SWEEP_MS_EACH = 0.01
 

@@ -9,6 +9,8 @@ export interface Touched {
   readonly departed: Map<LockState, SessionId[]>
   readonly sessions: Set<SessionId>
   readonly fences: Set<string>
+  /** Sessions that have become condemned, or are not any more. */
+  readonly condemnations: Set<SessionId>
   gateways: boolean
   watermarks: boolean
   sources: boolean
@@ -20,6 +22,7 @@ export function nothingTouched(): Touched {
     departed: new Map(),
     sessions: new Set(),
     fences: new Set(),
+    condemnations: new Set(),
     gateways: false,
     watermarks: false,
     sources: false,

@@ -6,16 +6,19 @@ import type { LockState } from './lock-state.ts'
 
 /** Enough for a store that is far away; a store that is near answers them in a few milliseconds. */
 export const STEPS_AT_ONCE_MAX = 256
-/** Looks in one tick; then calls are served before it goes on. */
-const LOOKS_AT_ONCE_MAX = 256
+/** Looks in one tick, and how long they may take together; then calls are served before it goes on. */
+export const LOOKS_AT_ONCE_MAX = 256
+const LOOKING_MS_MAX = 10
+/** Places of a lane that were passed are given back when there are so many, and more than are left. */
+const PASSED_MAX = 1_024
 
 export class Turns {
   readonly #clock: Clock
   readonly #look: (lock: LockState) => void
   readonly #ready: () => boolean
   /** Locks that wait, by the session that they wait for; whose turn it is stands first. */
-  readonly #lanes = new Map<string, Set<LockState>>()
-  readonly #laneOf = new Map<LockState, string>()
+  readonly #lanes = new Map<string, Lane>()
+  readonly #laneOf = new Map<LockState, Lane>()
   #underWay = 0
   #timer: Timer | null = null
   #stopped = false
@@ -39,10 +42,14 @@ export class Turns {
   add(lock: LockState): void {
     if (this.#stopped || this.#laneOf.has(lock)) return
     const key = lock.live[0]?.session ?? lock.queue[0]?.session ?? ''
-    const lane = this.#lanes.get(key)
-    if (lane === undefined) this.#lanes.set(key, new Set([lock]))
-    else lane.add(lock)
-    this.#laneOf.set(lock, key)
+    let lane = this.#lanes.get(key)
+    if (lane === undefined) {
+      lane = new Lane(key)
+      this.#lanes.set(key, lane)
+    }
+    lane.places.push(lock)
+    lane.waiting++
+    this.#laneOf.set(lock, lane)
     this.goOn()
   }
 
@@ -53,12 +60,11 @@ export class Turns {
 
   /** It was looked at outside its turn. */
   leave(lock: LockState): void {
-    const key = this.#laneOf.get(lock)
-    if (key === undefined) return
+    const lane = this.#laneOf.get(lock)
+    if (lane === undefined) return
     this.#laneOf.delete(lock)
-    const lane = this.#lanes.get(key)
-    lane?.delete(lock)
-    if (lane?.size === 0) this.#lanes.delete(key)
+    // Its place stays, and is passed over when its turn comes.
+    if (--lane.waiting === 0) this.#lanes.delete(lane.key)
   }
 
   /** A step is under way. */
@@ -69,7 +75,8 @@ export class Turns {
   /** And over. */
   end(): void {
     this.#underWay--
-    this.#goThrough()
+    // Not in this tick: many steps that end together would each take their time in it.
+    this.goOn()
   }
 
   stop(): void {
@@ -80,7 +87,9 @@ export class Turns {
   }
 
   #goThrough(): void {
+    const endMs = this.#clock.monotonicMs() + LOOKING_MS_MAX
     for (let looks = 0; this.free && looks < LOOKS_AT_ONCE_MAX && this.#ready(); looks++) {
+      if (looks > 0 && this.#clock.monotonicMs() >= endMs) break
       const lock = this.#next()
       if (lock === null) return
       this.#look(lock)
@@ -98,13 +107,35 @@ export class Turns {
   #next(): LockState | null {
     for (const [key, lane] of this.#lanes) {
       this.#lanes.delete(key)
-      for (const lock of lane) {
-        lane.delete(lock)
+      for (let lock = lane.pass(); lock !== undefined; lock = lane.pass()) {
+        if (this.#laneOf.get(lock) !== lane) continue
         this.#laneOf.delete(lock)
-        if (lane.size > 0) this.#lanes.set(key, lane)
+        if (--lane.waiting > 0) this.#lanes.set(key, lane)
         return lock
       }
     }
     return null
+  }
+}
+
+/** A list, as taking the first of a set again and again costs the more the longer it was. */
+class Lane {
+  readonly key: string
+  places: LockState[] = []
+  /** Of those in `places`; who has left it since does not count. */
+  waiting = 0
+  #passed = 0
+
+  constructor(key: string) {
+    this.key = key
+  }
+
+  pass(): LockState | undefined {
+    const lock = this.places[this.#passed++]
+    if (this.#passed > PASSED_MAX && this.#passed * 2 > this.places.length) {
+      this.places = this.places.slice(this.#passed)
+      this.#passed = 0
+    }
+    return lock
   }
 }

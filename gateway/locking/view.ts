@@ -111,9 +111,11 @@ export class View {
   }
 
   #applyTouched(revision: Revision, touched: Touched): void {
-    // A fence that an operator ordered condemns the session's grants before any gateway has written their seals.
-    for (const id of touched.fences)
-      for (const lock of this.locksOf.get(id as SessionId) ?? []) touched.locks.add(lock)
+    // A fence that an operator ordered condemns the session's grants before any gateway has written their seals. What becomes of it
+    // later changes no grant, and there may be very many of them.
+    for (const session of touched.condemnations)
+      for (const lock of this.locksOf.get(session) ?? [])
+        if (!this.#isOverFor(session, lock)) touched.locks.add(lock)
     // Judged after all of the revision is applied: whether a lease ended is seen by what else went with it.
     for (const lock of touched.locks) {
       this.#reconcile(lock, touched.departed.get(lock) ?? [])
@@ -201,6 +203,7 @@ export class View {
         this.#touchLocksOf(meaning.lease, touched)
         return
       case 'fence': {
+        if (!this.condemned(meaning.id)) touched.condemnations.add(meaning.id)
         const record = fenceRecords.decode(kv.value)
         if (record === null) {
           const seenAt = new Date(this.#options.clock.wallMs()).toISOString()
@@ -281,6 +284,7 @@ export class View {
         this.fences.delete(meaning.id)
         this.damagedFences.delete(meaning.id)
         touched.fences.add(meaning.id)
+        touched.condemnations.add(meaning.id)
         return
       case 'gateway':
         this.gateways.delete(meaning.incarnation)
@@ -300,6 +304,14 @@ export class View {
       case 'foreign':
         return
     }
+  }
+
+  /** It has nothing there any more that a fence of it could end: its keys are gone, as where it expired. */
+  #isOverFor(session: SessionId, { damage, queue, record, endings }: LockState): boolean {
+    if (damage !== null || queue.some((waiter) => waiter.session === session)) return false
+    return (record?.grants ?? []).every(
+      (grant) => grant.session !== session || grant.state === 'sealed' || endings.has(grant.createRevision),
+    )
   }
 
   #touchLocksOf(session: SessionId, touched: Touched): void {
