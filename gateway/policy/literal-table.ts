@@ -18,7 +18,7 @@ export class LiteralTable<Value> {
   /** Of the buckets that are too full. */
   #crowded: Map<string, Value> | null = null
   #size = 0
-  #hash: (text: string, from: number, length: number) => number = shortHash
+  #hash: (text: string) => number = shortHash
 
   add(text: string, value: Value): void {
     this.#size++
@@ -27,21 +27,9 @@ export class LiteralTable<Value> {
     this.#put({ text, value })
   }
 
-  /** As `get`, of what stands in the text between two places. */
-  find(text: string, from: number, to: number): Value | undefined {
-    if (this.#size === 0) return undefined
-    const length = to - from
-    const bucket = this.#buckets[this.#hash(text, from, length) & (this.#buckets.length - 1)]
-    if (bucket === undefined || bucket.length === 0) return undefined
-    if (bucket.length > ALIKE_MAX) return this.#crowded?.get(text.slice(from, to))
-    for (const entry of bucket)
-      if (entry.text.length === length && text.startsWith(entry.text, from)) return entry.value
-    return undefined
-  }
-
   get(text: string): Value | undefined {
     if (this.#size === 0) return undefined
-    const bucket = this.#buckets[this.#hash(text, 0, text.length) & (this.#buckets.length - 1)]
+    const bucket = this.#buckets[this.#hash(text) & (this.#buckets.length - 1)]
     if (bucket === undefined || bucket.length === 0) return undefined
     if (bucket.length > ALIKE_MAX) return this.#crowded?.get(text)
     for (const entry of bucket) if (entry.text === text) return entry.value
@@ -50,7 +38,7 @@ export class LiteralTable<Value> {
 
   #put(entry: Entry<Value>): void {
     const { text } = entry
-    const bucket = this.#buckets[this.#hash(text, 0, text.length) & (this.#buckets.length - 1)]
+    const bucket = this.#buckets[this.#hash(text) & (this.#buckets.length - 1)]
     if (bucket === undefined) return
     // One more than may be stays in the bucket: it says that the Map has them all.
     if (bucket.length <= ALIKE_MAX && bucket.push(entry) <= ALIKE_MAX) return
@@ -73,17 +61,18 @@ function emptyBuckets<Value>(count: number): Entry<Value>[][] {
 }
 
 /** Reads three characters, whatever the length. */
-function shortHash(text: string, from: number, length: number): number {
+function shortHash(text: string): number {
+  const { length } = text
   if (length === 0) return 0
-  const first = text.charCodeAt(from)
-  const middle = text.charCodeAt(from + (length >> 1))
-  const last = text.charCodeAt(from + length - 1)
+  const first = text.charCodeAt(0)
+  const middle = text.charCodeAt(length >> 1)
+  const last = text.charCodeAt(length - 1)
   return length + first * 5 + middle * 11 + last * 23
 }
 
-function longHash(text: string, from: number, length: number): number {
-  let hash = length
-  const end = from + Math.min(length, CHARACTERS_MAX)
-  for (let at = from; at < end; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193)
+function longHash(text: string): number {
+  let hash = text.length
+  const end = Math.min(text.length, CHARACTERS_MAX)
+  for (let at = 0; at < end; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193)
   return hash ^ (hash >>> 15)
 }

@@ -119,7 +119,8 @@ export function candidates(group: RuleGroup, call: CallReading): readonly RuleAt
     if (typeof value === 'string') return value
     const list = table.byValue.get(value.value)
     if (list === undefined) continue
-    found = group.tables.length === 1 ? list : inOrder([...found, ...list])
+    // Mostly one table alone knows the call: then nothing has to be put in order.
+    found = group.tables.length === 1 || found.length === 0 ? list : inOrder([...found, ...list])
   }
   return found
 }

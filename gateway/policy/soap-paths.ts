@@ -1,15 +1,15 @@
 // Which values below a SOAP method a policy wants to see, as a tree over element names: the reader collects them while
 // it passes, and nothing else.
 
-import { LiteralTable } from './literal-table.ts'
+import { NameTable } from './name-table.ts'
 
 /** One element of a wanted path. `text` and `attributes` hold the indexes under which values are collected. */
 export interface WantedElement {
-  readonly children: LiteralTable<WantedElement>
+  readonly children: NameTable<WantedElement>
   /** Index of this element among all; counts how often it occurs. */
   readonly index: number
   text: number
-  readonly attributes: Map<string, number>
+  readonly attributes: NameTable<number>
 }
 
 /** A wanted value, as `spec/location/datastore`, `_this`, `_this@type` or `Header:Security/Assertion`. */
@@ -26,14 +26,16 @@ const IN_HEADER = 'Header:'
 const PATH = /^[A-Za-z_][\w.-]*(?:\/[A-Za-z_][\w.-]*){0,15}(?:@[A-Za-z_][\w.-]*)?$/
 
 export class SoapPaths {
-  readonly root = new LiteralTable<WantedElement>()
+  /** The method itself, of which nothing is wanted but what is below it. */
+  readonly method: WantedElement = newElement(0)
   /** The document's root, of which only attributes can be wanted. */
   envelope: WantedElement | null = null
   /** What is below an argument may be of a type of these, besides the method's own. */
   readonly namespaces: Set<string> = new Set()
   /** Of the elements in the SOAP header. */
-  readonly headers = new LiteralTable<WantedElement>()
-  elements = 0
+  readonly headers = new NameTable<WantedElement>()
+  /** How many there are, the method among them. */
+  elements = 1
   values = 0
   readonly #known = new Map<string, SoapPath>()
 
@@ -63,30 +65,30 @@ export class SoapPaths {
     const inHeader = written.startsWith(IN_HEADER)
     const [names = '', attribute] = (inHeader ? written.slice(IN_HEADER.length) : written).split('@')
     const elements: number[] = []
-    let children = inHeader ? this.headers : this.root
+    let children = inHeader ? this.headers : this.method.children
     let element: WantedElement | null = null
     if (names === '') {
-      element = this.envelope ??= this.#newElement()
+      element = this.envelope ??= newElement(this.elements++)
       elements.push(element.index)
     } else
       for (const name of names.split('/')) {
         element = children.get(name) ?? null
         if (element === null) {
-          element = this.#newElement()
+          element = newElement(this.elements++)
           children.add(name, element)
         }
         elements.push(element.index)
         children = element.children
       }
     const value = this.values++
-    if (attribute !== undefined) element?.attributes.set(attribute, value)
+    if (attribute !== undefined) element?.attributes.add(attribute, value)
     else if (element !== null) element.text = value
     const path = { written, value, elements }
     this.#known.set(written, path)
     return path
   }
+}
 
-  #newElement(): WantedElement {
-    return { children: new LiteralTable(), index: this.elements++, text: -1, attributes: new Map() }
-  }
+function newElement(index: number): WantedElement {
+  return { children: new NameTable(), index, text: -1, attributes: new NameTable() }
 }

@@ -1,190 +1,130 @@
-// The attributes of one start tag, as places in the message's text: nothing is cut out of it but what somebody asks for.
+// The attributes of one start tag, as places in the message's bytes: nothing is made a string but what somebody asks for.
 // One object serves all tags of a message, one after the other.
 
 import type { WantedElement } from './soap-paths.ts'
-import { isSpaceCode, type NameScanner, type Namespaces } from './xml-names.ts'
-import { checkReferences, decodeReferences } from './xml-text.ts'
+import { isSame, Malformed, nameEnd, spaceEnd, spells } from './xml-bytes.ts'
+import type { Namespaces } from './xml-names.ts'
+import { decodeReferences, valueEnd } from './xml-text.ts'
+
+const SLASH = 0x2f
+const COLON = 0x3a
+const EQUALS = 0x3d
+const GREATER = 0x3e
 
 const SCHEMA_INSTANCE = 'http://www.w3.org/2001/XMLSchema-instance'
-const XMLNS = 'xmlns'
+const XMLNS = Buffer.from('xmlns')
 
 /** Attributes of one element beyond this are a fault. */
 export const XML_ATTRIBUTES_MAX = 64
 
-/** Of each attribute: where its name begins, its colon stands (-1 without one), its name ends, its value begins and ends. */
-const PLACES = 5
-
-export interface AttributesTerms {
-  readonly text: string
-  readonly names: NameScanner
-  readonly namespaces: Namespaces
-  /** Whether an ampersand stands anywhere in the text. */
-  readonly hasReferences: boolean
-}
+// Of each attribute of the tag at hand: where its name, its local name and its value stand. A name is local from its first
+// letter on where nothing is to be looked up for it: without a prefix, and where it declares one.
+const NAME_FROM = new Int32Array(XML_ATTRIBUTES_MAX)
+const LOCAL_FROM = new Int32Array(XML_ATTRIBUTES_MAX)
+const NAME_TO = new Int32Array(XML_ATTRIBUTES_MAX)
+const VALUE_FROM = new Int32Array(XML_ATTRIBUTES_MAX)
+const VALUE_TO = new Int32Array(XML_ATTRIBUTES_MAX)
 
 export class Attributes {
-  /** Why the tag cannot be read, or null. */
-  fault: string | null = null
-  readonly #text: string
-  readonly #names: NameScanner
+  readonly #body: Buffer
   readonly #namespaces: Namespaces
-  readonly #hasReferences: boolean
-  readonly #places: number[] = []
   #count = 0
 
-  constructor({ text, names, namespaces, hasReferences }: AttributesTerms) {
-    this.#text = text
-    this.#names = names
+  constructor(body: Buffer, namespaces: Namespaces) {
+    this.#body = body
     this.#namespaces = namespaces
-    this.#hasReferences = hasReferences
-  }
-
-  /** Forgets those of the tag before. */
-  clear(): void {
-    this.#count = 0
   }
 
   /** Reads what stands behind a tag's name, and binds the prefixes that it declares; answers where the tag's end stands. */
-  read(from: number): number {
-    const text = this.#text
-    let at = from
+  read(from: number, end: number): number {
+    const body = this.#body
+    this.#count = 0
     let prefixed = 0
+    let at = from
     for (;;) {
-      const before = at
-      at = this.#spaceEnd(at)
-      const code = text.charCodeAt(at)
-      if (code === 0x3e || code === 0x2f) break
-      if (at === before) return this.#fail('a tag is malformed')
-      const nameFrom = at
-      const nameTo = this.#names.scan(at)
-      const { colon } = this.#names
-      if (nameTo === -1) return this.#fail('a name is malformed')
-      at = this.#spaceEnd(nameTo)
-      if (text.charCodeAt(at) !== 0x3d) return this.#fail('an attribute has no value')
-      at = this.#spaceEnd(at + 1)
-      const valueFrom = at + 1
-      const valueTo = this.#valueEnd(valueFrom, text.charCodeAt(at))
-      if (valueTo === -1) return at
-      if (this.#stands(nameFrom, nameTo))
-        return this.#fail(`the attribute ${text.slice(nameFrom, nameTo)} stands twice`)
-      if (this.#count === XML_ATTRIBUTES_MAX)
-        return this.#fail(`an element has more than ${XML_ATTRIBUTES_MAX} attributes`)
-      this.#add(nameFrom, colon, nameTo, valueFrom, valueTo)
-      if (this.#isXmlns(nameFrom, colon === -1 ? nameTo : colon)) {
-        const prefix = colon === -1 ? '' : text.slice(colon + 1, nameTo)
-        const fault = this.#namespaces.bind(prefix, decodeReferences(text.slice(valueFrom, valueTo)))
-        if (fault !== null) return this.#fail(fault)
-      } else if (colon !== -1) prefixed++
+      const nameFrom = spaceEnd(body, at)
+      if (body[nameFrom] === GREATER || body[nameFrom] === SLASH) {
+        if (prefixed > 0) this.#checkPrefixed()
+        return nameFrom
+      }
+      if (nameFrom === at) throw new Malformed('a tag is malformed')
+      const prefixTo = nameEnd(body, nameFrom)
+      const hasColon = body[prefixTo] === COLON
+      const nameTo = hasColon ? nameEnd(body, prefixTo + 1) : prefixTo
+      const equals = spaceEnd(body, nameTo)
+      if (body[equals] !== EQUALS) throw new Malformed('an attribute has no value')
+      const valueFrom = spaceEnd(body, equals + 1) + 1
+      const valueTo = valueEnd(body, valueFrom, end)
       at = valueTo + 1
+      const i = this.#nextOf(nameFrom, nameTo)
+      NAME_FROM[i] = nameFrom
+      LOCAL_FROM[i] = nameFrom
+      NAME_TO[i] = nameTo
+      VALUE_FROM[i] = valueFrom
+      VALUE_TO[i] = valueTo
+      if (spells(body, nameFrom, prefixTo, XMLNS)) {
+        const uri = decodeReferences(body.toString('utf8', valueFrom, valueTo))
+        this.#namespaces.bind(hasColon ? prefixTo + 1 : nameTo, nameTo, uri)
+      } else if (hasColon) {
+        LOCAL_FROM[i] = prefixTo + 1
+        prefixed++
+      }
     }
-    if (prefixed > 0) this.#checkPrefixed(prefixed)
-    return at
   }
 
   /** Tells of each that is wanted: its value, or null where readers differ about it. */
   collect(wanted: WantedElement, into: (index: number, value: string | null) => void): void {
     for (let i = 0; i < this.#count; i++) {
-      const nameFrom = this.#place(i, 0)
-      const colon = this.#place(i, 1)
-      const index = wanted.attributes.get(
-        this.#text.slice(colon === -1 ? nameFrom : colon + 1, this.#place(i, 2)),
-      )
+      const index = wanted.attributes.find(this.#body, LOCAL_FROM[i] ?? 0, NAME_TO[i] ?? 0)
       if (index === undefined) continue
-      if (colon === -1) {
-        const written = this.#text.slice(this.#place(i, 3), this.#place(i, 4))
+      if (!isPrefixed(i)) {
+        const written = this.#body.toString('utf8', VALUE_FROM[i], VALUE_TO[i])
         // Any white space in an attribute is a blank to most parsers, and to some it is itself.
         into(index, /[\t\n\r]/.test(written) ? null : decodeReferences(written))
-      } else if (
-        !this.#isXmlns(nameFrom, colon) &&
-        this.#namespaces.resolveIn(this.#text, nameFrom, colon) !== SCHEMA_INSTANCE
-      ) {
+      } else if (this.#namespaceOf(i) !== SCHEMA_INSTANCE) {
         // A parser that is blind to prefixes would take it for the unprefixed one.
         into(index, null)
       }
     }
   }
 
-  #fail(reason: string): -1 {
-    this.fault ??= reason
-    return -1
-  }
-
-  #spaceEnd(at: number): number {
-    while (isSpaceCode(this.#text.charCodeAt(at))) at++
-    return at
-  }
-
-  /** Where the value's quote stands again; -1 where the value cannot be read. */
-  #valueEnd(from: number, quote: number): number {
-    if (quote !== 0x22 && quote !== 0x27) return this.#fail('an attribute is not quoted')
-    const text = this.#text
-    let at = from
-    for (let code = text.charCodeAt(at); code !== quote; code = text.charCodeAt(++at)) {
-      if (code === 0x3c) return this.#fail('an attribute holds "<"')
-      if (Number.isNaN(code)) return this.#fail('an attribute is not closed')
-    }
-    if (this.#hasReferences) {
-      const fault = checkReferences(text.slice(from, at))
-      if (fault !== null) return this.#fail(fault)
-    }
-    return at
-  }
-
-  /** Whether the tag has an attribute of this name already. */
-  #stands(from: number, to: number): boolean {
+  /** A place for one more, of whose name the tag has none yet. */
+  #nextOf(nameFrom: number, nameTo: number): number {
     for (let i = 0; i < this.#count; i++) {
-      const other = this.#place(i, 0)
-      if (this.#place(i, 2) - other === to - from && this.#isSame(other, from, to - from)) return true
+      const other = NAME_FROM[i] ?? 0
+      const length = (NAME_TO[i] ?? 0) - other
+      if (length === nameTo - nameFrom && isSame(this.#body, other, nameFrom, length)) this.#failTwice(i)
     }
-    return false
-  }
-
-  #isSame(one: number, other: number, length: number): boolean {
-    for (let i = 0; i < length; i++)
-      if (this.#text.charCodeAt(one + i) !== this.#text.charCodeAt(other + i)) return false
-    return true
-  }
-
-  #add(nameFrom: number, colon: number, nameTo: number, valueFrom: number, valueTo: number): void {
-    const places = this.#places
-    const at = this.#count++ * PLACES
-    places[at] = nameFrom
-    places[at + 1] = colon
-    places[at + 2] = nameTo
-    places[at + 3] = valueFrom
-    places[at + 4] = valueTo
-  }
-
-  #place(attribute: number, which: number): number {
-    return this.#places[attribute * PLACES + which] ?? -1
-  }
-
-  #isXmlns(from: number, to: number): boolean {
-    return to - from === XMLNS.length && this.#text.startsWith(XMLNS, from)
+    if (this.#count === XML_ATTRIBUTES_MAX)
+      throw new Malformed(`an element has more than ${XML_ATTRIBUTES_MAX} attributes`)
+    return this.#count++
   }
 
   /** Prefixes must be declared, and two of them must not spell the same attribute. */
-  #checkPrefixed(prefixed: number): void {
-    let seen: string[] | null = null
+  #checkPrefixed(): void {
     for (let i = 0; i < this.#count; i++) {
-      const from = this.#place(i, 0)
-      const colon = this.#place(i, 1)
-      if (colon === -1 || this.#isXmlns(from, colon)) continue
-      const uri = this.#namespaces.resolveIn(this.#text, from, colon)
-      if (uri === null) {
-        this.#fail(`the prefix ${this.#text.slice(from, colon)} is not declared`)
-        return
+      if (!isPrefixed(i)) continue
+      const uri = this.#namespaceOf(i)
+      const local = LOCAL_FROM[i] ?? 0
+      const length = (NAME_TO[i] ?? 0) - local
+      for (let j = 0; j < i; j++) {
+        const other = LOCAL_FROM[j] ?? 0
+        const isAlike = (NAME_TO[j] ?? 0) - other === length && isSame(this.#body, other, local, length)
+        if (isAlike && isPrefixed(j) && this.#namespaceOf(j) === uri) this.#failTwice(i)
       }
-      // One alone has nothing to be the same as.
-      if (prefixed === 1) return
-      const name = this.#text.slice(from, this.#place(i, 2))
-      const expanded = `${uri} ${this.#text.slice(colon + 1, this.#place(i, 2))}`
-      seen ??= []
-      if (seen.includes(expanded)) {
-        this.#fail(`the attribute ${name} stands twice`)
-        return
-      }
-      seen.push(expanded)
     }
   }
+
+  #namespaceOf(attribute: number): string {
+    return this.#namespaces.resolve(NAME_FROM[attribute] ?? 0, (LOCAL_FROM[attribute] ?? 0) - 1)
+  }
+
+  #failTwice(attribute: number): never {
+    const name = this.#body.toString('latin1', NAME_FROM[attribute], NAME_TO[attribute])
+    throw new Malformed(`the attribute ${name} stands twice`)
+  }
+}
+
+function isPrefixed(attribute: number): boolean {
+  return LOCAL_FROM[attribute] !== NAME_FROM[attribute]
 }

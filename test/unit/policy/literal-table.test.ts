@@ -14,10 +14,7 @@ describe('a table of literals', () => {
           table.add(text, index)
           map.set(text, index)
         }
-        for (const text of [...texts, ...asked]) {
-          expect(table.get(text)).toBe(map.get(text))
-          expect(table.find(`ab${text}c`, 2, 2 + text.length)).toBe(map.get(text))
-        }
+        for (const text of [...texts, ...asked]) expect(table.get(text)).toBe(map.get(text))
       }),
     )
   })

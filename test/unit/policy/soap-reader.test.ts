@@ -107,6 +107,35 @@ describe('readSoap', () => {
     expect(usual.ok && usual.values[TYPE.value]).toEqual(['A'])
   })
 
+  it('takes as many attributes and levels as it may, and references and white space wherever XML does', () => {
+    const many = Array.from({ length: 63 }, (_, i) => `a${i}="1"`).join('\n')
+    for (const inner of [
+      `<x xmlns="u" ${many}/>`,
+      `${'<a>'.repeat(125)}${'</a>'.repeat(125)}`,
+      '<a b = "1"\tc=\'"]]>\' ></a\r\n>',
+      'a > b ] c ]] d "\' &#x10FFFF;&quot;',
+      '<a><![CDATA[<]]]]></a><!---->',
+    ])
+      expect(call(inner).ok, inner).toBe(true)
+    expect(read(`${envelope('<M xmlns="urn:vim25"/>')}\r\n\t `).ok).toBe(true)
+  })
+
+  it('judges each declaration by itself, whichever it has just read', () => {
+    const declared = (rest: string) =>
+      read(`<?xml version="1.0"${rest}?>${envelope('<M xmlns="urn:vim25"/>')}`).ok
+    for (const [rest, ok] of [
+      ['', true],
+      [' encoding="UTF-8"', true],
+      [' encoding="ISO-8859-1"', false],
+      [' encoding="UTF-8"', true],
+      [' encoding="UTF-8" standalone="yes"', true],
+      [' encoding="UTF-8" standalone="maybe"', false],
+      [' '.repeat(237), true],
+      [' '.repeat(238), false],
+    ] as const)
+      expect(declared(rest), rest).toBe(ok)
+  })
+
   const method = '<M xmlns="urn:vim25"/>'
   it.each([
     [envelope(`${method}${method}`), 'two methods'],
@@ -174,6 +203,27 @@ describe('readSoap', () => {
     [envelope('<M xmlns="urn:vim25">]]></M>'), 'the end of a CDATA section in text'],
     [envelope('<M xmlns="urn:vim25">\u0001</M>'), 'a control character'],
     [envelope('<M xmlns="urn:vim25"><!-- a -- b --></M>'), 'a comment with two hyphens'],
+    [envelope('<M xmlns="urn:vim25"><!-- \u0001 --></M>'), 'a control character in a comment'],
+    [
+      envelope('<M xmlns="urn:vim25"><a><![CDATA[\u0001]]></a></M>'),
+      'a control character in a CDATA section',
+    ],
+    [envelope('<M xmlns="urn:vim25" a="\u0001"/>'), 'a control character in an attribute'],
+    [envelope('<M xmlns="urn:vim25">\ufffe</M>'), 'a character that XML forbids, beyond ASCII'],
+    [envelope('<M xmlns="urn:vim25">\uffff</M>'), 'another one'],
+    [envelope('<M xmlns="urn:vim25"><é/></M>'), 'a name beyond ASCII'],
+    [envelope('<M xmlns="urn:vim25">&am<!-- -->p;</M>'), 'a reference that a comment divides'],
+    [envelope('<M xmlns="urn:vim25"><a></ab></M>'), 'a closing tag that goes on'],
+    [envelope('<M xmlns="urn:vim25"><ab></a></M>'), 'a closing tag that is too short'],
+    [envelope('<M xmlns="urn:vim25"/ >'), 'a space behind the slash of an empty element'],
+    [envelope(method).slice(0, -1), 'a closing tag that is cut off'],
+    [`${envelope(method).slice(0, -1)} a=">`, 'an attribute that is cut off'],
+    [`${envelope(method)}\0`, 'NUL behind the document'],
+    [`${envelope(method)}\u00a0`, 'a blank behind the document that is none to XML'],
+    [
+      envelope(`<M xmlns="urn:vim25" ${Array.from({ length: 64 }, (_, i) => `a${i}="1"`).join(' ')}></M>`),
+      'more attributes than an element may have',
+    ],
     [envelope('<1M/>'), 'a name that begins with a digit'],
     [envelope('<a:b:c xmlns:a="u"/>'), 'two colons in a name'],
     [envelope(`<M xmlns="urn:vim25">${'<a>'.repeat(200)}${'</a>'.repeat(200)}</M>`), 'too much nesting'],
