@@ -103,7 +103,7 @@ export const brakesOfAll = strict(
     storm: storm.prefault({}),
     /** Power fences of all plans in any hour; past it an operator is asked. Absent: each plan's own. */
     powerPerHour: whole(0, 100_000).optional(),
-    /** By the fencer's name: attempts at the same time of this gateway, and fences in any hour of all gateways. */
+    /** By the fencer's name: fences that it is at work for at the same time, and that it strikes in any hour, at all gateways. */
     fencers: z
       .record(
         z.string().min(1).max(64),
