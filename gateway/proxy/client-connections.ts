@@ -67,19 +67,27 @@ export class ClientConnections {
   }
 
   #enter(socket: Socket): ConnectionLimit | null {
-    const { limits } = this.#backend
     const address = socket.remoteAddress ?? ''
-    const ofAddress = this.#byAddress.get(address) ?? 0
-    if (this.#open >= limits.connectionsMax) return 'connections'
-    if (limits.connectionsPerAddressMax > 0 && ofAddress >= limits.connectionsPerAddressMax) return 'address'
-    this.#byAddress.set(address, ofAddress + 1)
+    if (this.#open >= this.#backend.limits.connectionsMax) return 'connections'
+    if (!this.enterAddress(address)) return 'address'
     this.#open++
-    socket.once('close', () => this.#leave(address))
+    socket.once('close', () => {
+      this.#open--
+      this.leaveAddress(address)
+    })
     return null
   }
 
-  #leave(address: string): void {
-    this.#open--
+  /** Counts a connection, or what stands for one; false where its address has as many as it may. */
+  enterAddress(address: string): boolean {
+    const { connectionsPerAddressMax } = this.#backend.limits
+    const ofAddress = this.#byAddress.get(address) ?? 0
+    if (connectionsPerAddressMax > 0 && ofAddress >= connectionsPerAddressMax) return false
+    this.#byAddress.set(address, ofAddress + 1)
+    return true
+  }
+
+  leaveAddress(address: string): void {
     const left = (this.#byAddress.get(address) ?? 1) - 1
     if (left > 0) this.#byAddress.set(address, left)
     else this.#byAddress.delete(address)

@@ -123,7 +123,7 @@ export async function startBackendListener(options: BackendListenerOptions): Pro
   const server = openHttpServer(backend, options.tls === undefined ? null : { ...options.tls, protocols })
   const fast = new FastPlane(backend, server)
   if (options.raw !== false) fast.attach(options.tls === undefined ? 'connection' : 'secureConnection')
-  const http2 = new Http2Plane(backend)
+  const http2 = new Http2Plane(backend, connections)
   if (options.tls !== undefined) http2.attach(server)
   connections.attach(server, options.tls !== undefined)
   try {

@@ -38,14 +38,22 @@ const WINDOW_BYTES = 1024 * 1024
 const CONNECTION_MEGABYTES_MAX = 16
 const ANSWER_HEAD_BYTES_MAX = 1024 * 1024
 
+/** How many connections an address has; a call that begins beside another on its connection counts as one. */
+export interface AddressCount {
+  enterAddress(address: string): boolean
+  leaveAddress(address: string): void
+}
+
 export class Http2Plane {
   readonly #backend: Backend
+  readonly #addresses: AddressCount
   readonly #connections = new Set<Http2Connection>()
   #timer: Timer | null = null
   #closed = false
 
-  constructor(backend: Backend) {
+  constructor(backend: Backend, addresses: AddressCount) {
     this.#backend = backend
+    this.#addresses = addresses
   }
 
   /** Before those who count connections, and after those who serve the other protocol. */
@@ -60,7 +68,8 @@ export class Http2Plane {
   }
 
   #open(socket: TLSSocket): void {
-    const connection = new Http2Connection(this.#backend, socket, () => this.#connections.delete(connection))
+    const onClosed = () => this.#connections.delete(connection)
+    const connection = new Http2Connection(this.#backend, this.#addresses, socket, onClosed)
     this.#connections.add(connection)
     if (this.#backend.closing) connection.leave()
   }
@@ -90,6 +99,8 @@ export class Http2Plane {
 
 class Http2Connection {
   readonly #backend: Backend
+  readonly #addresses: AddressCount
+  readonly #address: string
   readonly #socket: TLSSocket
   readonly #session: ServerHttp2Session
   readonly #sender: Sender
@@ -103,9 +114,11 @@ class Http2Connection {
   /** Since when nothing more begins here; 0 where it may. */
   #leavingSinceMs = 0
 
-  constructor(backend: Backend, socket: TLSSocket, onClosed: () => void) {
+  constructor(backend: Backend, addresses: AddressCount, socket: TLSSocket, onClosed: () => void) {
     const { limits } = backend
     this.#backend = backend
+    this.#addresses = addresses
+    this.#address = socket.remoteAddress ?? ''
     this.#socket = socket
     this.#sender = new Sender(socket)
     this.#quietSinceMs = backend.clock.monotonicMs()
@@ -149,16 +162,16 @@ class Http2Connection {
     }
     this.#isFresh = false
     this.#idleFrames = 0
-    const { remoteAddress } = this.#socket
+    stream.on('error', ignoreTold)
+    if (this.#answers.size > 0 && !this.#addresses.enterAddress(this.#address)) {
+      backend.shedding.count('address')
+      stream.close(constants.NGHTTP2_REFUSED_STREAM)
+      return
+    }
     const head = readRequestFields(raw, !stream.endAfterHeaders)
-    const request = new StreamRequest(
-      stream,
-      head,
-      { address: remoteAddress ?? '', isTls: true },
-      (bytes) => {
-        if (bytes <= TINY_PIECE_BYTES && ++this.#tinyPieces > TINY_PIECES_MAX) this.#calmDown()
-      },
-    )
+    const request = new StreamRequest(stream, head, { address: this.#address, isTls: true }, (bytes) => {
+      if (bytes <= TINY_PIECE_BYTES && ++this.#tinyPieces > TINY_PIECES_MAX) this.#calmDown()
+    })
     const answer = new StreamAnswer(stream, request)
     const connection = new StreamConnection(this.#sender)
     const awaitsContinue = request.joined['expect']?.toLowerCase() === '100-continue'
@@ -170,11 +183,11 @@ class Http2Connection {
       if (isStarted) exchange.clientGone()
     }
     this.#answers.add(answer)
-    stream.on('error', ignoreTold)
     stream.on('aborted', gone)
     stream.on('close', () => {
       this.#answers.delete(answer)
-      if (this.#answers.size === 0) this.#quietSinceMs = backend.clock.monotonicMs()
+      if (this.#answers.size > 0) this.#addresses.leaveAddress(this.#address)
+      else this.#quietSinceMs = backend.clock.monotonicMs()
       gone()
     })
     this.#starting.add(() => {

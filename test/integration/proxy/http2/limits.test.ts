@@ -65,6 +65,29 @@ describe('a client of HTTP/2', () => {
     expect(await client.outcome(3)).toMatchObject({ kind: 'answered', status: 200 })
   })
 
+  test('has no more calls at a time over all its connections than it may have connections', async () => {
+    const { gateway, held, raw } = await start({ connectionsPerAddressMax: 4 }, true)
+    const [one, other] = [await raw(), await raw()]
+    for (const stream of [1, 3, 5]) one.head(stream, READ)
+    await expect.poll(() => held.length).toBe(3)
+    other.head(1, READ)
+    await expect.poll(() => held.length).toBe(4)
+    for (const client of [one, other]) {
+      client.head(7, READ)
+      expect(await client.outcome(7)).toMatchObject({ kind: 'reset', code: REFUSED_STREAM })
+    }
+    expect(gateway.listener.state).toMatchObject({ connections: 2, inFlight: 4, shed: { address: 2 } })
+    for (const answer of held.splice(0)) answer()
+    for (const stream of [1, 3, 5]) expect(await one.outcome(stream)).toMatchObject({ status: 200 })
+    // Nothing is left of them.
+    for (const stream of [9, 11, 13]) one.head(stream, READ)
+    await expect.poll(() => held.length).toBe(3)
+    one.close()
+    await expect.poll(() => gateway.listener.state.connections).toBe(1)
+    for (const stream of [9, 11, 13, 15]) other.head(stream, READ)
+    await expect.poll(() => held.length).toBe(7)
+  })
+
   test.each([
     [
       'begins calls and takes them back',
