@@ -116,6 +116,7 @@ const REFUSED: readonly (readonly [string, readonly Field[]])[] = [
   ['a list of lengths', head({}, ['content-length', '3, 3'])],
   ['a sign before the length', head({}, ['content-length', '+3'])],
   ['a length in hexadecimal', head({}, ['content-length', '0x3'])],
+  ['a nul in the length', head({}, ['content-length', '3\0'])],
   ['an empty length', head({}, ['content-length', ''])],
   ['a length past 2^64', head({}, ['content-length', '99999999999999999999999'])],
   ['a length below that of the body', head({}, ['content-length', '2'])],
@@ -181,6 +182,38 @@ describe('a request of HTTP/2', () => {
       expect(gateway.gate.asked.at(-1)?.tokens.map(({ token }) => token)).toEqual([1])
     },
   )
+
+  test.each([
+    'fencing-token',
+    'fencing-session',
+    'authorization',
+    'cookie',
+    'x-auth-token',
+    'idempotency-key',
+    'content-type',
+    'expect',
+    'host',
+  ])('with a %s that is left out is to everybody the one that never had it', async (name) => {
+    const others = plain.filter(([other]) => other !== name)
+    // A token that is left out leaves none behind: nobody is asked about another.
+    gateway.gate.decide = ({ tokens }) =>
+      tokens.length > 0 ? 'admit' : { code: 'missing-token', detail: 'there is no token' }
+    const facts = async (fields: readonly Field[]) => {
+      const asked = gateway.gate.asked.length
+      const { outcome, seen } = await send(fields)
+      return {
+        outcome: outcome.kind === 'answered' ? outcome.status : outcome,
+        asked: gateway.gate.asked.slice(asked),
+        seen: seen.map(({ rawHeaders, body }) => ({ rawHeaders, body })),
+        shown: checked.map(({ header }) => header(name)),
+      }
+    }
+    const without = await facts(others)
+    expect(without.outcome).toBe(name === 'fencing-token' ? 428 : 200)
+    for (const value of ['1\0', '1\n', '1\r', '\x7f1', '1\x01', 'a\r\nfencing-token: 1'])
+      expect(await facts([...others, [name, value]])).toEqual(without)
+    gateway.gate.decide = () => 'admit'
+  })
 
   test('whose trailers have pseudo-fields never is a whole one', async () => {
     const { outcome, seen } = await send(
