@@ -1,5 +1,6 @@
 // What a call that opens a session at the backend says of who opens it: compiled from a rule's `login:`.
 
+import { createHash, getHashes } from 'node:crypto'
 import type { Login, LoginAnswer } from '../spi/policy.ts'
 import type { PackFault } from './fault.ts'
 import { compileLoginAnswer } from './login-answer.ts'
@@ -9,7 +10,8 @@ import type { Slots } from './template.ts'
 
 export type CompiledLogin = (
   | { readonly from: 'capture'; readonly slot: number }
-  | { readonly from: 'basic' }
+  /** `digestSlot`: -1 where the backend goes by the field itself. */
+  | { readonly from: 'basic'; readonly digestSlot: number }
   /** The call has no name in it. */
   | { readonly from: 'nothing'; readonly strict: boolean }
 ) & { readonly answer: LoginAnswer | null }
@@ -38,7 +40,9 @@ export function compileLogin({ source, path, faults, slots }: LoginTerms): Compi
   if (login.basic && login.name !== undefined)
     return fault('the name is in a capture or in the Authorization field, not in both')
   const answer = compileLoginAnswer(login, [...path, 'login'], faults)
-  if (login.basic) return { from: 'basic', answer }
+  if (login.digest !== undefined && (!login.basic || !slots.has(login.digest)))
+    return fault(`digest is a capture of a login with basic, and nothing captures {${login.digest}}`)
+  if (login.basic) return { from: 'basic', digestSlot: slots.get(login.digest ?? '') ?? -1, answer }
   if (login.name === undefined) return { from: 'nothing', strict: login.strict, answer }
   const slot = slots.get(login.name)
   return slot === undefined ? fault(`nothing captures {${login.name}}`) : { from: 'capture', slot, answer }
@@ -55,7 +59,9 @@ function nameOf(login: CompiledLogin, slots: Slots, call: CallReading): Login {
     case 'nothing':
       return { name: null, strict: login.strict }
     case 'basic': {
-      const name = basicName(call.head.header('authorization'))
+      const pair = basicPair(call.head.header('authorization'))
+      const digest = login.digestSlot === -1 ? null : slots[login.digestSlot]
+      const name = pair === null || (digest !== null && !isDigest(digest, pair)) ? null : pair.name
       return { name, strict: name === null }
     }
     case 'capture': {
@@ -65,6 +71,20 @@ function nameOf(login: CompiledLogin, slots: Slots, call: CallReading): Login {
     }
   }
 }
+
+function isDigest(
+  written: Slots[number],
+  { name, password }: NonNullable<ReturnType<typeof basicPair>>,
+): boolean {
+  return ['sha256', 'md5'].some(
+    (algorithm) =>
+      DIGESTS.includes(algorithm) &&
+      written === createHash(algorithm).update(`${name}_${password}`).digest('hex'),
+  )
+}
+
+/** Some systems are built without the older ones. */
+const DIGESTS = getHashes()
 
 /** The user of `Authorization: Basic …`; null where there is none, or none that can be read. */
 export function basicName(field: string | undefined): string | null {

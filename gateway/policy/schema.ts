@@ -145,6 +145,8 @@ const loginSchema = z.strictObject({
   name: captureName.optional(),
   /** The name is the user of the Authorization field. */
   basic: z.boolean().default(false),
+  /** Of `basic`: the capture that the backend goes by, a digest of name, underscore and password. Another's names nobody. */
+  digest: captureName.optional(),
   /** Of a call that says no name: it is refused while anybody is being fenced whose login name is known. */
   strict: z.boolean().default(false),
   /** Answers with these statuses open a session. */

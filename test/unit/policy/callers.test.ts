@@ -182,7 +182,9 @@ describe('the answer to a login', () => {
     expect(answer(policy('vsphere'), head, null, {}, body)).toMatchObject({ opened: { sessions: ['r-1'] } })
   })
 
-  const MSA = callHead('GET', '/api/login/0123abcd', { authorization: `Basic ${btoa('cinder:p')}` })
+  const MSA = callHead('GET', '/api/login/90179aff79570344d01768dfa0699a84', {
+    authorization: `Basic ${btoa('cinder:p')}`,
+  })
   const msa = (numeric: string, more = '') =>
     '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n<RESPONSE VERSION="L100" REQUEST="login">\n' +
     '  <COMP G="0" P="1"/>\n  <OBJECT basetype="status" name="status" oid="1">\n' +
@@ -193,9 +195,15 @@ describe('the answer to a login', () => {
   it('of an MSA tells the key, with a name and without', () => {
     const opened = { kind: 'opened', opened: { sessions: ['k&1'], collect: {}, note: {} } }
     expect(answer(policy('hpe-msa'), MSA, null, {}, msa('0'))).toEqual(opened)
-    expect(answer(policy('hpe-msa'), callHead('GET', '/api/login/0123abcd', {}), null, {}, msa('0'))).toEqual(
-      opened,
-    )
+    expect(
+      answer(
+        policy('hpe-msa'),
+        callHead('GET', '/api/login/90179aff79570344d01768dfa0699a84', {}),
+        null,
+        {},
+        msa('0'),
+      ),
+    ).toEqual(opened)
   })
 
   it.each([
