@@ -17,7 +17,7 @@ import type { RoomKnowledge } from './knowledge.ts'
 import { callerFinder, callerTerms, listenerOptions, revealed } from './listener-options.ts'
 import { enterEpoch } from './locking/epoch-keeper.ts'
 import { startLocking } from './locking/locking.ts'
-import { openMark, openStore, StartFailure, storePrefix, storeSilent } from './own-store.ts'
+import { openMark, openStore, renewTls, StartFailure, storePrefix, storeSilent } from './own-store.ts'
 import { type BackendListener, startBackendListener } from './proxy/listener.ts'
 import { signingOf } from './signing.ts'
 import type { Clock } from './spi/clock.ts'
@@ -44,6 +44,8 @@ export interface GatewayOptions {
 export interface RunningGateway {
   readonly control: ListenAddress
   readonly backends: ReadonlyMap<string, ListenAddress>
+  /** The certificates towards the store were renewed: takes them from this configuration. */
+  renewStoreTls(renewed: Config): void
   /** Sends callers elsewhere, then takes no new calls, lets those in flight end, and goes. Idempotent. */
   close(): Promise<void>
 }
@@ -294,6 +296,7 @@ async function start(options: GatewayOptions, parts: Parts): Promise<RunningGate
   return {
     control: control.address,
     backends,
+    renewStoreTls: (renewed) => renewTls(store, renewed),
     close() {
       closed ??= close()
       return closed

@@ -3,13 +3,13 @@
 import cluster from 'node:cluster'
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { isDeepStrictEqual } from 'node:util'
 import { fetchWith, runCommandLine } from './cli/index.ts'
-import { type Config, formatFaults, formatListen, type LoadResult, Secret } from './config/index.ts'
+import { type Config, formatListen, type LoadResult } from './config/index.ts'
 import { newRun, type RunningGateway, startGateway } from './gateway.ts'
 import { gatherKnowledge, type RoomKnowledge } from './knowledge.ts'
 import { openMark, openStore, StartFailure, storePrefix } from './own-store.ts'
-import { createLog, type Log } from './telemetry/index.ts'
+import { Reload } from './reload.ts'
+import { createLog } from './telemetry/index.ts'
 import { systemClock } from './telemetry/system-clock.ts'
 import { Supervisor } from './workers/supervisor.ts'
 import { ParentLink, RUN_VARIABLE, WORKER_VARIABLE } from './workers/worker.ts'
@@ -114,8 +114,14 @@ async function serve(
       },
       'backend',
     )
-  const reload = () => reloadConfig(config, start.reload(), log)
-  process.on('SIGHUP', reload)
+  const reload = new Reload({
+    running: config,
+    load: () => start.reload(),
+    renewStoreTls: (renewed) => gateway.renewStoreTls(renewed),
+    log,
+    clock: systemClock,
+  })
+  process.on('SIGHUP', () => reload.now())
   const backends = Object.fromEntries(gateway.backends)
   // Told by its starter, where there is one, on which ports it listens.
   if (link === null) process.send?.({ control: gateway.control, backends })
@@ -125,6 +131,7 @@ async function serve(
   log.info({ signal }, 'ending: callers are sent elsewhere, calls in flight may end')
   // Asked twice: whoever asks again does not want to wait for them.
   void first.then(endSignal).then(() => process.exit(1))
+  reload.stop()
   await gateway.close()
   log.info({}, 'ended')
   log.flush()
@@ -164,33 +171,6 @@ function endSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve(signal))
   })
-}
-
-/** Carries over what can change while the gateway runs, and says of the rest that it needs a restart. */
-function reloadConfig(running: Config, loaded: LoadResult, log: Log): void {
-  if (loaded.kind === 'faulty') {
-    log.error({ faults: formatFaults(loaded.faults) }, 'not reloaded: the configuration has faults')
-    return
-  }
-  log.setLevel(loaded.config.log.level)
-  const sections = Object.keys(running) as (keyof Config)[]
-  const changed = sections.filter(
-    (section) =>
-      section !== 'log' && !isDeepStrictEqual(plain(running[section]), plain(loaded.config[section])),
-  )
-  if (changed.length === 0) log.info({ logLevel: loaded.config.log.level }, 'reloaded')
-  else
-    log.warn(
-      { sections: changed, logLevel: loaded.config.log.level },
-      'reloaded the log level; the sections named here changed too, and take effect only after a restart',
-    )
-}
-
-function plain(value: unknown): unknown {
-  if (value instanceof Secret) return plain(value.reveal())
-  if (Array.isArray(value)) return value.map(plain)
-  if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, plain(member)]))
 }
 
 /** Drivers that the configuration names have to be loaded before the command line is run. */

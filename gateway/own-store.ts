@@ -9,7 +9,7 @@ import type { StoreMark } from './spi/high-water-mark.ts'
 import type { Store, StoreUnavailable } from './spi/store.ts'
 import { openEmbeddedStore } from './store/embedded/embedded-store.ts'
 import type { EtcdTls } from './store/etcd/connection.ts'
-import { openEtcdStore } from './store/etcd/etcd-store.ts'
+import { EtcdStore, openEtcdStore } from './store/etcd/etcd-store.ts'
 import { openFileMark } from './store/file-mark.ts'
 
 const STORE_PREFIX_EMBEDDED = '/fencegate'
@@ -71,6 +71,13 @@ export function openStore(config: Config, clock: Clock): Store {
         ...(store.tls === undefined ? {} : { tls: etcdTls(store.tls) }),
       })
   }
+}
+
+/** What `config` says of certificates counts from now on, for connections that are made anew. */
+export function renewTls(store: Store, config: Config): void {
+  const { store: written } = config
+  if (store instanceof EtcdStore && written.kind === 'etcd' && written.tls !== undefined)
+    store.renewTls(etcdTls(written.tls))
 }
 
 function etcdTls(tls: NonNullable<Extract<Config['store'], { kind: 'etcd' }>['tls']>): EtcdTls {

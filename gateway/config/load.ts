@@ -19,7 +19,13 @@ export interface LoadRequest extends ReferenceSources {
 }
 
 export type LoadResult =
-  | { readonly kind: 'loaded'; readonly config: Config; readonly warnings: readonly ConfigFault[] }
+  | {
+      readonly kind: 'loaded'
+      readonly config: Config
+      readonly warnings: readonly ConfigFault[]
+      /** Files beside it that say how to reach the store: its certificates are renewed there. */
+      readonly storeFiles: readonly string[]
+    }
   | {
       readonly kind: 'faulty'
       readonly faults: readonly ConfigFault[]
@@ -63,7 +69,7 @@ export function loadConfig(request: LoadRequest): LoadResult {
   // Of what was taken away nobody can say what is unwise about the rest.
   const warnings = parsed.success ? sortFaults(checked?.warnings ?? []) : []
   return faults.length === 0 && config !== null
-    ? { kind: 'loaded', config, warnings }
+    ? { kind: 'loaded', config, warnings, storeFiles: resolved.storeFiles }
     : { kind: 'faulty', faults, warnings }
 }
 

@@ -14,6 +14,8 @@ export interface ReferenceSources {
 
 export interface Resolved {
   readonly value: unknown
+  /** Files that the section `store` refers to. */
+  readonly storeFiles: readonly string[]
   readonly faults: readonly ConfigFault[]
 }
 
@@ -23,10 +25,12 @@ const TLS_SECTIONS = new Set(['tls', 'upstreamTls'])
 
 export function resolveReferences(document: ConfigDocument, sources: ReferenceSources): Resolved {
   const faults: ConfigFault[] = []
+  const storeFiles: string[] = []
   const readFile = sources.readFile ?? ((path: string) => readFileSync(path, 'utf8'))
 
   const content = (reference: string, path: Path): string => {
     const file = resolve(dirname(document.file), reference)
+    if (path[0] === 'store') storeFiles.push(file)
     try {
       const text = readFile(file)
       if (text.length <= REFERENCED_BYTES_MAX) return text
@@ -75,7 +79,7 @@ export function resolveReferences(document: ConfigDocument, sources: ReferenceSo
     return value
   }
 
-  return { value: walk(document.value, []), faults }
+  return { value: walk(document.value, []), storeFiles, faults }
 }
 
 function isPem(path: Path): boolean {

@@ -21,15 +21,16 @@ export interface EtcdTls {
 const PING_MS = 10_000
 
 export interface ConnectionOptions {
-  readonly tls?: EtcdTls
+  /** Asked whenever a connection is made: certificates are renewed meanwhile. */
+  readonly tls: () => EtcdTls
   /** How often a connection with an open call is asked whether it lives. */
   readonly pingMs?: number
   readonly clock: Clock
 }
 
 /** Connects to nothing yet: the first call does. */
-export function dial(url: string, { tls = {}, pingMs = PING_MS, clock }: ConnectionOptions): GrpcConnection {
-  return new GrpcConnection({ url, tls: () => tlsOptions(tls), pingMs, clock })
+export function dial(url: string, { tls, pingMs = PING_MS, clock }: ConnectionOptions): GrpcConnection {
+  return new GrpcConnection({ url, tls: () => tlsOptions(tls()), pingMs, clock })
 }
 
 function tlsOptions({ ca, cert, key, serverName, verify = true }: EtcdTls): TlsOptions {

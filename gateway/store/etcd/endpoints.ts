@@ -12,7 +12,8 @@ import { type EtcdAuth, Login } from './login.ts'
 import { METHODS, type Method } from './methods.ts'
 import { refusedCertificate } from './tls-refusal.ts'
 
-export interface EndpointsOptions extends ConnectionOptions {
+export interface EndpointsOptions extends Omit<ConnectionOptions, 'tls'> {
+  readonly tls?: EtcdTls
   /** URLs, `http://…` or `https://…`; at least one. */
   readonly endpoints: readonly string[]
   readonly auth?: EtcdAuth
@@ -44,7 +45,7 @@ const LEASE_IS_GONE = 'requested lease not found'
 export class Endpoints {
   readonly #endpoints: readonly Endpoint[]
   readonly #clock: Clock
-  readonly #tls: EtcdTls | undefined
+  #tls: EtcdTls | undefined
   readonly #requestTimeoutMs: number
   #preferred = 0
   /** The member whose last call was answered, or null after a failure. */
@@ -58,9 +59,10 @@ export class Endpoints {
     this.#requestTimeoutMs = options.requestTimeoutMs
     this.#endpoints = options.endpoints.map((url) => {
       const { auth, clock, requestTimeoutMs: timeoutMs } = options
-      const connection = dial(url, options)
+      const reached = { ...options, tls: () => this.#tls ?? {} }
+      const connection = dial(url, reached)
       const login = auth === undefined ? null : new Login({ connection, url, auth, clock, timeoutMs })
-      return { url, connection, dial: () => dial(url, options), login }
+      return { url, connection, dial: () => dial(url, reached), login }
     })
   }
 
@@ -111,6 +113,12 @@ export class Endpoints {
     if (this.#heardFrom === endpoint) this.#heardFrom = null
     if (this.#endpoints[this.#preferred] === endpoint)
       this.#preferred = (this.#preferred + 1) % this.#endpoints.length
+  }
+
+  /** What is under way goes on to its end as it began, and so does each watch; what comes next shows the new one. */
+  renewTls(tls: EtcdTls): void {
+    this.#tls = tls
+    for (const { connection } of this.#endpoints) connection.renew()
   }
 
   close(): void {

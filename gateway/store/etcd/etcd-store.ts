@@ -19,8 +19,8 @@ import {
 } from '../../spi/store.ts'
 import { checkTransaction, checkTransactions, checkTtl } from '../check-transaction.ts'
 import { prefixRanges } from '../key-range.ts'
-import type { ConnectionOptions } from './connection.ts'
-import { Endpoints, LeaseUnknown } from './endpoints.ts'
+import type { EtcdTls } from './connection.ts'
+import { Endpoints, type EndpointsOptions, LeaseUnknown } from './endpoints.ts'
 import { EtcdWatch, type WatchTiming } from './etcd-watch.ts'
 import { MessageTooLarge } from './grpc-messages.ts'
 import { leaseAnswer, leaseGrantRequest, leaseRequest } from './lease-messages.ts'
@@ -38,7 +38,7 @@ import {
 } from './messages.ts'
 import { MalformedMessage } from './protobuf.ts'
 
-export interface EtcdStoreOptions extends ConnectionOptions {
+export interface EtcdStoreOptions extends Pick<EndpointsOptions, 'tls' | 'pingMs'> {
   /** URLs of the members, `http://…` or `https://…`. */
   readonly endpoints: readonly string[]
   readonly auth?: EtcdAuth
@@ -190,6 +190,11 @@ export class EtcdStore implements Store {
     } catch (error) {
       if (!(error instanceof LeaseUnknown)) throw error
     }
+  }
+
+  /** For a certificate and a key that were renewed: new connections are made with them, and calls go over new ones. */
+  renewTls(tls: EtcdTls): void {
+    this.#endpoints.renewTls(tls)
   }
 
   async close(): Promise<void> {

@@ -17,7 +17,7 @@ export function refusedCertificate(said: string, tls: EtcdTls | undefined, nowMs
   const { subject, issuer, validFrom, validTo } = new X509Certificate(written)
   const name = inLine(subject)
   if (Date.parse(validTo) < nowMs)
-    return `the certificate of store.etcd.tls (${name}) was valid until ${validTo}: renew it, and restart the gateway`
+    return `the certificate of store.etcd.tls (${name}) was valid until ${validTo}: renew it`
   if (Date.parse(validFrom) > nowMs)
     return `the certificate of store.etcd.tls (${name}) is valid from ${validFrom} on only: see to the clocks`
   return `etcd refuses the certificate of store.etcd.tls (${name}, signed by ${inLine(issuer)}): ${alert}; its authority has to be in etcd's --trusted-ca-file`
