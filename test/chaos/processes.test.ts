@@ -1,15 +1,15 @@
 // A run waits for nobody without an end.
 
 import { afterEach, describe, expect, it } from 'vitest'
-import { Program, type ProgramEnd } from './processes.ts'
+import { type Patience, Program, type ProgramEnd } from './processes.ts'
 
 const place = { address: '127.0.0.1', prefix: [] }
-const patience = { startMsMax: 1_500, endMsMax: 300 }
+const patience = { startMsMax: 30_000, endMsMax: 10_000 }
 let program: Program | null = null
 
 afterEach(() => program?.end())
 
-function programOf(code: string) {
+function programOf(code: string, less: Partial<Patience> = {}) {
   const hung: string[] = []
   const ends: ProgramEnd[] = []
   const argv = () => [process.execPath, '-e', code]
@@ -19,23 +19,23 @@ function programOf(code: string) {
     argv,
     onEnd: (end) => ends.push(end),
     onHung: (what) => hung.push(what),
-    patience,
+    patience: { ...patience, ...less },
   })
   return { program, hung, ends }
 }
 
 describe('a program that hangs', () => {
   it('at its start, is killed and counts as not started, not as crashed', async () => {
-    const { program, hung, ends } = programOf('setInterval(() => {}, 1_000)')
+    const { program, hung, ends } = programOf('setInterval(() => {}, 1_000)', { startMsMax: 500 })
     expect(await program.start(true)).toBe(null)
-    expect(hung).toEqual(['had not begun 1.5 s after its start'])
+    expect(hung).toEqual(['had not begun 0.5 s after its start'])
     expect(ends).toMatchObject([{ signal: 'SIGKILL', ours: true }])
     expect(program.running).toBe(false)
   })
 
   it('at its end, is killed', async () => {
     const code = 'process.on("SIGTERM", () => {}); setInterval(() => {}, 1_000); process.send("here")'
-    const { program, hung, ends } = programOf(code)
+    const { program, hung, ends } = programOf(code, { endMsMax: 300 })
     expect(await program.start(true)).toBe('here')
     await program.end('SIGTERM')
     expect(hung).toEqual(['had not ended 0.3 s after SIGTERM'])
