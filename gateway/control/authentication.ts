@@ -124,7 +124,7 @@ function refuseBrowsers(head: RequestHead): void {
   if (head.host !== undefined && name !== 'localhost' && isIP(name) === 0)
     throw new GatewayError(
       'forbidden',
-      `without credentials the control API answers to localhost only, not to ${name}`,
+      `without credentials the control API answers to localhost only, not to ${name}: ask 127.0.0.1, or configure control.credentials`,
     )
   if (
     head.origin !== undefined &&

@@ -92,7 +92,10 @@ export function makeControlPlane(parts: PlaneParts): ControlPlane {
         return { kind: 'granted', grant: grantInfo(request.lock, grant, sign), already: outcome.already }
       }
       const owner = ownersOf(view, outcome.lock)[0] ?? null
-      const waiters = describeLock(view, request.lock, clock).waiters.length
+      // Whoever is answered waits no more, also where the view has still to show it.
+      const waiters = describeLock(view, request.lock, clock).waiters.filter(
+        ({ session }) => session !== request.session,
+      ).length
       return { kind: 'held', owner, waiters, ...(outcome.own === undefined ? {} : { own: outcome.own }) }
     },
     async changeMode(request, gone) {

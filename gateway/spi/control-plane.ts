@@ -124,6 +124,7 @@ export type AcquireResult =
   | {
       readonly kind: 'held'
       readonly owner: OwnerInfo | null
+      /** Of other sessions. */
       readonly waiters: number
       /** The session itself holds it, in this other mode. */
       readonly own?: LockMode

@@ -137,6 +137,17 @@ describe('an acquisition that comes to nothing', () => {
     expect(await waiting).toMatchObject({ kind: 'held', owner: { session: owner }, waiters: 0 })
   })
 
+  it('is told how many others wait, and not counted itself', async () => {
+    const [owner, session] = [await room.openSession(), await room.openSession()]
+    await room.take(owner)
+    const waiting = room.acquire(session, 1_000)
+    await rested()
+    const seeAll = room.far.lag()
+    await room.clock.advance(1_000)
+    expect(await waiting).toMatchObject({ kind: 'held', waiters: 0 })
+    seeAll()
+  })
+
   it('leaves no key behind where the store did not say whether it was written', async () => {
     const session = await room.openSession()
     room.far.loss = (transaction) => (enqueues(transaction) ? 'answer' : null)
