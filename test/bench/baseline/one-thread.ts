@@ -167,7 +167,13 @@ const call = (api: Api) => (lock: BenchLock, port: number) =>
 const measured: Readonly<Record<Kind, () => ReturnType<typeof measure>>> = {
   mutate: () => measure('cinder', call('cinder')),
   read: () => measure('cinder', (lock, port) => read(lock, { port })),
-  refused: () => measure('cinder', (lock, port) => call('cinder')({ ...lock, token: '1' }, port), '}'),
+  // Each lock's own, from before, as a holder sends it who goes on: what is said of it is said again.
+  refused: () =>
+    measure(
+      'cinder',
+      (lock, port) => call('cinder')({ ...lock, token: String(Number(lock.token) - 1) }, port),
+      '}',
+    ),
   soap: () => measure('vsphere', call('vsphere')),
 }
 const result: Costs = {}
