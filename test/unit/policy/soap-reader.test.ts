@@ -127,6 +127,7 @@ describe('readSoap', () => {
       ['', true],
       [' encoding="UTF-8"', true],
       [' encoding="ISO-8859-1"', false],
+      [' encoding="ISO-8859-1"', false],
       [' encoding="UTF-8"', true],
       [' encoding="UTF-8" standalone="yes"', true],
       [' encoding="UTF-8" standalone="maybe"', false],
@@ -157,6 +158,7 @@ describe('readSoap', () => {
       'a second body that is empty',
     ],
     [envelope('<M xmlns="urn:vim25"><a xmlns:p="u"/><p:x/></M>'), 'a prefix whose scope is over'],
+    [envelope('<M xmlns="urn:vim25"><a xmlns:p="u"></a><p:x/></M>'), 'a prefix whose element is closed'],
     [
       envelope(
         `<M xmlns="urn:vim25"><a ${Array.from({ length: 40 }, (_, i) => `xmlns:p${i}="u"`).join(' ')}><b ${Array.from({ length: 40 }, (_, i) => `xmlns:q${i}="u"`).join(' ')}/></a></M>`,
