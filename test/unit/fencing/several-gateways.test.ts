@@ -195,6 +195,31 @@ describe('a gateway whose view lags behind what it wrote itself', () => {
   })
 })
 
+test('a gateway whose view begins to lag later looks again before it strikes on the next level', async () => {
+  const struck: string[] = []
+  const plan = { levels: [['two'], ['one']], attempts: 1, brakes: { ...brakes, powerPerHour: 1 } }
+  let lag: () => void = () => undefined
+  const two: Script = {
+    fence: async () => lag(),
+    verify: () => Promise.resolve(ALIVE),
+  }
+  const one: Script = { fence: async ({ fenceId }) => void struck.push(fenceId), power: true }
+  const { clock, fences, start } = setUp({ one, two }, { ...plan, timeoutMs: 1_000 })
+  const { state } = start('gw-1').journal
+  lag = () => {
+    state.lagging = fences.all()
+    fences.put(aRecord({ id: sessionId('a1'), levels: [['one']], progress: elsewhere }))
+  }
+  fences.put(aRecord({ id: sessionId('a2'), levels: plan.levels }))
+  await clock.advance(4_000)
+  expect(fences.record('a2').progress).toMatchObject({ state: 'running', level: 1 })
+  expect(struck).toEqual([])
+  state.lagging = null
+  fences.changed()
+  await clock.advance(500)
+  expect(struck).toEqual([])
+})
+
 describe('the order in which fences run', () => {
   const at = (id: string, level: number, modRevision: number, gateway = 'gw') => ({
     record: aRecord({
