@@ -62,6 +62,8 @@ interface Carrier {
   opened: number
   /** No further call is to go over it. */
   isLeft: boolean
+  /** Until the next ping; null where no call is open. */
+  ping: Timer | null
   /** Since a ping that was not answered yet. */
   silence: Timer | null
 }
@@ -75,7 +77,6 @@ export class GrpcConnection {
   readonly #options: GrpcConnectionOptions
   #carrier: Carrier | null = null
   #refused: { readonly untilMs: number; readonly failure: GrpcFailure } | null = null
-  #ping: Timer | null = null
   #closed = false
 
   constructor(options: GrpcConnectionOptions) {
@@ -125,7 +126,6 @@ export class GrpcConnection {
   /** What is under way goes on to its own end. */
   close(): void {
     this.#closed = true
-    this.#ping?.cancel()
     this.renew()
   }
 
@@ -143,7 +143,7 @@ export class GrpcConnection {
       ...(url.startsWith('https:') ? tls() : {}),
       settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
     })
-    const carrier: Carrier = { session, calls: 0, opened: 0, isLeft: false, silence: null }
+    const carrier: Carrier = { session, calls: 0, opened: 0, isLeft: false, ping: null, silence: null }
     this.#carrier = carrier
     let isMade = false
     const gone = () => {
@@ -166,6 +166,7 @@ export class GrpcConnection {
     })
     session.on('goaway', gone)
     session.on('close', () => {
+      carrier.ping?.cancel()
       heard(carrier)
       gone()
     })
@@ -175,8 +176,8 @@ export class GrpcConnection {
   /** Only while a call is open: etcd takes pings on a connection that carries none for an attack. */
   #pingLater(carrier: Carrier): void {
     const { clock, pingMs } = this.#options
-    this.#ping ??= clock.after(pingMs, () => {
-      this.#ping = null
+    carrier.ping ??= clock.after(pingMs, () => {
+      carrier.ping = null
       const { session } = carrier
       if (carrier.calls === 0 || session.destroyed || session.connecting) return
       carrier.silence ??= clock.after(PING_ANSWER_MS, () =>
