@@ -106,6 +106,8 @@ export function readRequestHead(raw: readonly string[], target: string, version:
         if (!HOP_BY_HOP.has(lower)) forwarded.push(name, value)
     }
   }
+  // RFC 9112 §3.2. Passed on without one it would get the name of whatever stands behind this hop.
+  if (hosts === 0 && version === '1.1') return malformedHead('there is no Host, which HTTP/1.1 asks for')
   if (chunked && contentLength !== -1)
     return malformedHead('there are both Content-Length and Transfer-Encoding')
   const dropped = connection === '' ? NOTHING : stripNamed(forwarded, connection)

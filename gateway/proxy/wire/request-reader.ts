@@ -138,7 +138,7 @@ export class RequestReader implements CallHead {
       if (unusual !== undefined) for (const name of unusual) if (fields.isNamed(index, name)) return false
     }
     for (const name of this.#unusual) if (fields.has(name)) return false
-    return hosts <= 1
+    return hosts === 1
   }
 
   /** Exactly one space before the value and nothing behind it: what frames or routes a message is passed on as it came. */

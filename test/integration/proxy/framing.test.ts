@@ -65,6 +65,11 @@ const REFUSED: readonly (readonly [string, string])[] = [
   ['HTTP/1.2', `GET / HTTP/1.2\r\n${host}\r\n`],
   ['an unknown expectation', post('Expect: banana\r\nContent-Length: 0\r\n')],
   ['two Hosts', get('Host: b\r\n')],
+  ['no Host', 'GET / HTTP/1.1\r\n\r\n'],
+  [
+    'no Host, and fields that are not plain',
+    'POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx',
+  ],
   ['bare line feeds', 'GET / HTTP/1.1\nHost: a\n\n'],
   ['a bare carriage return', get('X: a\rb\r\n')],
   ['a nul in a value', get('X: a\0b\r\n')],

@@ -10,6 +10,11 @@ function read(...raw: string[]) {
 }
 
 describe('the head of a request', () => {
+  test('of HTTP/1.1 has a Host, and one of HTTP/1.0 may be without', () => {
+    expect(readRequestHead(['X-A', '1'], '/x', '1.1').kind).toBe('fault')
+    expect(readRequestHead(['X-A', '1'], '/x', '1.0').kind).toBe('head')
+  })
+
   test.each([
     ['Content-Length', '3', 'Transfer-Encoding', 'chunked'],
     ['Content-Length', '3', 'content-length', '3'],

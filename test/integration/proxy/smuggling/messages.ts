@@ -78,6 +78,7 @@ export const CORPUS: readonly (readonly [string, string])[] = [
   ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
   ['empty lines before the request', `\r\n\r\n${INNER}`],
   ['an absolute target', `POST http://b/x HTTP/1.1\r\n${HOST}Content-Length: 0\r\n\r\n`],
+  ['no Host', `GET /x HTTP/1.1\r\nX-A: 1\r\n\r\n`],
   ['two Hosts', `GET /x HTTP/1.1\r\n${HOST}Host: b\r\n\r\n`],
   ['a target with a space', `GET /x HTTP/1.1 HTTP/1.1\r\n${HOST}\r\n`],
   ['a target with a tab', `GET /x\tHTTP/1.1\r\n${HOST}\r\n`],

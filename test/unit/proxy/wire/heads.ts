@@ -165,9 +165,10 @@ const plainRequestLine = fc
 export const requestHead = fc
   .tuple(
     fc.oneof({ weight: 2, arbitrary: plainRequestLine }, { weight: 1, arbitrary: brokenRequestLine }),
+    fc.constantFrom('Host: a\r\n', 'Host: a\r\n', 'Host: a\r\n', ''),
     fc.array(fieldLine, { maxLength: 5 }),
   )
-  .map(([line, lines]) => line + lines.join(''))
+  .map(([line, host, lines]) => line + host + lines.join(''))
 
 const brokenStatusLine = fc
   .tuple(

@@ -39,7 +39,7 @@ describe('the reader of plain requests', () => {
       expect(readBy(reader, `${plain}\r\n${after}`)).toBe(plain.length + 2)
     for (let length = 0; length < plain.length + 2; length++)
       expect(readBy(reader, `${plain}\r\n`.slice(0, length))).toBe(0)
-    expect(readBy(reader, 'GET / HTTP/1.1\r\n\r\n')).toBe(18)
+    expect(readBy(reader, 'GET / HTTP/1.1\r\nHost: a\r\n\r\n')).toBe(27)
     // What stands in the bytes behind the text is not known to be of this request.
     const bytes = Buffer.from(`${plain}\r\n`, 'latin1')
     for (let length = 0; length < plain.length + 2; length++)
@@ -121,7 +121,7 @@ describe('the reader of plain requests', () => {
   })
 
   test('joins repeated fields as the parser of node:http does', () => {
-    const reader = read('GET / HTTP/1.1\r\nX-A: 1\r\nCookie: a=1\r\nx-a: 2\r\nCookie: b=2\r\n')
+    const reader = read('GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nCookie: a=1\r\nx-a: 2\r\nCookie: b=2\r\n')
     expect(reader?.header('x-a')).toBe('1, 2')
     expect(reader?.header('cookie')).toBe('a=1; b=2')
   })
@@ -142,6 +142,10 @@ describe('the reader of plain requests', () => {
     ['a zero byte', 'X-B: 1\0'],
   ])('calls %s unusual', (_what, line) => {
     expect(read(`${plain}${line}\r\n`)).toBeNull()
+  })
+
+  test('calls a request without a Host unusual', () => {
+    expect(read('GET / HTTP/1.1\r\nX-A: 1\r\n')).toBeNull()
   })
 
   test('whatever it accepts, the parser of node:http reads in the same way, and the strict reading of the head as well', async () => {
@@ -191,8 +195,8 @@ describe('the reader of plain requests', () => {
       }),
       { numRuns: 2_000 },
     )
-    const long = `GET / HTTP/1.1\r\n${'X-A: 1\r\n'.repeat(90)}`
+    const long = `GET / HTTP/1.1\r\nHost: a\r\n${'X-A: 1\r\n'.repeat(90)}`
     expect(read(long)).not.toBeNull()
-    expect(read(`GET / HTTP/1.1\r\n${'X-A: 1\r\n'.repeat(97)}`)).toBeNull()
+    expect(read(`GET / HTTP/1.1\r\nHost: a\r\n${'X-A: 1\r\n'.repeat(97)}`)).toBeNull()
   })
 })
