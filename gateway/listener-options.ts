@@ -46,6 +46,7 @@ export function listenerOptions(
       connectionsPerAddressMax: limits.connectionsPerAddress,
       inFlightMax: limits.calls,
       inFlightPerSessionMax: limits.callsPerSession,
+      bodiesBytesMax: limits.bodiesBytes,
       streamsMax: limits.streams,
       upstreamConnectionsMax: limits.upstreamConnections,
       headMs: limits.headTimeoutMs,

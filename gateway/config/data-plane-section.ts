@@ -114,6 +114,8 @@ export const limits = strict(
     /** Calls between their head and their end at the backend; of them, changes under the grants of one session. */
     calls: whole(1, 100_000).default(4096),
     callsPerSession: whole(0, 100_000).default(1024),
+    /** Of the bodies that are held before their calls go on, together. */
+    bodiesBytes: whole(67_108_864, 1_099_511_627_776).default(268_435_456),
     /** Calls at a time on one connection of HTTP/2. */
     streams: whole(1, 10_000).default(100),
     /** To each address of the backend. */

@@ -10,6 +10,7 @@ import type { CallTally } from './call-tally.ts'
 import type { CallerTerms } from './callers.ts'
 import type { Flights } from './flights.ts'
 import type { ForwardedFields } from './forwarded-fields.ts'
+import type { HeldBodies } from './held-bodies.ts'
 import type { JobWatch } from './jobs.ts'
 import type { ProxyLimits } from './limits.ts'
 import type { Repeats } from './repeats.ts'
@@ -34,6 +35,7 @@ export interface Backend {
   /** Calls between their head and their end at the backend. */
   readonly flights: Flights
   readonly sessions: SessionCalls
+  readonly bodies: HeldBodies
   readonly tally: CallTally
   readonly shedding: Shedding
   readonly repeats: Repeats

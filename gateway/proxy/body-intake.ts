@@ -2,6 +2,7 @@
 
 import type { Readable } from 'node:stream'
 import type { Clock } from '../spi/clock.ts'
+import type { HeldBodies } from './held-bodies.ts'
 import { Pieces } from './pieces.ts'
 
 const EMPTY = Buffer.alloc(0)
@@ -9,14 +10,21 @@ const EMPTY = Buffer.alloc(0)
 export class BodyIntake {
   readonly #request: Readable
   readonly #clock: Clock
+  readonly #bodies: HeldBodies
+  readonly #crowded: () => void
+  /** Of the bodies of all. */
+  #heldBytes = 0
   /** Null where nobody takes it. */
   #pieces: Pieces | null = null
   /** 0 while none is being received. */
   #lastByteMs = 0
 
-  constructor(request: Readable, clock: Clock) {
+  /** `crowded`: there is no room for more of it, and no further byte is read. */
+  constructor(request: Readable, clock: Clock, bodies: HeldBodies, crowded: () => void) {
     this.#request = request
     this.#clock = clock
+    this.#bodies = bodies
+    this.#crowded = crowded
   }
 
   /** Hands over the whole body; or, where it is longer than `max`, what came of it, and reads no further. */
@@ -28,6 +36,13 @@ export class BodyIntake {
       const pieces = this.#pieces
       if (pieces === null) return
       this.moved()
+      if (!this.#bodies.take(chunk.length)) {
+        this.end()
+        request.pause()
+        this.#crowded()
+        return
+      }
+      this.#heldBytes += chunk.length
       pieces.add(chunk)
       if (pieces.bytes <= max) return
       this.end()
@@ -47,10 +62,17 @@ export class BodyIntake {
     this.#lastByteMs = this.#clock.monotonicMs()
   }
 
-  /** Nothing is waited for any more, and nothing kept. */
+  /** Nothing is waited for any more, and nothing kept here. */
   end(): void {
     this.#pieces = null
     this.#lastByteMs = 0
+  }
+
+  /** The call is over, and whoever was given the body has no more use for it. */
+  release(): void {
+    this.end()
+    this.#bodies.give(this.#heldBytes)
+    this.#heldBytes = 0
   }
 
   /** Whether the body is waited for and has not moved since before `sinceMs`. */

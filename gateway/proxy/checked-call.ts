@@ -17,6 +17,7 @@ import {
   refusedEvent,
   renderRefusal,
   TOO_MANY,
+  TOO_MANY_BODIES,
   TOO_MANY_OF_SESSION,
 } from './refusals.ts'
 import type { SessionCount } from './session-calls.ts'
@@ -259,6 +260,11 @@ export abstract class CheckedCall implements Flight {
 
   refuse(refusal: Refusal): void {
     this.#refuse(refusal, null)
+  }
+
+  /** There is no room for its body. */
+  protected shedBody(): void {
+    this.#shed('bodies', TOO_MANY_BODIES)
   }
 
   /** Too much at once: counted, and not told one by one. In shadow mode as well: there is no room for it. */

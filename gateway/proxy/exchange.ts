@@ -79,7 +79,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
     this.#upgrade = terms.upgrade ?? null
     this.#awaitsContinue = terms.awaitsContinue
     this.#copies = new CallCopies(backend.repeats)
-    this.#intake = new BodyIntake(message.request.body, backend.clock)
+    this.#intake = new BodyIntake(message.request.body, backend.clock, backend.bodies, () => this.shedBody())
   }
 
   start(): void {
@@ -393,7 +393,7 @@ export class Exchange extends CheckedCall implements ForwardingOwner {
   }
 
   protected left(): void {
-    this.#intake.end()
+    this.#intake.release()
     this.#copies.left()
   }
 }

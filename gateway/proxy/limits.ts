@@ -15,6 +15,8 @@ export interface ProxyLimits {
   readonly inFlightMax: number
   /** Of them those that change something under the grants of one session. 0: none of its own. */
   readonly inFlightPerSessionMax: number
+  /** Of the bodies that are taken in before their calls go on, together. */
+  readonly bodiesBytesMax: number
   /** Streams that a client may have open on one connection of HTTP/2. */
   readonly streamsMax: number
   /** Connections to the backend. */
@@ -63,6 +65,7 @@ export const DEFAULT_LIMITS: ProxyLimits = {
   clientStallMs: 300_000,
   inFlightMax: 4096,
   inFlightPerSessionMax: 1024,
+  bodiesBytesMax: 256 * 1024 * 1024,
   streamsMax: 100,
   upstreamConnectionsMax: 256,
   connectMs: 5_000,

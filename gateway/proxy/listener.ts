@@ -16,6 +16,7 @@ import { ClientConnections } from './client-connections.ts'
 import { Flights } from './flights.ts'
 import { ForwardedFields, type ForwardedTerms } from './forwarded-fields.ts'
 import { HealthChecks, type HealthCheckTerms } from './health-checks.ts'
+import { HeldBodies } from './held-bodies.ts'
 import { openHttpServer, type ServerTls } from './http-front.ts'
 import { HTTP2_PROTOCOL, Http2Plane } from './http2/http2-plane.ts'
 import { JobWatch } from './jobs.ts'
@@ -106,6 +107,7 @@ export async function startBackendListener(options: BackendListenerOptions): Pro
     jobs: new JobWatch({ clock: options.clock, upstreams, limits, observer: options.observer ?? null }),
     flights: new Flights(),
     sessions: new SessionCalls(limits.inFlightPerSessionMax),
+    bodies: new HeldBodies(limits.bodiesBytesMax),
     tally: new CallTally(),
     shedding: new Shedding(options.name, options.clock, options.events),
     repeats: new Repeats(callIds),

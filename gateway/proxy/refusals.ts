@@ -49,6 +49,13 @@ export const TOO_MANY: Refusal = {
   isLasting: true,
 }
 
+export const TOO_MANY_BODIES: Refusal = {
+  code: 'backend-down',
+  status: 503,
+  detail: 'nothing of the call was sent: the bodies of other calls fill the room that there is for them',
+  isLasting: true,
+}
+
 export const TOO_MANY_OF_SESSION: Refusal = {
   code: 'backend-down',
   status: 503,

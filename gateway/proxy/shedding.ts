@@ -4,8 +4,8 @@
 import type { Clock, Timer } from '../spi/clock.ts'
 import type { EventSink } from '../spi/events.ts'
 
-/** Which bound was met: of calls of the backend, calls of one session, connections, connections of one address. */
-export type ShedCause = 'calls' | 'session' | ConnectionLimit
+/** Which bound was met: of calls of the backend, calls of one session, their bodies, connections, connections of one address. */
+export type ShedCause = 'calls' | 'session' | 'bodies' | ConnectionLimit
 export type ConnectionLimit = 'connections' | 'address'
 
 const TOLD_EVERY_MS = 1_000
@@ -50,6 +50,7 @@ export class Shedding {
 const LIMITS: Readonly<Record<ShedCause, string>> = {
   calls: 'calls in flight (limits.calls)',
   session: 'calls in flight of one session (limits.callsPerSession)',
+  bodies: 'bodies held in memory (limits.bodiesBytes)',
   connections: 'connections (limits.connections)',
   address: 'connections of one address (limits.connectionsPerAddress)',
 }

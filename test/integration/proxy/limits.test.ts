@@ -203,6 +203,32 @@ describe('a request', () => {
     expect(gateway.gate.asked).toHaveLength(1)
     expect(backend.seen).toHaveLength(1)
   })
+
+  test('whose body finds no room beside those of other calls is told to come again, and gets in when one has ended', async () => {
+    const { url, held } = await heldBackend()
+    const gateway = await gatewayTo(url, { bodyBytes: 10_000 }, { limits: { bodiesBytesMax: 150 } })
+    const chunked = (length: number) =>
+      post('Transfer-Encoding: chunked\r\n', `${length.toString(16)}\r\n${'a'.repeat(length)}\r\n0\r\n\r\n`)
+    const first = await clientOf(gateway)
+    first.send(chunked(100))
+    await eventually(() => held.length === 1)
+    const second = await clientOf(gateway)
+    second.send(chunked(51))
+    const told = await second.answer()
+    expect([told.status, told.headers['retry-after']]).toEqual([503, '1'])
+    expect(gateway.listener.state.shed).toEqual({ bodies: 1 })
+    const third = await clientOf(gateway)
+    third.send(chunked(50))
+    await eventually(() => held.length === 2)
+    for (const answer of held.splice(0)) answer()
+    expect((await first.answer()).status).toBe(200)
+    expect((await third.answer()).status).toBe(200)
+    const fourth = await clientOf(gateway)
+    fourth.send(chunked(150))
+    await eventually(() => held.length === 1)
+    held[0]?.()
+    expect((await fourth.answer()).status).toBe(200)
+  })
 })
 
 describe('a client that takes nothing of its answer', () => {

@@ -134,6 +134,7 @@ describe('a configuration without faults', () => {
         "implicit": false,
         "limits": {
           "answerTimeoutMs": 300000,
+          "bodiesBytes": 268435456,
           "bodyBytes": 0,
           "bodyTimeoutMs": 60000,
           "calls": 4096,
