@@ -13,7 +13,7 @@ import { PLANTED_BUGS, type PlantedBug } from './planted-bugs.ts'
 
 const USAGE = `usage: npm run sim:mutants -- [SEEDS [WORDS]] [options]
 
-  SEEDS           how many seeds each planted bug may take, 1,500 where not said
+  SEEDS           how many seeds each planted bug may take, 5,000 where not said
   WORDS           only bugs with these words in their name, as --only
   --only=WORDS    the same
   --shard=I/N     the I-th of N parts of them
@@ -51,7 +51,7 @@ function asked(): Asked | null {
         log: { type: 'string' },
       },
     })
-    const [seeds = '1500', words = '', ...more] = positionals
+    const [seeds = '5000', words = '', ...more] = positionals
     const [index, parts] = z.tuple([count, count]).parse(values.shard.split('/'))
     if (index > parts || more.length > 0) return null
     return {
