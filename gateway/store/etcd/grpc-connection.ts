@@ -208,7 +208,8 @@ class StreamedCall implements GrpcCall {
     stream.on('data', (chunk: Buffer) => this.#received(chunk))
     stream.on('trailers', (headers) => this.#status(headers))
     stream.on('error', (error) => {
-      this.#cause ??= error.message
+      // Of a connection that could not be made Node says first that the stream has come to nothing.
+      this.#cause ??= error.cause instanceof Error ? error.cause.message : error.message
     })
     stream.on('close', () => {
       closed()
